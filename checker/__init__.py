@@ -1,0 +1,1 @@
+"""The engine, which knows no theorem: the three readings, solving, minimising, real kernels."""

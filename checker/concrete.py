@@ -1,0 +1,201 @@
+"""The concrete reading: Python values, one outcome. Used for simulation, replay and explicit-state search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from spec.editions import Edition
+from spec.errors import Errno
+from spec.space import Done, Refused
+from spec.terms import Bool, Num
+from spec.vma import EMPTY_PAGE, Page, Vma
+from checker.layout import ELSEWHERE_TOP, LayoutSpace
+
+PKRU_AT_START = 0x5555_5554
+"""PKRU as the kernel sets it up: every key but 0 is denied."""
+
+
+@dataclass(slots=True)
+class State:
+    """A whole concrete address space, apart from the verbs on it."""
+
+    vmas: list[Vma] = field(default_factory=list)
+    pages: dict[int, Page] = field(default_factory=dict)
+    objects: dict[tuple[int, int], int] = field(default_factory=dict)
+    elsewhere: int = 0
+    max_map_count: int = 65530
+    start_brk: int = 0
+    brk: int = 0
+    pkeys: set[int] = field(default_factory=lambda: {0})
+    has_pkeys: bool = True
+    exec_key: int = 0
+    pkru: int = PKRU_AT_START
+    next_id: int = 1000
+
+    def copy(self) -> State:
+        """An independent copy (VMAs and pages are immutable)."""
+        return State(
+            list(self.vmas), dict(self.pages), dict(self.objects), self.elsewhere, self.max_map_count, self.start_brk,
+            self.brk, set(self.pkeys), self.has_pkeys, self.exec_key, self.pkru, self.next_id,
+        )
+
+
+class ConcreteSpace(LayoutSpace):
+    """The verbs over a `State`, which they change in place. `answers` decides what the environment does: the names of
+    the failures that happen."""
+
+    def __init__(self, state: State, edition: Edition, *, dropped: str | None = None, failures: Iterable[str] = ()) -> None:
+        self.state = state
+        self.edition = edition
+        self.dropped = dropped
+        self.failures = frozenset(failures)
+
+    @property
+    def vmas(self) -> list[Vma]:  # type: ignore[override]
+        return self.state.vmas
+
+    @vmas.setter
+    def vmas(self, value: list[Vma]) -> None:
+        self.state.vmas = value
+
+    @property
+    def elsewhere(self) -> Num:  # type: ignore[override]
+        return self.state.elsewhere
+
+    def decide(self, cond: Bool) -> bool:
+        assert isinstance(cond, bool), cond
+        return cond
+
+    def skipped(self, check: str) -> bool:
+        return check == self.dropped
+
+    @property
+    def max_map_count(self) -> Num:
+        return self.state.max_map_count
+
+    @property
+    def brk(self) -> Num:
+        return self.state.brk
+
+    @property
+    def start_brk(self) -> Num:
+        return self.state.start_brk
+
+    def set_brk(self, page: Num) -> None:
+        self.state.brk = int(page)  # type: ignore[arg-type]
+
+    def environment(self, why: str) -> Bool:
+        return why in self.failures
+
+    def write_denied(self, pkey: Num) -> Bool:
+        return self.state.has_pkeys and bool(self.state.pkru >> (2 * int(pkey)) & 3)  # type: ignore[arg-type]
+
+    def access_denied(self, pkey: Num) -> Bool:
+        return self.state.has_pkeys and bool(self.state.pkru >> (2 * int(pkey)) & 1)  # type: ignore[arg-type]
+
+    def set_write_denied(self, access: tuple[Bool, ...], write: tuple[Bool, ...]) -> None:
+        self.state.pkru = sum((1 if a else 2 if w else 0) << (2 * key) for key, (a, w) in enumerate(zip(access, write, strict=True)))
+
+    def pkey_allocated(self, pkey: Num) -> Bool:
+        return self.state.has_pkeys and pkey in self.state.pkeys and pkey != self.state.exec_key or pkey == 0 and self.state.has_pkeys
+
+    def allocate_pkey(self) -> Num:
+        free = [key for key in range(1, 16) if key not in self.state.pkeys]
+        if not self.state.has_pkeys or not free:
+            raise Refused(Errno.EINVAL, "pkey_alloc: there is no protection key")
+        self.state.pkeys.add(free[0])
+        self.state.pkru &= ~(3 << (2 * free[0]))
+        return free[0]
+
+    def execute_only_pkey(self, wanted: Bool) -> Num:
+        state = self.state
+        if wanted and state.has_pkeys and not state.exec_key:
+            free = [key for key in range(1, 16) if key not in state.pkeys]
+            if free:
+                state.exec_key = free[0]
+                state.pkeys.add(free[0])
+                state.pkru |= 1 << (2 * free[0])
+        return state.exec_key
+
+    def _fresh(self) -> int:
+        self.state.next_id += 1
+        return self.state.next_id
+
+    def fresh_object(self) -> Num:
+        return self._fresh()
+
+    def fresh_anon_vma(self) -> Num:
+        return self._fresh()
+
+    def free_range(self, pages: Num, hint: Num | None) -> Num:
+        if hint is not None and self.first(hint, hint + pages) is None and not self.stack_above(hint + pages - 1):
+            return hint
+        top: Num = ELSEWHERE_TOP
+        for vma in reversed(self.vmas):
+            if vma.end <= top - pages:
+                break
+            if vma.start < top:
+                top = vma.start
+        if top < pages:
+            raise Refused(Errno.ENOMEM, "no free range is large enough")
+        return top - pages
+
+    def page(self, page: Num) -> Page:
+        return self.state.pages.get(page, EMPTY_PAGE)  # type: ignore[call-overload, no-any-return]
+
+    def update_pages(self, start: Num, end: Num, change: Callable[[Num, Page], Page]) -> None:
+        # `change` makes every empty page of a VMA non-empty or none: so that a huge VMA costs nothing where nothing happens
+        pages = self.state.pages
+        numbers = {n for n in pages if start <= n < end}  # type: ignore[operator]
+        for vma in self.vmas:
+            first, last = max(vma.start, start), min(vma.end, end)  # type: ignore[type-var]
+            if first < last and change(first, EMPTY_PAGE) != EMPTY_PAGE:
+                numbers.update(range(first, last))  # type: ignore[arg-type]
+        for number in numbers:
+            after = change(number, pages.get(number, EMPTY_PAGE))
+            if after == EMPTY_PAGE:
+                pages.pop(number, None)
+            else:
+                pages[number] = after
+
+    def move_pages(self, old: Num, pages: Num, new: Num, *, keep: Bool) -> None:
+        kept = self.state.pages
+        moving = {n: kept[n] for n in list(kept) if old <= n < old + pages}
+        for number in moving:
+            del kept[number]
+        for number, content in moving.items():
+            kept[number - old + new] = content  # type: ignore[index]
+
+    def stored(self, object: Num, offset: Num) -> Num:
+        return self.state.objects.get((object, offset), 0)  # type: ignore[arg-type]
+
+    def store_object(self, object: Num, start: Num, end: Num, value: Num, cond: Bool) -> None:
+        if not cond:
+            return
+        objects = self.state.objects
+        if value == 0:
+            for key in [k for k in objects if k[0] == object and start <= k[1] < end]:
+                del objects[key]
+            return
+        for offset in range(start, end):  # type: ignore[arg-type]
+            objects[object, offset] = value  # type: ignore[index, assignment]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a call ended: its value, or its errno; and the check that decided (empty if it ran to its end)."""
+
+    value: int
+    errno: Errno
+    check: str
+
+
+def execute(call: Callable[[], Num]) -> Result:
+    """Run a call on a concrete space and catch how it ended."""
+    try:
+        return Result(int(call()), Errno.OK, "")  # type: ignore[arg-type]
+    except Refused as refused:
+        return Result(-1, refused.errno, refused.check)
+    except Done as done:
+        return Result(int(done.value), Errno.OK, done.check)  # type: ignore[arg-type]

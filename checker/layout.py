@@ -1,0 +1,393 @@
+"""An address space as a sorted list of VMAs, with exact splits, merges and map_count.
+
+The engine below is shared by two readings. The concrete one (checker/concrete.py) fills it with Python values; the
+bounded one (checker/bounded.py) with Z3 terms, where each comparison that the engine makes is a branch to explore. So
+the counterexamples of the bounded reading go through the very splits and merges that are held against real kernels.
+
+Sources: mm/vma.c vma_modify, vma_merge_existing_range, vma_merge_new_range, split_vma, vma_merge_extend, copy_vma,
+find_mergeable_anon_vma; mm/mremap.c move_vma.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import replace
+
+from spec.errors import Errno
+from spec.space import AddressSpace, Gap, Visit
+from spec.terms import Bool, Num, and_, eq, ite, larger, le, lt, ne, not_, or_, smaller
+from spec.vma import ANONYMOUS, EMPTY_PAGE, Page, Vma, choose_page, cut_vma, has_file, is_anonymous, is_special
+from spec.vma import offset_at, refuses_split, same_flags
+
+ELSEWHERE_TOP = 0x7FFF_F000_0
+"""Below this page the engine looks for room for mappings that may go anywhere (top-down, like the kernel)."""
+
+
+class LayoutSpace(AddressSpace):
+    """A list of VMAs in address order. `elsewhere` counts VMAs that are mapped but not listed."""
+
+    vmas: list[Vma]
+    elsewhere: Num
+
+    # pages: how contents are kept is the reading's business ----------------------------------------------------------
+
+    @abstractmethod
+    def update_pages(self, start: Num, end: Num, change: Callable[[Num, Page], Page]) -> None:
+        """Replace each page of the range by `change(number, page)`."""
+
+    @abstractmethod
+    def move_pages(self, old: Num, pages: Num, new: Num, *, keep: Bool) -> None:
+        """The pages [old, old + pages) are now at `new`; the old place is empty unless `keep`."""
+
+    @abstractmethod
+    def stored(self, object: Num, offset: Num) -> Num:
+        """Contents of a page of an object."""
+
+    @abstractmethod
+    def store_object(self, object: Num, start: Num, end: Num, value: Num, cond: Bool) -> None:
+        """If `cond`, the pages [start, end) of the object now hold `value`."""
+
+    @abstractmethod
+    def fresh_anon_vma(self) -> Num:
+        """An anon_vma that no VMA has yet."""
+
+    # looking ----------------------------------------------------------------------------------------------------------
+
+    @property
+    def map_count(self) -> Num:
+        return self.elsewhere + len(self.vmas)
+
+    def index(self, page: Num) -> int:
+        """Index of the first VMA that ends above the page (the kernel's find_vma); len(vmas) if there is none."""
+        for i, vma in enumerate(self.vmas):
+            if self.decide(lt(page, vma.end)):
+                return i
+        return len(self.vmas)
+
+    def find(self, page: Num) -> Vma | None:
+        i = self.index(page)
+        if i < len(self.vmas) and self.decide(le(self.vmas[i].start, page)):
+            return self.vmas[i]
+        return None
+
+    def first(self, start: Num, end: Num) -> Vma | None:
+        i = self.index(start)
+        if i < len(self.vmas) and self.decide(lt(self.vmas[i].start, end)):
+            return self.vmas[i]
+        return None
+
+    def stack_above(self, page: Num) -> bool:
+        i = self.index(page)
+        if i == len(self.vmas):
+            return False
+        vma = self.vmas[i]
+        return self.decide(and_(vma.growsdown, lt(vma.start, page + 257)))
+
+    def visible(self, vma: Vma, page: Num) -> Num:
+        """What a program reads from the page, protection apart."""
+        now = self.page(page)
+        backed = ite(has_file(vma), self.stored(vma.object, offset_at(vma, page)), 0)
+        return ite(now.copied, now.own, ite(is_anonymous(vma), 0, backed))
+
+    # passes -------------------------------------------------------------------------------------------------------------
+
+    def _in_range(self, start: Num, end: Num) -> list[Vma]:
+        found = []
+        for vma in self.vmas[self.index(start) :]:
+            if not self.decide(lt(vma.start, end)):
+                break
+            found.append(vma)
+        return found
+
+    def check_each(self, start: Num, end: Num, test: Callable[[Vma], Bool], errno: Errno, check: str) -> None:
+        if self.skipped(check):
+            return
+        for vma in self._in_range(start, end):
+            self.fail_if(test(vma), errno, check)
+
+    def check_mapped(self, start: Num, end: Num, errno: Errno, check: str) -> None:
+        if self.skipped(check):
+            return
+        reached = start
+        for vma in self._in_range(start, end):
+            self.fail_if(lt(reached, vma.start), errno, check)
+            reached = vma.end
+        self.fail_if(lt(reached, end), errno, check)
+
+    def change_each(
+        self,
+        start: Num,
+        end: Num,
+        visit: Callable[[Vma, Visit], Vma],
+        *,
+        gap: Gap,
+        no_room: Errno = Errno.ENOMEM,
+        cursor: str = "follows",
+    ) -> None:
+        i = self.index(start)
+        at = start
+        gap_seen = False
+        hole = "a page of the range is unmapped"
+        while i < len(self.vmas) and self.decide(lt(self.vmas[i].start, end)):
+            vma = self.vmas[i]
+            if gap is not Gap.IGNORE and self.decide(lt(at, vma.start)):
+                self.fail_if(gap is Gap.STOP, Errno.ENOMEM, hole)
+                gap_seen = True
+            if cursor != "stale":
+                at = larger(at, vma.start) if not self.decide(lt(at, vma.start)) else vma.start
+            stop = vma.end if self.decide(le(vma.end, end)) else end
+            step = Visit(at, stop)
+            after = visit(vma, step)
+            for cond, errno, check in step.tests:
+                self.fail_if(cond, errno, check)
+            self._affect_pages(vma, step)
+            if self.decide(same_flags(vma, after)):
+                i, at = i + 1, stop
+                continue
+            i, reached = self._modify(i, at, stop, after, no_room)
+            at = stop if cursor == "stale" else reached
+        if gap is not Gap.IGNORE and self.decide(lt(at, end)):
+            self.fail_if(gap is Gap.STOP, Errno.ENOMEM, hole)
+            gap_seen = True
+        self.fail_if(gap_seen, Errno.ENOMEM, "some page of the range was unmapped")
+
+    def _affect_pages(self, vma: Vma, step: Visit) -> None:
+        change = step.change_page
+        if change is not None:
+            self.update_pages(step.start, step.end, lambda number, now: change(number, vma, now))
+        if step.punches_hole is not False:
+            first = offset_at(vma, step.start)
+            self.store_object(vma.object, first, first + (step.end - step.start), 0, step.punches_hole)
+        if step.populates is not False and self.decide(step.populates):
+            self.lock(step.start, step.end)
+
+    # splits and merges ------------------------------------------------------------------------------------------------
+
+    def _anon_vmas_merge(self, target: Vma, source: Num, source_inherited: Bool) -> Bool:
+        """The anon_vma of the target VMA and that of the range that would join it go together."""
+        equal = eq(target.anon_vma, source)
+        into_written = and_(eq(source, 0), not_(target.inherited))
+        if not self.edition.merges_into_unfaulted:
+            return or_(equal, and_(ne(target.anon_vma, 0), into_written))
+        return or_(equal, into_written, and_(eq(target.anon_vma, 0), not_(source_inherited)))
+
+    def _same_kind(self, target: Vma, source: Vma) -> Bool:
+        flags = replace(source, account=target.account) if self.edition.sticky_account else source
+        return and_(
+            same_flags(target, flags), eq(target.object, source.object), eq(target.backing, source.backing), not_(is_special(target))
+        )
+
+    def _merges_left(self, left: Vma | None, new: Vma) -> bool:
+        if left is None:
+            return False
+        return self.decide(
+            and_(
+                eq(left.end, new.start),
+                self._same_kind(left, new),
+                eq(offset_at(left, left.end), new.offset),
+                self._anon_vmas_merge(left, new.anon_vma, new.inherited),
+            )
+        )
+
+    def _merges_right(self, new: Vma, right: Vma | None, left: Vma | None) -> bool:
+        if right is None:
+            return False
+        compatible: Bool = True
+        if left is not None:
+            compatible = or_(eq(left.anon_vma, 0), eq(right.anon_vma, 0), eq(left.anon_vma, right.anon_vma))
+        return self.decide(
+            and_(
+                eq(new.end, right.start),
+                self._same_kind(right, new),
+                eq(offset_at(new, new.end), right.offset),
+                self._anon_vmas_merge(right, new.anon_vma, new.inherited),
+                compatible,
+            )
+        )
+
+    @staticmethod
+    def _joined(anchor: Vma, *others: Vma) -> Vma:
+        """The anchor with the anon_vma that the merge leaves it (dup_anon_vma)."""
+        result = anchor
+        for other in others:
+            none = eq(result.anon_vma, 0)
+            from spec.terms import ite_bool
+
+            result = replace(
+                result,
+                anon_vma=ite(none, other.anon_vma, result.anon_vma),
+                inherited=ite_bool(none, other.inherited, result.inherited),
+            )
+        return result
+
+    def _modify(self, i: int, start: Num, end: Num, after: Vma, no_room: Errno) -> tuple[int, Num]:
+        """Give [start, end) of VMA number i the attributes of `after`: by merging if possible, else by splitting
+        (vma_modify). Returns the index of the next VMA to visit and the end of the VMA that was made."""
+        vma = self.vmas[i]
+        middle = cut_vma(replace(after, start=vma.start, end=vma.end, offset=vma.offset), start, end)
+        at_left, at_right = self.decide(eq(start, vma.start)), self.decide(eq(end, vma.end))
+        before = self.vmas[i - 1] if i else None
+        behind = self.vmas[i + 1] if i + 1 < len(self.vmas) else None
+        left = before if at_left and self._merges_left(before, middle) else None
+        right = behind if at_right and self._merges_right(middle, behind, left) else None
+        if left is not None and right is not None:
+            merged = self._joined(left, right, middle)
+            self.vmas[i - 1 : i + 2] = [replace(merged, end=right.end)]
+            return i, right.end
+        if left is not None:
+            rest = [] if at_right else [cut_vma(vma, end, vma.end)]
+            self.vmas[i - 1 : i + 1] = [replace(self._joined(left, middle), end=end), *rest]
+            return i, end
+        if right is not None:
+            rest = [] if at_left else [cut_vma(vma, vma.start, start)]
+            merged = replace(self._joined(right, middle), start=start, offset=middle.offset)
+            self.vmas[i : i + 2] = [*rest, merged]
+            return i + len(rest) + 1, right.end
+        if self.decide(lt(vma.start, start)):
+            self._split_with_room(i, start, no_room)
+            i += 1
+        if self.decide(lt(end, self.vmas[i].end)):
+            self._split_with_room(i, end, no_room)
+        self.vmas[i] = replace(middle, start=self.vmas[i].start, offset=self.vmas[i].offset)
+        return i + 1, self.vmas[i].end
+
+    def _split_with_room(self, i: int, page: Num, no_room: Errno) -> None:
+        self.fail_if(self.at_limit(), no_room, "no room under the map-count limit for a split")
+        self._split(i, page)
+
+    def _split(self, i: int, page: Num) -> None:
+        vma = self.vmas[i]
+        self.fail_if(refuses_split(vma, page), Errno.EINVAL, "the VMA refuses to be split")
+        self.vmas[i : i + 1] = [cut_vma(vma, vma.start, page), cut_vma(vma, page, vma.end)]
+
+    def split(self, page: Num) -> None:
+        i = self.index(page)
+        if i < len(self.vmas) and self.decide(lt(self.vmas[i].start, page)):
+            self._split(i, page)
+
+    # whole-range effects ------------------------------------------------------------------------------------------------
+
+    def unmap(self, start: Num, end: Num) -> None:
+        i = self.index(start)
+        while i < len(self.vmas) and self.decide(lt(self.vmas[i].start, end)):
+            del self.vmas[i]
+        self.update_pages(start, end, lambda number, now: EMPTY_PAGE)
+
+    def _insert(self, new: Vma, *, forbidden: Vma | None = None, expand_only: bool = False) -> Vma:
+        """Put a VMA into a free range, merged with its neighbours (vma_merge_new_range); returns what holds it now.
+        `forbidden` is a neighbour that it must not merge with."""
+        i = self.index(new.start)
+        before = self.vmas[i - 1] if i else None
+        behind = self.vmas[i] if i < len(self.vmas) else None
+        left = before if before is not forbidden and self._merges_left(before, new) else None
+        right = behind if not expand_only and behind is not forbidden and self._merges_right(new, behind, left) else None
+        if left is not None and right is not None:
+            made = replace(self._joined(left, right), end=right.end)
+            self.vmas[i - 1 : i + 1] = [made]
+        elif left is not None:
+            made = replace(left, end=new.end)
+            self.vmas[i - 1] = made
+        elif right is not None:
+            made = replace(right, start=new.start, offset=new.offset)
+            self.vmas[i] = made
+        else:
+            made = new
+            self.vmas.insert(i, new)
+        return made
+
+    def map(self, vma: Vma, *, expand_only: bool = False) -> None:
+        self._insert(vma, expand_only=expand_only)
+
+    def move(self, old: Num, pages: Num, new: Num, new_pages: Num, *, keep_source: bool) -> None:
+        i = self.index(old)
+        end = old + pages
+        if keep_source and self.decide(self.vmas[i].locked):
+            self.split(old)
+            self.split(end)
+            i = self.index(old)
+        vma = self.vmas[i]
+        unfaulted = self.decide(and_(is_anonymous(vma), eq(vma.anon_vma, 0)))
+        copy = replace(vma, start=new, end=new + new_pages, offset=new if unfaulted else offset_at(vma, old))
+        made = self._insert(copy, forbidden=vma if unfaulted and keep_source else None)
+        if self.edition.merges_into_unfaulted and made is not copy:
+            j = self.index(new)
+            self.vmas[j] = self._joined(made, vma)
+        self.move_pages(old, pages, new, keep=vma.may_share)
+        if keep_source:
+            i = self.index(old)
+            kept = replace(self.vmas[i], locked=False)
+            if self.decide(and_(eq(kept.start, old), eq(kept.end, end))):
+                kept = replace(kept, anon_vma=0, inherited=False)
+                if self.decide(eq(kept.backing, ANONYMOUS)):
+                    kept = replace(kept, offset=kept.start)
+            self.vmas[i] = kept
+        elif self.decide(lt(0, pages)):
+            self.split(old)
+            self.split(end)
+            self.unmap(old, end)
+
+    def expand(self, page: Num, end: Num) -> None:
+        vma = self.vmas[self.index(page)]
+        self._insert(replace(vma, start=vma.end, end=end, offset=offset_at(vma, vma.end)))
+
+    def become_child(self, inherit: Callable[[Vma], tuple[Bool, Vma]], page: Callable[[Vma, Page], Page]) -> None:
+        inherited = []
+        for vma in self.vmas:
+            kept, child = inherit(vma)
+            if self.decide(kept):
+                inherited.append(child)
+            self.update_pages(vma.start, vma.end, lambda number, now, vma=vma: page(vma, now))  # type: ignore[misc]
+        self.vmas = inherited
+
+    # single pages -------------------------------------------------------------------------------------------------------
+
+    def touch(self, page: Num) -> Vma:
+        """Give the private VMA at the page an anon_vma, if need be that of a neighbour (find_mergeable_anon_vma)."""
+        i = self.index(page)
+        vma = self.vmas[i]
+        if not self.decide(eq(vma.anon_vma, 0)):
+            return vma
+        found: Num | None = None
+        neighbours = [(vma, self.vmas[i + 1], self.vmas[i + 1])] if i + 1 < len(self.vmas) else []
+        neighbours += [(self.vmas[i - 1], vma, self.vmas[i - 1])] if i else []
+        for left, right, old in neighbours:
+            alike = replace(right, read=left.read, write=left.write, exec=left.exec)
+            usable = and_(
+                eq(left.end, right.start),
+                same_flags(left, alike),
+                eq(left.object, right.object),
+                eq(offset_at(left, left.end), right.offset),
+                ne(old.anon_vma, 0),
+                not_(old.inherited),
+            )
+            if found is None and self.decide(usable):
+                found = old.anon_vma
+        self.vmas[i] = replace(vma, anon_vma=self.fresh_anon_vma() if found is None else found)
+        return self.vmas[i]
+
+    def store(self, page: Num, value: Num) -> None:
+        vma = self.vmas[self.index(page)]
+        if self.decide(vma.shared):
+            offset = offset_at(vma, page)
+            self.store_object(vma.object, offset, offset + 1, value, True)
+        else:
+            self.touch(page)
+            self.set_page(page, Page(copied=True, own=value))
+
+    def set_page(self, page: Num, content: Page) -> None:
+        self.update_pages(page, page + 1, lambda number, now: content)
+
+    def lock(self, start: Num, end: Num) -> None:
+        for vma in self._in_range(start, end):
+            if not self.decide(or_(vma.read, vma.write, vma.exec)):
+                break
+            if not self.decide(and_(vma.write, not_(vma.shared), not_(is_special(vma)))):
+                continue
+            self.touch(larger(start, vma.start))
+
+            def faulted(number: Num, now: Page, vma: Vma = vma) -> Page:
+                copy = Page(copied=True, own=self.visible(vma, number))
+                return choose_page(now.guard, now, copy)
+
+            self.update_pages(larger(start, vma.start), smaller(end, vma.end), faulted)

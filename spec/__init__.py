@@ -1,0 +1,1 @@
+"""What a kernel does and what must hold: pure description, no solver loop, no I/O."""

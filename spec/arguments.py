@@ -1,0 +1,44 @@
+"""What leaves the byte arithmetic of a call: page numbers, flags and codes, with the facts that the checks ensure.
+
+The argument stage of a call turns 64-bit words into one of these records. `facts` states what the page-level stage may
+assume of it. That every word which passes the checks yields a record with these facts is an obligation ("bridge") that
+Z3 discharges in 64-bit vectors; see docs/METHOD.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+from spec.terms import Bool, Num, le, lt
+from spec.words import PAGES, Word, page_number
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A call's arguments after its argument stage."""
+
+    def facts(self) -> list[Bool]:
+        """What the argument checks ensure, over page numbers."""
+        return []
+
+
+@dataclass(frozen=True, slots=True)
+class PageRange(Decoded):
+    """A range of pages, not empty, which does not wrap."""
+
+    start: Num
+    end: Num
+
+    def facts(self) -> list[Bool]:
+        return [le(0, self.start), lt(self.start, self.end), lt(self.end, PAGES)]
+
+
+def as_page(word: Word) -> Num:
+    """The page number of a byte address, as a number for the page-level stage."""
+    return cast(Num, page_number(word))
+
+
+def page_range(start: Word, end: Word) -> PageRange:
+    """The pages from byte `start` to byte `end`, both page aligned."""
+    return PageRange(as_page(start), as_page(end))

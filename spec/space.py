@@ -1,0 +1,294 @@
+"""The verbs: everything that a system call may ask of an address space, or do to it.
+
+A call (spec/syscalls) is a plain function over these verbs, in the order in which the kernel decides. The three
+readings (checker/) give the verbs their meaning. All positions are page numbers; ranges are half-open.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NoReturn
+
+from spec.editions import Edition
+from spec.errors import Errno
+from spec.terms import Bool, Num, and_, eq, is_decided, le, lt, not_, or_
+from spec.vma import Page, Vma
+
+
+class Refused(Exception):
+    """A check failed: the call returns this errno. Raised and caught by the machinery, never seen by users."""
+
+    def __init__(self, errno: Errno, check: str) -> None:
+        super().__init__(check)
+        self.errno = errno
+        self.check = check
+
+
+class Done(Exception):
+    """The call returns successfully before its last line."""
+
+    def __init__(self, value: Num, check: str) -> None:
+        super().__init__(check)
+        self.value = value
+        self.check = check
+
+
+class Gap(Enum):
+    """What a changing pass does about an unmapped page in its range."""
+
+    IGNORE = "goes on behind it"
+    STOP = "ends there with ENOMEM"
+    REMEMBER = "goes on, and returns ENOMEM at the end"
+
+
+class Guards(ABC):
+    """Ordered checks. Both stages of a call, arguments and body, are made of these."""
+
+    edition: Edition
+
+    @abstractmethod
+    def decide(self, cond: Bool) -> bool:
+        """Which branch the kernel takes. A symbolic reading explores both."""
+
+    @abstractmethod
+    def skipped(self, check: str) -> bool:
+        """True when this check is dropped (a mutant); it is then as if the kernel did not have it."""
+
+    def fail_if(self, cond: Bool, errno: Errno, check: str) -> None:
+        """The call ends with `errno` if `cond`. `check` says in words what was wrong; it names the check everywhere."""
+        if not self.skipped(check) and self.decide(cond):
+            raise Refused(errno, check)
+
+    def finish_if(self, cond: Bool, check: str, value: Num = 0) -> None:
+        """The call returns `value` without doing more if `cond`."""
+        if self.decide(cond):
+            raise Done(value, check)
+
+    @staticmethod
+    def fail(errno: Errno, check: str) -> NoReturn:
+        """The call ends here with `errno`."""
+        raise Refused(errno, check)
+
+
+@dataclass(slots=True)
+class Visit:
+    """What a changing pass asks at one VMA: ordered tests, then the change. Straight-line, so that it can be read
+    for one VMA, for the one that stops the pass, and for all those before it. `[start, end)` is the part of the VMA
+    that lies in the range of the pass."""
+
+    start: Num
+    end: Num
+    tests: list[tuple[Bool, Errno, str]] = field(default_factory=list)
+    change_page: Callable[[Num, Vma, Page], Page] | None = None
+    punches_hole: Bool = False
+    populates: Bool = False
+
+    def fail_if(self, cond: Bool, errno: Errno, check: str) -> None:
+        """The pass ends at this VMA with `errno` if `cond`; what was changed before stays changed."""
+        self.tests.append((cond, errno, check))
+
+    def pages(self, change: Callable[[Num, Vma, Page], Page]) -> None:
+        """Every page of the VMA's part of the range is replaced by `change(page number, vma, page)`."""
+        self.change_page = change
+
+    def punch_hole_if(self, cond: Bool) -> None:
+        """If `cond`, the object behind the VMA's part of the range reads zero afterwards, wherever else it is mapped."""
+        self.punches_hole = cond
+
+    def populate_if(self, cond: Bool) -> None:
+        """If `cond`, every page of the VMA's part of the range is faulted in as by a write of what it already holds."""
+        self.populates = cond
+
+
+class AddressSpace(Guards):
+    """An address space in one of the three readings.
+
+    `map_count` is the number of VMAs, those outside the modelled range included; `max_map_count` its limit
+    (sysctl vm.max_map_count).
+    """
+
+    # what a call may look at -------------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def map_count(self) -> Num:
+        """mm->map_count."""
+
+    @property
+    @abstractmethod
+    def max_map_count(self) -> Num:
+        """sysctl_max_map_count."""
+
+    @property
+    @abstractmethod
+    def brk(self) -> Num:
+        """The page that the program break has reached, rounded up."""
+
+    @property
+    @abstractmethod
+    def start_brk(self) -> Num:
+        """The page where the heap begins."""
+
+    @abstractmethod
+    def write_denied(self, pkey: Num) -> Bool:
+        """The calling thread's PKRU denies writes through this protection key."""
+
+    @abstractmethod
+    def access_denied(self, pkey: Num) -> Bool:
+        """The calling thread's PKRU denies reads and writes through this protection key."""
+
+    @abstractmethod
+    def execute_only_pkey(self, wanted: Bool) -> Num:
+        """The process's key for execute-only memory, allocated now if `wanted`; 0 if there is none."""
+
+    @abstractmethod
+    def fresh_object(self) -> Num:
+        """An object that nothing maps yet (the shmem file behind anonymous shared memory)."""
+
+    @abstractmethod
+    def page(self, page: Num) -> Page:
+        """What this page holds."""
+
+    @abstractmethod
+    def stack_above(self, page: Num) -> bool:
+        """The next VMA at or above the page grows down and begins within the stack guard gap of it."""
+
+    @abstractmethod
+    def pkey_allocated(self, pkey: Num) -> Bool:
+        """The process has allocated this protection key."""
+
+    @abstractmethod
+    def find(self, page: Num) -> Vma | None:
+        """The VMA that holds this page (the kernel's vma_lookup)."""
+
+    @abstractmethod
+    def first(self, start: Num, end: Num) -> Vma | None:
+        """The first VMA that reaches into the range (the kernel's vma_find)."""
+
+    @abstractmethod
+    def free_range(self, pages: Num, hint: Num | None) -> Num:
+        """Where the kernel maps `pages` pages that may go anywhere (get_unmapped_area): at `hint` if there is room."""
+
+    @abstractmethod
+    def environment(self, why: str) -> Bool:
+        """Something that the specification leaves open (memory, limits) goes wrong: a free choice."""
+
+    # passes over the VMAs of a range ------------------------------------------------------------------------------
+
+    @abstractmethod
+    def check_each(self, start: Num, end: Num, test: Callable[[Vma], Bool], errno: Errno, check: str) -> None:
+        """An up-front pass: fails if some VMA in the range passes `test`. Gaps are allowed; nothing changes."""
+
+    @abstractmethod
+    def check_mapped(self, start: Num, end: Num, errno: Errno, check: str) -> None:
+        """An up-front pass: fails if some page of the range is unmapped. Nothing changes."""
+
+    @abstractmethod
+    def change_each(
+        self,
+        start: Num,
+        end: Num,
+        visit: Callable[[Vma, Visit], Vma],
+        *,
+        gap: Gap,
+        no_room: Errno = Errno.ENOMEM,
+        cursor: str = "follows",
+    ) -> None:
+        """A changing pass: each VMA in the range, in address order, is tested, then split at the ends of the range and
+        changed. `visit(vma, at)` says which tests and what the VMA becomes. The first failure ends the call, and what
+        was already changed stays changed. A split that lacks room under the map-count limit ends it with `no_room`,
+        one that the VMA refuses with EINVAL. If the change is none (equal flags), no split or merge is tried.
+        """
+
+    # effects on a whole range that cannot fail --------------------------------------------------------------------
+
+    @abstractmethod
+    def split(self, page: Num) -> None:
+        """Cut the VMA that strictly contains the page there, if one does; no test of the map-count limit
+        (the kernel's __split_vma). Fails with EINVAL if the VMA refuses (may_split)."""
+
+    @abstractmethod
+    def unmap(self, start: Num, end: Num) -> None:
+        """Remove everything in the range, which begins and ends at VMA boundaries where it is mapped."""
+
+    @abstractmethod
+    def map(self, vma: Vma, *, expand_only: bool = False) -> None:
+        """A new VMA in a free range, merged with equal neighbours; its pages are untouched. `expand_only`: the way
+        of brk, which never merges with the VMA behind it."""
+
+    @abstractmethod
+    def move(self, old: Num, pages: Num, new: Num, new_pages: Num, *, keep_source: bool) -> None:
+        """Move `pages` pages from the VMA at `old` to the free range of `new_pages` at `new`; the source is unmapped
+        unless `keep_source` (MREMAP_DONTUNMAP). `pages` 0 duplicates a shared mapping."""
+
+    @abstractmethod
+    def expand(self, page: Num, end: Num) -> None:
+        """Move the end of the VMA at `page` up to `end`, over a free range; merges with an equal VMA behind."""
+
+    @abstractmethod
+    def lock(self, start: Num, end: Num) -> None:
+        """Fault in every page of the range as mlock does: a private writable page gets its own copy."""
+
+    # single steps -----------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def set_brk(self, page: Num) -> None:
+        """The program break is now in the page before `page`."""
+
+    @abstractmethod
+    def store(self, page: Num, value: Num) -> None:
+        """A program's write to the page: to the object if it is shared, else to the page's own copy."""
+
+    @abstractmethod
+    def set_page(self, page: Num, content: Page) -> None:
+        """The page now holds this."""
+
+    @abstractmethod
+    def set_write_denied(self, access: tuple[Bool, ...], write: tuple[Bool, ...]) -> None:
+        """The thread's PKRU: for each of the 16 keys, all access is denied, and writes are denied."""
+
+    @abstractmethod
+    def allocate_pkey(self) -> Num:
+        """A key that was not allocated; the thread has all rights to it. Fails with EINVAL where there are none."""
+
+    @abstractmethod
+    def become_child(
+        self, inherit: Callable[[Vma], tuple[Bool, Vma]], page: Callable[[Vma, Page], Page]
+    ) -> None:
+        """Go on as a forked child: `inherit(vma)` says whether the child has the VMA, and how; `page` what of it."""
+
+    # derived ----------------------------------------------------------------------------------------------------
+
+    def may_fail(self, errno: Errno, why: str) -> None:
+        """The environment may make the call fail here with `errno`; `why` says what ran out."""
+        failing = self.environment(why)
+        if not (is_decided(failing) and not failing):
+            self.fail_if(failing, errno, why)
+
+    def any_mapped(self, start: Num, end: Num) -> bool:
+        """Some page of the range is mapped."""
+        return self.first(start, end) is not None
+
+    def cannot_write(self, vma: Vma) -> Bool:
+        """The calling thread cannot write through this VMA: no VM_WRITE, or its PKRU denies it."""
+        return or_(not_(vma.write), self.write_denied(vma.pkey))
+
+    def cannot_read(self, vma: Vma) -> Bool:
+        """The calling thread cannot read through this VMA: no VM_READ, or its PKRU denies it."""
+        return or_(not_(vma.read), self.access_denied(vma.pkey))
+
+    def at_limit(self, spare: int = 0) -> Bool:
+        """map_count has reached the limit less `spare`."""
+        return le(self.max_map_count - spare, self.map_count)
+
+    def over_limit(self) -> Bool:
+        """map_count is above the limit, which mmap and brk test: they let it reach the limit plus one."""
+        return lt(self.max_map_count, self.map_count)
+
+
+def same_page(a: Page, b: Page) -> Bool:
+    """The two pages hold the same in every respect."""
+    return and_(eq(a.copied, b.copied), eq(a.own, b.own), eq(a.lazy, b.lazy), eq(a.guard, b.guard))

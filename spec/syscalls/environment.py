@@ -1,0 +1,147 @@
+"""What happens without a memory call: a program writes, changes its PKRU, forks; the kernel reclaims memory.
+
+Sources: arch/x86/mm/fault.c access_error, mm/memory.c do_anonymous_page, do_cow_fault, do_wp_page; kernel/fork.c
+dup_mmap; mm/rmap.c try_to_unmap_one (lazily freed and droppable pages).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import cast
+
+from spec.arguments import Decoded, as_page
+from spec.errors import Errno
+from spec.space import AddressSpace, Guards
+from spec.terms import Bool, Num, and_, between, eq, ite, ite_bool, le, lt, not_, or_
+from spec.vma import EMPTY_PAGE, Page, Vma
+from spec.words import PAGES, Word, low32
+
+
+@dataclass(frozen=True, slots=True)
+class Write(Decoded):
+    """A store of `byte` into the page: afterwards the page's contents are that value (contents are abstract)."""
+
+    page: Num
+    byte: Num
+
+    def facts(self) -> list[Bool]:
+        return [le(0, self.page), lt(self.page, PAGES), between(0, self.byte, 256)]
+
+
+def write_arguments(do: Guards, addr: Word, byte: Word) -> Write:
+    """The page of the address."""
+    return Write(as_page(addr), cast(Num, _low8(byte)))
+
+
+def _low8(word: Word) -> Word:
+    from spec.words import mask
+
+    return mask(word, 0xFF)
+
+
+def write(mm: AddressSpace, to: Write) -> Num:
+    """A program stores to its memory. EFAULT stands for the signal that it would get."""
+    vma = mm.find(to.page)
+    if vma is None:
+        mm.fail(Errno.EFAULT, "write: the page is not mapped")
+    mm.fail_if(mm.cannot_write(vma), Errno.EFAULT, "write: the VMA is not writable")
+    mm.fail_if(mm.page(to.page).guard, Errno.EFAULT, "write: a guard page")
+    mm.store(to.page, to.byte)
+    return 1
+
+
+@dataclass(frozen=True, slots=True)
+class Rights(Decoded):
+    """New PKRU rights of the calling thread."""
+
+    access: tuple[Bool, ...]
+    """For each of the 16 keys: reads and writes are denied (access-disable)."""
+    write: tuple[Bool, ...]
+    """For each of the 16 keys: writes are denied (access-disable or write-disable)."""
+
+
+def pkru_arguments(do: Guards, bits: Word) -> Rights:
+    """Two bits a key: access-disable, write-disable."""
+    from spec.words import has
+
+    value = low32(bits)
+    return Rights(
+        tuple(has(value, 1 << (2 * key)) for key in range(16)), tuple(has(value, 3 << (2 * key)) for key in range(16))
+    )
+
+
+def pkru(mm: AddressSpace, to: Rights) -> Num:
+    """The thread writes its PKRU register (no system call)."""
+    mm.set_write_denied(to.access, to.write)
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing(Decoded):
+    """No arguments."""
+
+
+def no_arguments(do: Guards) -> Nothing:
+    """Nothing to check."""
+    return Nothing()
+
+
+def fork(mm: AddressSpace, to: Nothing) -> Num:
+    """What a child starts with: the same, less what is marked dontfork; wiped where marked so; seals are kept, locks
+    are not."""
+
+    def inherit(vma: Vma) -> tuple[Bool, Vma]:
+        wiped = vma.wipeonfork
+        copied = lt(0, vma.anon_vma)
+        child = replace(
+            vma,
+            locked=False,
+            anon_vma=ite(wiped, 0, vma.anon_vma),
+            inherited=and_(copied, not_(wiped)),
+        )
+        return not_(vma.dontfork), child
+
+    def page(vma: Vma, now: Page) -> Page:
+        lost = or_(vma.wipeonfork, vma.dontfork)
+        return Page(
+            and_(now.copied, not_(lost)), ite(lost, 0, now.own), and_(now.lazy, not_(lost)), and_(now.guard, not_(lost))
+        )
+
+    mm.become_child(inherit, page)
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reclaim(Decoded):
+    """The page that the kernel takes back."""
+
+    page: Num
+
+    def facts(self) -> list[Bool]:
+        return [le(0, self.page), lt(self.page, PAGES)]
+
+
+def reclaim_arguments(do: Guards, addr: Word) -> Reclaim:
+    """The page of the address."""
+    return Reclaim(as_page(addr))
+
+
+def reclaim(mm: AddressSpace, to: Reclaim) -> Num:
+    """The kernel needs memory: a lazily free or droppable page is dropped without being written back; any other keeps
+    its contents (in swap or in its object)."""
+    vma = mm.find(to.page)
+    if vma is None:
+        return 0
+    now = mm.page(to.page)
+    lost = and_(not_(vma.locked), or_(now.lazy, and_(vma.droppable, now.copied)))
+    if mm.decide(lost):
+        mm.set_page(to.page, EMPTY_PAGE)
+    return 0
+
+
+def pkey_alloc(mm: AddressSpace, to: Nothing) -> Num:
+    """A new protection key, with all rights for the calling thread."""
+    return mm.allocate_pkey()
+
+
+__all__ = ["Write", "eq", "ite_bool", "write"]

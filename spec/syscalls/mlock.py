@@ -1,0 +1,54 @@
+"""mlock(2) and munlock(2): seals do not hinder them, and madvise consults their mark.
+
+Sources: mm/mlock.c do_mlock, apply_vma_lock_flags, mlock_fixup, __mm_populate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from spec.arguments import PageRange, page_range
+from spec.errors import Errno
+from spec.space import AddressSpace, Gap, Guards, Visit
+from spec.terms import Bool, Num, ite_bool, not_, or_
+from spec.vma import Vma, is_special
+from spec.words import PAGE_SIZE, WORD, Word, add, below, equal, mask, page_align, untagged
+
+
+def arguments(do: Guards, addr: Word, length: Word) -> PageRange:
+    """Bytes to pages: any byte range, widened to whole pages."""
+    start = untagged(addr)
+    inside = mask(start, PAGE_SIZE - 1)
+    size = page_align(add(length, inside))
+    first = mask(start, WORD - PAGE_SIZE)
+    end = add(first, size)
+    do.fail_if(below(end, first), Errno.EINVAL, "mlock: the range wraps around")
+    do.finish_if(equal(end, first), "mlock: nothing to do for length zero")
+    return page_range(first, end)
+
+
+def mlock(mm: AddressSpace, pages: PageRange) -> Num:
+    """Lock a range into memory: mark the VMAs, then fault all pages in."""
+    mm.may_fail(Errno.ENOMEM, "mlock: RLIMIT_MEMLOCK has no room")
+    _mark(mm, pages, locked=True)
+    mm.lock(pages.start, pages.end)
+
+    def inaccessible(vma: Vma) -> Bool:
+        return not_(or_(vma.read, vma.write, vma.exec))
+
+    mm.check_each(pages.start, pages.end, inaccessible, Errno.ENOMEM, "mlock: a page cannot be faulted in")
+    return 0
+
+
+def munlock(mm: AddressSpace, pages: PageRange) -> Num:
+    """Unlock a range."""
+    _mark(mm, pages, locked=False)
+    return 0
+
+
+def _mark(mm: AddressSpace, pages: PageRange, *, locked: bool) -> None:
+    def mark(vma: Vma, at: Visit) -> Vma:
+        exempt = or_(is_special(vma), vma.droppable)
+        return replace(vma, locked=ite_bool(exempt, vma.locked, locked))
+
+    mm.change_each(pages.start, pages.end, mark, gap=Gap.STOP)

@@ -1,0 +1,205 @@
+"""mmap(2).
+
+Sources: arch/x86 sys_mmap, ksys_mmap_pgoff, do_mmap, mmap_region (6.12: __mmap_region), get_unmapped_area.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from spec.arguments import Decoded, as_page
+from spec.errors import Errno
+from spec.space import AddressSpace, Guards
+from spec.syscalls.munmap import unmap_range
+from spec.terms import Bool, Num, and_, between, eq, implies, ite, ite_bool, le, lt, ne, not_, one_of, or_
+from spec.vma import ANONYMOUS, DEVZERO, FILE, Vma
+from spec.words import PAGES, TASK_PAGES, TASK_SIZE, Word, above, add, below, equal, has, is_page_aligned, mask
+from spec.words import page_align, page_number, sub
+
+MAP_SHARED, MAP_PRIVATE, MAP_SHARED_VALIDATE, MAP_DROPPABLE = 1, 2, 3, 8
+MAP_TYPE = 0xF
+MAP_FIXED, MAP_ANONYMOUS, MAP_GROWSDOWN = 0x10, 0x20, 0x100
+MAP_LOCKED, MAP_NORESERVE, MAP_POPULATE, MAP_FIXED_NOREPLACE = 0x2000, 0x4000, 0x8000, 0x10_0000
+
+MIN_PAGE = 16
+"""vm.mmap_min_addr in pages: 65536 bytes, below which only a privileged caller may map."""
+
+NO_FILE, WRITABLE_FILE, READ_ONLY_FILE, DEV_ZERO = 0, 1, 2, 3
+"""What the file descriptor stands for; a caller of the specification says so instead of opening files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Map(Decoded):
+    """What to map, and where."""
+
+    page: Num
+    pages: Num
+    aligned: Bool
+    """The address is page aligned (it must be for MAP_FIXED)."""
+    fits: Bool
+    """[page, page + pages) lies below TASK_SIZE."""
+    small: Bool
+    """`pages` alone does not exceed TASK_SIZE."""
+    hinted: Bool
+    """The address is not 0."""
+    fixed: Bool
+    noreplace: Bool
+    type: Num
+    read: Bool
+    write: Bool
+    exec: Bool
+    file: Num
+    """NO_FILE, WRITABLE_FILE, READ_ONLY_FILE or DEV_ZERO."""
+    object: Num
+    """Identity of the file; 0 for NO_FILE."""
+    offset: Num
+    growsdown: Bool
+    locked: Bool
+    noreserve: Bool
+    populate: Bool
+
+    def facts(self) -> list[Bool]:
+        return [
+            le(0, self.page),
+            lt(self.page, PAGES),
+            lt(0, self.pages),
+            lt(self.pages, PAGES),
+            implies(self.fits, le(self.page + self.pages, TASK_PAGES)),
+            implies(and_(self.aligned, le(self.page + self.pages, TASK_PAGES)), self.fits),
+            eq(self.small, le(self.pages, TASK_PAGES)),
+            implies(lt(0, self.page), self.hinted),
+            implies(self.noreplace, self.fixed),
+            between(0, self.type, 16),
+            between(0, self.file, 4),
+            le(0, self.object),
+            eq(eq(self.file, NO_FILE), eq(self.object, 0)),
+            le(0, self.offset),
+            lt(self.offset + self.pages, PAGES + 1),
+        ]
+
+
+def arguments(
+    do: Guards, addr: Word, length: Word, prot: Word, flags: Word, file: Word, object: Word, offset: Word
+) -> Map:
+    """Bytes to pages: what is checked before the address is looked for. `file` and `object` say what the descriptor is;
+    `file` is above DEV_ZERO for a descriptor that is not open."""
+    do.fail_if(not_(is_page_aligned(offset)), Errno.EINVAL, "mmap: the file offset is not page aligned")
+    anonymous = has(flags, MAP_ANONYMOUS)
+    do.fail_if(and_(not_(anonymous), or_(equal(file, NO_FILE), above(file, DEV_ZERO))), Errno.EBADF, "mmap: bad descriptor")
+    do.fail_if(equal(length, 0), Errno.EINVAL, "mmap: the length is zero")
+    size = page_align(length)
+    do.fail_if(equal(size, 0), Errno.ENOMEM, "mmap: the length wraps to zero")
+    pgoff, count = page_number(offset), page_number(size)
+    # pgoff and count are below 2**52, so that their sum never wraps: the kernel's overflow check cannot fire
+    noreplace = has(flags, MAP_FIXED_NOREPLACE)
+    kind = mask(flags, MAP_TYPE)
+    from spec.words import choose
+
+    return Map(
+        page=as_page(addr),
+        pages=_num(count),
+        aligned=is_page_aligned(addr),
+        fits=and_(not_(above(size, TASK_SIZE)), not_(above(addr, sub(TASK_SIZE, size)))),
+        small=not_(above(size, TASK_SIZE)),
+        hinted=not_(equal(addr, 0)),
+        fixed=or_(has(flags, MAP_FIXED), noreplace),
+        noreplace=noreplace,
+        type=_num(kind),
+        read=has(prot, 1),
+        write=has(prot, 2),
+        exec=has(prot, 4),
+        file=_num(choose(anonymous, NO_FILE, file)),
+        object=_num(choose(anonymous, 0, object)),
+        offset=_num(choose(anonymous, 0, pgoff)),
+        growsdown=has(flags, MAP_GROWSDOWN),
+        locked=has(flags, MAP_LOCKED),
+        noreserve=has(flags, MAP_NORESERVE),
+        populate=has(flags, MAP_POPULATE),
+    )
+
+
+def _num(word: Word) -> Num:
+    from typing import cast
+
+    return cast(Num, word)
+
+
+def mmap(mm: AddressSpace, new: Map) -> Num:
+    """Map a range anew. With MAP_FIXED what was there is unmapped first, unless it is sealed."""
+    mm.fail_if(mm.over_limit(), Errno.ENOMEM, "mmap: map_count is above its limit")
+    exec_only_key = mm.execute_only_pkey(and_(new.exec, not_(new.read), not_(new.write)))
+    mm.fail_if(not_(new.small), Errno.ENOMEM, "mmap: the length is beyond TASK_SIZE")
+    if mm.decide(new.fixed):
+        mm.fail_if(not_(new.fits), Errno.ENOMEM, "mmap: the fixed range reaches beyond TASK_SIZE")
+        mm.fail_if(not_(new.aligned), Errno.EINVAL, "mmap: the fixed address is not page aligned")
+        mm.fail_if(lt(new.page, MIN_PAGE), Errno.EPERM, "mmap: the fixed address is below mmap_min_addr")
+        page = new.page
+        if mm.decide(new.noreplace):
+            mm.fail_if(mm.any_mapped(page, page + new.pages), Errno.EEXIST, "mmap: MAP_FIXED_NOREPLACE over a mapping")
+    else:
+        hint = None
+        if mm.decide(and_(new.fits, new.hinted)):
+            hint = ite(lt(new.page, MIN_PAGE), MIN_PAGE, new.page)
+        page = mm.free_range(new.pages, hint)
+    _check_kind(mm, new)
+    if mm.decide(new.fixed):
+        unmap_range(mm, page, page + new.pages, "mmap")
+    mm.may_fail(Errno.ENOMEM, "mmap: memory or a limit on it runs out")
+    vma = _new_vma(mm, new, page, exec_only_key)
+    mm.map(vma)
+    if mm.decide(or_(new.populate, new.locked)):
+        mm.lock(page, page + new.pages)
+    return page
+
+
+def _check_kind(mm: AddressSpace, new: Map) -> None:
+    """The checks by MAP_TYPE and file (the switch in do_mmap)."""
+    is_shared = one_of(new.type, (MAP_SHARED, MAP_SHARED_VALIDATE))
+    has_file = ne(new.file, NO_FILE)
+    known = or_(one_of(new.type, (MAP_SHARED, MAP_PRIVATE)), and_(has_file, eq(new.type, MAP_SHARED_VALIDATE)))
+    if mm.edition.droppable:
+        droppable = and_(not_(has_file), eq(new.type, MAP_DROPPABLE))
+        mm.fail_if(and_(droppable, or_(new.locked, new.growsdown)), Errno.EINVAL, "mmap: droppable memory is neither locked nor a stack")
+        known = or_(known, droppable)
+    mm.fail_if(not_(known), Errno.EINVAL, "mmap: the mapping is neither private nor shared")
+    writes_read_only = and_(is_shared, new.write, eq(new.file, READ_ONLY_FILE))
+    mm.fail_if(writes_read_only, Errno.EACCES, "mmap: a writable shared mapping of a file opened read-only")
+    mm.fail_if(and_(or_(is_shared, has_file), new.growsdown), Errno.EINVAL, "mmap: only private anonymous memory grows down")
+
+
+def _new_vma(mm: AddressSpace, new: Map, page: Num, exec_only_key: Num) -> Vma:
+    """The VMA that a successful mmap makes (do_mmap, mmap_region)."""
+    is_shared = one_of(new.type, (MAP_SHARED, MAP_SHARED_VALIDATE))
+    no_file = eq(new.file, NO_FILE)
+    shmem = and_(no_file, is_shared)
+    may_write = not_(and_(is_shared, eq(new.file, READ_ONLY_FILE)))
+    droppable = and_(no_file, eq(new.type, MAP_DROPPABLE)) if mm.edition.droppable else False
+    private_zero = and_(eq(new.file, DEV_ZERO), not_(is_shared))
+    noreserve = or_(new.noreserve, droppable)
+    exec_only = and_(new.exec, not_(new.read), not_(new.write))
+    private_anon = and_(no_file, not_(is_shared))
+    plain_object = ite(or_(shmem, and_(eq(new.file, DEV_ZERO), is_shared)), mm.fresh_object(), new.object)
+    return Vma(
+        start=page,
+        end=page + new.pages,
+        read=new.read,
+        write=new.write,
+        exec=new.exec,
+        may_write=may_write,
+        shared=and_(is_shared, may_write),
+        may_share=is_shared,
+        backing=ite(private_anon, ANONYMOUS, ite(private_zero, DEVZERO, FILE)),
+        object=ite(private_anon, 0, plain_object),
+        offset=ite(private_anon, page, ite(shmem, 0, new.offset)),
+        pkey=ite(exec_only, exec_only_key, 0),
+        locked=new.locked,
+        growsdown=new.growsdown,
+        wipeonfork=droppable,
+        droppable=droppable,
+        dontdump=droppable,
+        noreserve=noreserve,
+        account=and_(not_(is_shared), new.write, not_(noreserve)),
+    )
+
+
+__all__ = ["Map", "add", "arguments", "below", "ite_bool", "mmap"]

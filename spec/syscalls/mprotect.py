@@ -1,0 +1,144 @@
+"""mprotect(2) and pkey_mprotect(2).
+
+Sources: mm/mprotect.c do_mprotect_pkey, mprotect_fixup; arch/x86/mm/pkeys.c.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from spec.arguments import PageRange, as_page
+from spec.editions import SealCheck
+from spec.errors import Errno
+from spec.space import AddressSpace, Gap, Guards, Visit
+from spec.terms import Bool, Num, and_, between, eq, implies, ite, ite_bool, le, lt, ne, not_, or_
+from spec.vma import HUGETLB, Vma, is_anonymous
+from spec.words import Word, above, add, equal, has, is_page_aligned, low32, mask, page_align, untagged
+
+PROT_READ, PROT_WRITE, PROT_EXEC, PROT_SEM = 1, 2, 4, 8
+PROT_GROWSDOWN, PROT_GROWSUP = 0x0100_0000, 0x0200_0000
+NO_PKEY = -1
+"""The pkey argument of plain mprotect: keep the key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Protect(PageRange):
+    """What to protect, and how."""
+
+    read: Bool
+    write: Bool
+    exec: Bool
+    growsdown: Bool
+    growsup: Bool
+    pkey: Num
+    """-1 keeps the VMA's key; other values are as given, possibly not a key at all."""
+
+    def facts(self) -> list[Bool]:
+        return [
+            le(0, self.start),
+            lt(self.start, self.end),
+            lt(self.end, 1 << 52),
+            not_(and_(self.growsdown, self.growsup)),
+            between(-1, self.pkey, (1 << 32) - 1),
+        ]
+
+
+def arguments(do: Guards, addr: Word, length: Word, prot: Word) -> Protect:
+    """Bytes to pages for mprotect, which is pkey_mprotect without a key."""
+    return pkey_arguments(do, addr, length, prot, 0xFFFF_FFFF)
+
+
+def pkey_arguments(do: Guards, addr: Word, length: Word, prot: Word, pkey: Word) -> Protect:
+    """Bytes to pages: the checks of do_mprotect_pkey before it takes the lock."""
+    start = untagged(addr)
+    down, up = has(prot, PROT_GROWSDOWN), has(prot, PROT_GROWSUP)
+    do.fail_if(and_(down, up), Errno.EINVAL, "mprotect: it cannot grow both ways")
+    do.fail_if(not_(is_page_aligned(start)), Errno.EINVAL, "mprotect: the address is not page aligned")
+    do.finish_if(equal(length, 0), "mprotect: nothing to do for length zero")
+    end = add(start, page_align(length))
+    do.fail_if(not_(above(end, start)), Errno.ENOMEM, "mprotect: the range wraps around")
+    known = PROT_READ | PROT_WRITE | PROT_EXEC | PROT_SEM | PROT_GROWSDOWN | PROT_GROWSUP
+    do.fail_if(not_(equal(mask(prot, known), prot)), Errno.EINVAL, "mprotect: unknown protection bits")
+    return Protect(
+        as_page(start), as_page(end), has(prot, PROT_READ), has(prot, PROT_WRITE), has(prot, PROT_EXEC), down, up, signed32(pkey)
+    )
+
+
+def signed32(word: Word) -> Num:
+    """The low half as the kernel's `int`: only -1 matters among the negative values, so others stay large."""
+    from spec.words import choose
+
+    low = low32(word)
+    return as_int(choose(equal(low, 0xFFFF_FFFF), (1 << 64) - 1, low))
+
+
+def as_int(word: Word) -> Num:
+    """A word as a number of the page-level stage, with 2**64 - 1 read as -1."""
+    from typing import cast
+
+    if isinstance(word, int):
+        return -1 if word == (1 << 64) - 1 else word
+    return cast(Num, word)
+
+
+def mprotect(mm: AddressSpace, to: Protect) -> Num:
+    """Change the protection (and key) of a range.
+
+    Up to 6.11 the whole range is tested for seals before the loop, gaps allowed, so that EPERM changes nothing. From
+    6.12 on each VMA is tested when the loop reaches it: EPERM (like EACCES and ENOMEM ever since) leaves a changed
+    prefix.
+    """
+    no_such_key = and_(ne(to.pkey, NO_PKEY), not_(mm.pkey_allocated(to.pkey)))
+    mm.fail_if(no_such_key, Errno.EINVAL, "mprotect: the protection key is not allocated")
+    vma = mm.first(to.start, to.end)
+    start: Num = to.start
+    if vma is None:
+        mm.fail(Errno.ENOMEM, "mprotect: nothing is mapped in the range")
+    if mm.decide(to.growsdown):
+        start = vma.start
+        mm.fail_if(not_(vma.growsdown), Errno.EINVAL, "mprotect: PROT_GROWSDOWN on a VMA that does not grow down")
+    else:
+        mm.fail_if(lt(start, vma.start), Errno.ENOMEM, "mprotect: the range begins with an unmapped page")
+        mm.fail_if(to.growsup, Errno.EINVAL, "mprotect: PROT_GROWSUP on a VMA that does not grow up")
+    in_the_loop = mm.edition.seals is SealCheck.IN_THE_LOOP
+    if not in_the_loop:
+        mm.check_each(start, to.end, lambda vma: vma.sealed, Errno.EPERM, "mprotect: a VMA of the range is sealed")
+    exec_only = and_(to.exec, not_(to.read), not_(to.write), eq(to.pkey, NO_PKEY))
+    exec_only_key = mm.execute_only_pkey(exec_only)
+
+    def protect(vma: Vma, at: Visit) -> Vma:
+        missing = or_(
+            and_(to.read, not_(vma.may_read)), and_(to.write, not_(vma.may_write)), and_(to.exec, not_(vma.may_exec))
+        )
+        at.fail_if(missing, Errno.EACCES, "mprotect: the mapping may not have this protection")
+        if in_the_loop:
+            at.fail_if(vma.sealed, Errno.EPERM, "mprotect: the VMA is sealed")
+        return replace(
+            vma,
+            read=to.read,
+            write=to.write,
+            exec=to.exec,
+            pkey=new_pkey(vma, to.pkey, exec_only, exec_only_key),
+            account=accounted(vma, to.write),
+        )
+
+    mm.change_each(start, to.end, protect, gap=Gap.STOP)
+    return 0
+
+
+def new_pkey(vma: Vma, asked: Num, exec_only: Bool, exec_only_key: Num) -> Num:
+    """The key that the VMA gets (x86 __arch_override_mprotect_pkey). `exec_only_key` 0: there is none."""
+    was_exec_only = and_(vma.exec, not_(vma.read), not_(vma.write), lt(0, exec_only_key), eq(vma.pkey, exec_only_key))
+    kept = ite(and_(exec_only, lt(0, exec_only_key)), exec_only_key, ite(and_(was_exec_only, not_(exec_only)), 0, vma.pkey))
+    return ite(eq(asked, NO_PKEY), kept, asked)
+
+
+def accounted(vma: Vma, write: Bool) -> Bool:
+    """VM_ACCOUNT afterwards (mprotect_fixup): set when private memory becomes writable, cleared when anonymous memory
+    that was never written becomes read-only."""
+    becomes = and_(write, not_(or_(vma.write, eq(vma.backing, HUGETLB), vma.shared, vma.noreserve)))
+    keeps = not_(and_(not_(write), is_anonymous(vma), eq(vma.anon_vma, 0)))
+    return ite_bool(vma.account, keeps, becomes)
+
+
+__all__ = ["Protect", "arguments", "implies", "mprotect", "pkey_arguments"]

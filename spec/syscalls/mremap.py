@@ -1,0 +1,213 @@
+"""mremap(2).
+
+Sources: mm/mremap.c sys_mremap, mremap_to, vma_to_resize, move_vma (6.9, 6.12); check_prep_vma, mremap_at,
+remap_move (6.17 and later).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+from spec.arguments import Decoded, as_page
+from spec.editions import Remap, SealCheck
+from spec.errors import Errno
+from spec.space import AddressSpace, Guards
+from spec.syscalls.munmap import unmap_range
+from spec.terms import Bool, Num, and_, eq, implies, ite, le, lt, ne, not_, or_
+from spec.vma import HUGE_PAGES, HUGETLB, Vma, is_special, offset_at
+from spec.words import PAGES, TASK_PAGES, TASK_SIZE, Word, above, add, equal, has, is_page_aligned, mask, page_align
+from spec.words import page_number, sub, untagged
+
+MAYMOVE, FIXED, DONTUNMAP = 1, 2, 4
+
+
+@dataclass(frozen=True, slots=True)
+class Move(Decoded):
+    """What to resize or move, and where to."""
+
+    old: Num
+    old_pages: Num
+    new_pages: Num
+    old_end: Num
+    """old + old_pages as the kernel computes it: wrapped around at 2**52 pages."""
+    new: Num
+    new_aligned: Bool
+    new_fits: Bool
+    """[new, new + new_pages) lies below TASK_SIZE."""
+    may_move: Bool
+    fixed: Bool
+    dontunmap: Bool
+
+    def facts(self) -> list[Bool]:
+        wrapped = self.old + self.old_pages
+        return [
+            le(0, self.old),
+            lt(self.old, PAGES),
+            le(0, self.old_pages),
+            lt(self.old_pages, PAGES),
+            lt(0, self.new_pages),
+            lt(self.new_pages, PAGES),
+            eq(self.old_end, ite(lt(wrapped, PAGES), wrapped, wrapped - PAGES)),
+            le(0, self.new),
+            lt(self.new, PAGES),
+            implies(self.new_fits, le(self.new + self.new_pages, TASK_PAGES)),
+            implies(and_(self.new_aligned, le(self.new + self.new_pages, TASK_PAGES)), self.new_fits),
+            implies(or_(self.fixed, self.dontunmap), self.may_move),
+            implies(self.dontunmap, eq(self.old_pages, self.new_pages)),
+        ]
+
+
+def arguments(do: Guards, addr: Word, old_len: Word, new_len: Word, flags: Word, new_addr: Word) -> Move:
+    """Bytes to pages: the checks that mremap makes before it takes the lock."""
+    old = untagged(addr)
+    aligned_first = do.edition.remap is Remap.V6_17
+    old_size, new_size = page_align(old_len), page_align(new_len)
+    fixed, dontunmap, may_move = has(flags, FIXED), has(flags, DONTUNMAP), has(flags, MAYMOVE)
+    resizes = not_(equal(old_size, new_size) if aligned_first else equal(old_len, new_len))
+    known = MAYMOVE | FIXED | DONTUNMAP
+    do.fail_if(not_(equal(mask(flags, known), flags)), Errno.EINVAL, "mremap: unknown flags")
+    do.fail_if(and_(fixed, not_(may_move)), Errno.EINVAL, "mremap: MREMAP_FIXED without MREMAP_MAYMOVE")
+    do.fail_if(and_(dontunmap, or_(not_(may_move), resizes)), Errno.EINVAL, "mremap: MREMAP_DONTUNMAP moves, and does not resize")
+    do.fail_if(not_(is_page_aligned(old)), Errno.EINVAL, "mremap: the old address is not page aligned")
+    do.fail_if(equal(new_size, 0), Errno.EINVAL, "mremap: the new size is zero")
+    fits = and_(not_(above(new_size, TASK_SIZE)), not_(above(new_addr, sub(TASK_SIZE, new_size))))
+    return Move(
+        old=as_page(old),
+        old_pages=as_page(old_size),
+        new_pages=as_page(new_size),
+        old_end=as_page(add(old, old_size)),
+        new=as_page(new_addr),
+        new_aligned=is_page_aligned(new_addr),
+        new_fits=fits,
+        may_move=may_move,
+        fixed=fixed,
+        dontunmap=dontunmap,
+    )
+
+
+def mremap(mm: AddressSpace, to: Move) -> Num:
+    """Resize or move a mapping."""
+    if mm.edition.remap is Remap.V6_17:
+        from spec.syscalls.mremap_many import mremap_many
+
+        return mremap_many(mm, to)
+    vma = mm.find(to.old)
+    if vma is None:
+        mm.fail(Errno.EFAULT, "mremap: the old address is not mapped")
+    up_front = mm.edition.seals is SealCheck.UP_FRONT
+    if not up_front:
+        mm.fail_if(vma.sealed, Errno.EPERM, "mremap: the VMA at the old address is sealed")
+    check_huge(mm, to, vma)
+    if mm.decide(or_(to.fixed, to.dontunmap)):
+        return _to_new_address(mm, to)
+    if up_front:
+        mm.check_each(to.old, to.old_end, lambda vma: vma.sealed, Errno.EPERM, "mremap: a VMA to resize is sealed")
+    if mm.decide(le(to.new_pages, to.old_pages)):
+        mm.finish_if(eq(to.old_pages, to.new_pages), "mremap: nothing to do, the sizes are equal", to.old)
+        _shrink(mm, to)
+        return to.old
+    vma = _resizable(mm, to, to.old_pages)
+    return grow(mm, to, vma)
+
+
+def check_huge(mm: AddressSpace, to: Move, vma: Vma) -> None:
+    """Huge pages move and shrink whole, and do not grow. (Sizes that are not whole huge pages are rounded up by the
+    kernel; callers of the specification pass whole ones: assumption HUGE_SIZES.)"""
+    huge = eq(vma.backing, HUGETLB)
+    misaligned = or_(ne(to.old % HUGE_PAGES, 0), ne(to.new % HUGE_PAGES, 0))
+    mm.fail_if(and_(huge, misaligned), Errno.EINVAL, "mremap: huge pages move by whole huge pages")
+    mm.fail_if(and_(huge, lt(to.old_pages, to.new_pages)), Errno.EINVAL, "mremap: huge pages do not grow")
+
+
+def _to_new_address(mm: AddressSpace, to: Move) -> Num:
+    """MREMAP_FIXED and MREMAP_DONTUNMAP (mremap_to): the destination is unmapped before the source is looked at, so
+    that a later failure leaves a hole there (weakness W5)."""
+    check_destination(mm, to)
+    mm.fail_if(mm.at_limit(spare=5), Errno.ENOMEM, "mremap: a move to a given address wants six free maps")
+    if mm.edition.seals is SealCheck.UP_FRONT:
+        mm.check_each(to.old, to.old_end, lambda vma: vma.sealed, Errno.EPERM, "mremap: a VMA to move is sealed")
+    if mm.decide(to.fixed):
+        unmap_range(mm, to.new, to.new + to.new_pages, "mremap onto")
+    old_pages = to.old_pages
+    if mm.decide(lt(to.new_pages, old_pages)):
+        _shrink(mm, to)
+        old_pages = to.new_pages
+    vma = _resizable(mm, to, old_pages)
+    if mm.decide(to.dontunmap):
+        mm.may_fail(Errno.ENOMEM, "mremap: RLIMIT_AS has no room for both copies")
+    if mm.decide(to.fixed):
+        mm.fail_if(lt(to.new, 16), Errno.EPERM, "mremap: the new address is below mmap_min_addr")
+        new = to.new
+    else:
+        new = mm.free_range(to.new_pages, ite(lt(to.new, 16), 16, to.new) if mm.decide(ne(to.new, 0)) else None)
+    return move(mm, to, vma, old_pages, new)
+
+
+def check_destination(mm: AddressSpace, to: Move) -> None:
+    """The new address is aligned, in the address space, and apart from the old range."""
+    mm.fail_if(not_(to.new_aligned), Errno.EINVAL, "mremap: the new address is not page aligned")
+    mm.fail_if(not_(to.new_fits), Errno.EINVAL, "mremap: the new range reaches beyond TASK_SIZE")
+    overlap = and_(lt(to.new, to.old_end), lt(to.old, to.new + to.new_pages))
+    mm.fail_if(overlap, Errno.EINVAL, "mremap: the old and the new range overlap")
+
+
+def _shrink(mm: AddressSpace, to: Move) -> None:
+    """Unmap the tail [old + new_pages, old + old_pages), which may reach into other VMAs. The kernel goes through
+    do_munmap, whose argument checks apply again."""
+    end = to.old + to.old_pages
+    mm.fail_if(lt(TASK_PAGES, end), Errno.EINVAL, "mremap: the tail to unmap reaches beyond TASK_SIZE")
+    unmap_range(mm, to.old + to.new_pages, end, "mremap tail")
+
+
+def _resizable(mm: AddressSpace, to: Move, old_pages: Num) -> Vma:
+    """The VMA at the old address, if it may be resized (vma_to_resize)."""
+    vma = mm.find(to.old)
+    if vma is None:
+        mm.fail(Errno.EFAULT, "mremap: the old address is no longer mapped")
+    check_resizable(mm, to, vma, old_pages)
+    return vma
+
+
+def check_resizable(mm: AddressSpace, to: Move, vma: Vma, old_pages: Num) -> None:
+    """The checks of vma_to_resize on the VMA at the old address."""
+    mm.fail_if(and_(eq(old_pages, 0), not_(vma.may_share)), Errno.EINVAL, "mremap: only shared memory can be duplicated (old size 0)")
+    mm.fail_if(and_(to.dontunmap, is_special(vma)), Errno.EINVAL, "mremap: MREMAP_DONTUNMAP of a special mapping")
+    mm.fail_if(lt(vma.end - to.old, old_pages), Errno.EFAULT, "mremap: the old range leaves its VMA")
+    if mm.decide(ne(old_pages, to.new_pages)):
+        wraps = le(PAGES * (1 << 12), offset_at(vma, to.old) + to.new_pages)
+        mm.fail_if(wraps, Errno.EINVAL, "mremap: the page offset wraps around")
+        mm.fail_if(is_special(vma), Errno.EFAULT, "mremap: a special mapping does not grow")
+        mm.may_fail(Errno.EAGAIN, "mremap: RLIMIT_MEMLOCK has no room")
+        mm.may_fail(Errno.ENOMEM, "mremap: RLIMIT_AS has no room")
+
+
+def grow(mm: AddressSpace, to: Move, vma: Vma) -> Num:
+    """Grow where it is if the room behind is free, else move if allowed."""
+    end = to.old + to.new_pages
+    behind = and_(eq(to.old + to.old_pages, vma.end), le(end, TASK_PAGES))
+    if mm.decide(behind) and not mm.any_mapped(vma.end, end):
+        mm.may_fail(Errno.ENOMEM, "mremap: memory to grow in place runs out")
+        mm.expand(to.old, end)
+        return to.old
+    mm.fail_if(not_(to.may_move), Errno.ENOMEM, "mremap: no room behind, and it may not move")
+    new = mm.free_range(to.new_pages, None)
+    return move(mm, to, vma, to.old_pages, new)
+
+
+def move(mm: AddressSpace, to: Move, vma: Vma, old_pages: Num, new: Num) -> Num:
+    """Move the pages (move_vma)."""
+    mm.fail_if(mm.at_limit(spare=3), Errno.ENOMEM, "mremap: a move wants four free maps")
+    from spec.vma import refuses_split
+
+    before = and_(lt(vma.start, to.old), refuses_split(vma, to.old))
+    after = and_(ne(vma.end, to.old + old_pages), refuses_split(vma, to.old + old_pages))
+    mm.fail_if(or_(before, after), Errno.EINVAL, "mremap: the VMA refuses to be split")
+    mm.may_fail(Errno.ENOMEM, "mremap: memory for the copy runs out")
+    mm.move(to.old, old_pages, new, to.new_pages, keep_source=mm.decide(to.dontunmap))
+    if mm.decide(and_(vma.locked, lt(old_pages, to.new_pages))):
+        mm.lock(new + old_pages, new + to.new_pages)
+    return new
+
+
+__all__ = ["Move", "arguments", "cast", "mremap", "page_number"]

@@ -1,0 +1,55 @@
+"""munmap(2), and the unmapping that mmap, mremap and brk do on their way.
+
+Sources: SYSCALL munmap, do_vmi_munmap, do_vmi_align_munmap (6.9: mm/mmap.c; 6.12: mm/vma.c vms_gather_munmap_vmas).
+"""
+
+from __future__ import annotations
+
+from spec.arguments import PageRange, page_range
+from spec.editions import SealCheck
+from spec.errors import Errno
+from spec.space import AddressSpace, Guards
+from spec.terms import Num, and_, lt
+from spec.words import TASK_SIZE, Word, above, add, equal, is_page_aligned, page_align, sub, untagged
+from spec.terms import not_
+
+
+def arguments(do: Guards, addr: Word, length: Word) -> PageRange:
+    """Bytes to pages: munmap's checks of its arguments."""
+    start = untagged(addr)
+    do.fail_if(not_(is_page_aligned(start)), Errno.EINVAL, "munmap: the address is not page aligned")
+    do.fail_if(above(start, TASK_SIZE), Errno.EINVAL, "munmap: the address is beyond TASK_SIZE")
+    do.fail_if(above(length, sub(TASK_SIZE, start)), Errno.EINVAL, "munmap: the range reaches beyond TASK_SIZE")
+    size = page_align(length)
+    do.fail_if(equal(size, 0), Errno.EINVAL, "munmap: the length is zero")
+    return page_range(start, add(start, size))
+
+
+def munmap(mm: AddressSpace, pages: PageRange) -> Num:
+    """Unmap a range. Holes in it are fine; a sealed VMA in it is not."""
+    unmap_range(mm, pages.start, pages.end, "munmap")
+    return 0
+
+
+def unmap_range(mm: AddressSpace, start: Num, end: Num, caller: str) -> None:
+    """What munmap does once the arguments are checked (do_vmi_munmap); `caller` names the call in the checks' names.
+
+    Up to 6.11 the whole range is tested for seals before anything else. From 6.12 on each VMA is tested as it is
+    gathered, after the first one may already have been split: nothing is unmapped, but the cut stays (weakness W7).
+    """
+    up_front = mm.edition.seals is SealCheck.UP_FRONT
+    if up_front:
+        mm.check_each(start, end, lambda vma: vma.sealed, Errno.EPERM, f"{caller}: a VMA to unmap is sealed")
+    first = mm.first(start, end)
+    if first is None:
+        return
+    if mm.decide(lt(first.start, start)):
+        hole = and_(lt(end, first.end), mm.at_limit())
+        mm.fail_if(hole, Errno.ENOMEM, f"{caller}: a hole inside one VMA would exceed the map-count limit")
+        if not up_front:
+            mm.fail_if(first.sealed, Errno.EPERM, f"{caller}: the first VMA to unmap is sealed")
+        mm.split(start)
+    if not up_front:
+        mm.check_each(start, end, lambda vma: vma.sealed, Errno.EPERM, f"{caller}: a VMA to unmap is sealed")
+    mm.split(end)
+    mm.unmap(start, end)

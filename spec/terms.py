@@ -1,0 +1,141 @@
+"""Formulas that mean the same over Python values and over Z3 terms.
+
+The specification is written once and read three ways; these functions are what makes that possible. Given Python
+values they compute; given at least one Z3 term they build a term, folding what is already decided so that a formula
+about a call that changes nothing stays the constant True.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeAlias, cast
+
+import z3
+
+Bool: TypeAlias = bool | z3.BoolRef
+"""A truth value: decided (Python) or symbolic (Z3)."""
+Num: TypeAlias = int | z3.ArithRef
+"""A number of pages, a page number, or a small code: decided or symbolic. Never bytes."""
+
+
+def is_decided(term: object) -> bool:
+    """True when the term is a Python value, so that no solver is needed to know it."""
+    return not isinstance(term, z3.ExprRef)
+
+
+def not_(a: Bool) -> Bool:
+    """Negation."""
+    return z3.Not(a) if isinstance(a, z3.ExprRef) else not a
+
+
+def and_(*parts: Bool) -> Bool:
+    """Conjunction; decided as soon as one part is False or all are True."""
+    return all_(parts)
+
+
+def or_(*parts: Bool) -> Bool:
+    """Disjunction; decided as soon as one part is True or all are False."""
+    return any_(parts)
+
+
+def all_(parts: Iterable[Bool]) -> Bool:
+    """Conjunction of a series."""
+    kept: list[z3.BoolRef] = []
+    for part in parts:
+        if isinstance(part, z3.ExprRef):
+            kept.append(part)
+        elif not part:
+            return False
+    if not kept:
+        return True
+    return kept[0] if len(kept) == 1 else cast(z3.BoolRef, z3.And(kept))
+
+
+def any_(parts: Iterable[Bool]) -> Bool:
+    """Disjunction of a series."""
+    kept: list[z3.BoolRef] = []
+    for part in parts:
+        if isinstance(part, z3.ExprRef):
+            kept.append(part)
+        elif part:
+            return True
+    if not kept:
+        return False
+    return kept[0] if len(kept) == 1 else cast(z3.BoolRef, z3.Or(kept))
+
+
+def implies(a: Bool, b: Bool) -> Bool:
+    """If a then b."""
+    return or_(not_(a), b)
+
+
+def _same_object(a: object, b: object) -> bool:
+    return a is b or (isinstance(a, z3.ExprRef) and isinstance(b, z3.ExprRef) and a.eq(b))
+
+
+def eq(a: Num | Bool, b: Num | Bool) -> Bool:
+    """Equality of numbers or of truth values."""
+    if _same_object(a, b):
+        return True
+    if isinstance(a, bool) and isinstance(b, z3.ExprRef):
+        a, b = b, a
+    if isinstance(b, bool) and isinstance(a, z3.ExprRef):
+        return cast(z3.BoolRef, a) if b else not_(cast(z3.BoolRef, a))
+    return cast(Bool, a == b)
+
+
+def ne(a: Num | Bool, b: Num | Bool) -> Bool:
+    """Inequality of numbers or of truth values."""
+    return not_(eq(a, b))
+
+
+def ite_bool(cond: Bool, yes: Bool, no: Bool) -> Bool:
+    """Choice between two truth values."""
+    if not isinstance(cond, z3.ExprRef):
+        return yes if cond else no
+    if _same_object(yes, no):
+        return yes
+    if not isinstance(yes, z3.ExprRef):
+        return or_(cond, no) if yes else and_(not_(cond), no)
+    if not isinstance(no, z3.ExprRef):
+        return or_(not_(cond), yes) if no else and_(cond, yes)
+    return cast(z3.BoolRef, z3.If(cond, yes, no))
+
+
+def ite(cond: Bool, yes: Num, no: Num) -> Num:
+    """Choice between two numbers."""
+    if not isinstance(cond, z3.ExprRef):
+        return yes if cond else no
+    if _same_object(yes, no) or (not isinstance(yes, z3.ExprRef) and not isinstance(no, z3.ExprRef) and yes == no):
+        return yes
+    return cast(z3.ArithRef, z3.If(cond, yes, no))
+
+
+def lt(a: Num, b: Num) -> Bool:
+    """a < b."""
+    return cast(Bool, a < b)
+
+
+def le(a: Num, b: Num) -> Bool:
+    """a <= b."""
+    return cast(Bool, a <= b)
+
+
+def smaller(a: Num, b: Num) -> Num:
+    """The smaller of two numbers."""
+    return ite(le(a, b), a, b)
+
+
+def larger(a: Num, b: Num) -> Num:
+    """The larger of two numbers."""
+    return ite(le(a, b), b, a)
+
+
+def between(low: Num, x: Num, high: Num) -> Bool:
+    """low <= x < high."""
+    return and_(le(low, x), lt(x, high))
+
+
+def one_of(x: Num, values: Iterable[int]) -> Bool:
+    """x is one of the given constants."""
+    return any_(eq(x, value) for value in values)
