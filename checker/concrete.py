@@ -23,6 +23,7 @@ class State:
     vmas: list[Vma] = field(default_factory=list)
     pages: dict[int, Page] = field(default_factory=dict)
     objects: dict[tuple[int, int], int] = field(default_factory=dict)
+    sizes: dict[int, int] = field(default_factory=dict)
     elsewhere: int = 0
     max_map_count: int = 65530
     start_brk: int = 0
@@ -36,7 +37,7 @@ class State:
     def copy(self) -> State:
         """An independent copy (VMAs and pages are immutable)."""
         return State(
-            list(self.vmas), dict(self.pages), dict(self.objects), self.elsewhere, self.max_map_count, self.start_brk,
+            list(self.vmas), dict(self.pages), dict(self.objects), dict(self.sizes), self.elsewhere, self.max_map_count, self.start_brk,
             self.brk, set(self.pkeys), self.has_pkeys, self.exec_key, self.pkru, self.next_id,
         )
 
@@ -122,8 +123,13 @@ class ConcreteSpace(LayoutSpace):
         self.state.next_id += 1
         return self.state.next_id
 
-    def fresh_object(self) -> Num:
-        return self._fresh()
+    def fresh_object(self, pages: Num) -> Num:
+        made = self._fresh()
+        self.state.sizes[made] = int(pages)  # type: ignore[arg-type]
+        return made
+
+    def object_pages(self, object: Num) -> Num:
+        return self.state.sizes.get(object, 1 << 40)  # type: ignore[call-overload, no-any-return]
 
     def fresh_anon_vma(self) -> Num:
         return self._fresh()

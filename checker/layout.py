@@ -93,7 +93,9 @@ class LayoutSpace(AddressSpace):
     # passes -------------------------------------------------------------------------------------------------------------
 
     def _in_range(self, start: Num, end: Num) -> list[Vma]:
-        found = []
+        found: list[Vma] = []
+        if not self.decide(lt(start, end)):  # mremap with old size 0 asks about an empty range
+            return found
         for vma in self.vmas[self.index(start) :]:
             if not self.decide(lt(vma.start, end)):
                 break
@@ -230,7 +232,9 @@ class LayoutSpace(AddressSpace):
         before = self.vmas[i - 1] if i else None
         behind = self.vmas[i + 1] if i + 1 < len(self.vmas) else None
         left = before if at_left and self._merges_left(before, middle) else None
-        right = behind if at_right and self._merges_right(middle, behind, left) else None
+        # a range that begins before its VMA (a stale cursor) has a page offset that wrapped around, which matches nothing
+        inside = self.decide(le(vma.start, start))
+        right = behind if at_right and inside and self._merges_right(middle, behind, left) else None
         if left is not None and right is not None:
             merged = self._joined(left, right, middle)
             self.vmas[i - 1 : i + 2] = [replace(merged, end=right.end)]
@@ -380,7 +384,7 @@ class LayoutSpace(AddressSpace):
 
     def lock(self, start: Num, end: Num) -> None:
         for vma in self._in_range(start, end):
-            if not self.decide(or_(vma.read, vma.write, vma.exec)):
+            if self.decide(self.cannot_fault_in(vma)):
                 break
             if not self.decide(and_(vma.write, not_(vma.shared), not_(is_special(vma)))):
                 continue

@@ -15,7 +15,7 @@ from typing import NoReturn
 from spec.editions import Edition
 from spec.errors import Errno
 from spec.terms import Bool, Num, and_, eq, is_decided, le, lt, not_, or_
-from spec.vma import Page, Vma
+from spec.vma import FILE, Page, Vma, offset_at
 
 
 class Refused(Exception):
@@ -145,8 +145,12 @@ class AddressSpace(Guards):
         """The process's key for execute-only memory, allocated now if `wanted`; 0 if there is none."""
 
     @abstractmethod
-    def fresh_object(self) -> Num:
-        """An object that nothing maps yet (the shmem file behind anonymous shared memory)."""
+    def fresh_object(self, pages: Num) -> Num:
+        """An object of that many pages that nothing maps yet (the shmem file behind anonymous shared memory)."""
+
+    @abstractmethod
+    def object_pages(self, object: Num) -> Num:
+        """How many pages the object has; a page mapped beyond them faults (SIGBUS)."""
 
     @abstractmethod
     def page(self, page: Num) -> Page:
@@ -279,6 +283,17 @@ class AddressSpace(Guards):
     def cannot_read(self, vma: Vma) -> Bool:
         """The calling thread cannot read through this VMA: no VM_READ, or its PKRU denies it."""
         return or_(not_(vma.read), self.access_denied(vma.pkey))
+
+    def cannot_fault_in(self, vma: Vma) -> Bool:
+        """mlock and MAP_POPULATE cannot fault in pages of this VMA: no access at all, or the PKRU denies it. A private
+        writable page is faulted in by a write, any other by a read."""
+        by_write = and_(vma.write, not_(vma.shared))
+        denied = or_(and_(by_write, self.write_denied(vma.pkey)), and_(not_(by_write), self.access_denied(vma.pkey)))
+        return or_(not_(or_(vma.read, vma.write, vma.exec)), denied)
+
+    def beyond_object(self, vma: Vma, page: Num) -> Bool:
+        """The page is mapped beyond the end of its object."""
+        return and_(eq(vma.backing, FILE), le(self.object_pages(vma.object), offset_at(vma, page)))
 
     def at_limit(self, spare: int = 0) -> Bool:
         """map_count has reached the limit less `spare`."""

@@ -33,10 +33,7 @@ def mlock(mm: AddressSpace, pages: PageRange) -> Num:
     _mark(mm, pages, locked=True)
     mm.lock(pages.start, pages.end)
 
-    def inaccessible(vma: Vma) -> Bool:
-        return not_(or_(vma.read, vma.write, vma.exec))
-
-    mm.check_each(pages.start, pages.end, inaccessible, Errno.ENOMEM, "mlock: a page cannot be faulted in")
+    mm.check_each(pages.start, pages.end, mm.cannot_fault_in, Errno.ENOMEM, "mlock: a page cannot be faulted in")
     return 0
 
 

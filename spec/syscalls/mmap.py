@@ -178,7 +178,7 @@ def _new_vma(mm: AddressSpace, new: Map, page: Num, exec_only_key: Num) -> Vma:
     noreserve = or_(new.noreserve, droppable)
     exec_only = and_(new.exec, not_(new.read), not_(new.write))
     private_anon = and_(no_file, not_(is_shared))
-    plain_object = ite(or_(shmem, and_(eq(new.file, DEV_ZERO), is_shared)), mm.fresh_object(), new.object)
+    plain_object = ite(or_(shmem, and_(eq(new.file, DEV_ZERO), is_shared)), mm.fresh_object(new.pages), new.object)
     return Vma(
         start=page,
         end=page + new.pages,

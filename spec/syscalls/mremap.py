@@ -6,7 +6,7 @@ remap_move (6.17 and later).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from spec.arguments import Decoded, as_page
@@ -14,7 +14,7 @@ from spec.editions import Remap, SealCheck
 from spec.errors import Errno
 from spec.space import AddressSpace, Guards
 from spec.syscalls.munmap import unmap_range
-from spec.terms import Bool, Num, and_, eq, implies, ite, le, lt, ne, not_, or_
+from spec.terms import Bool, Num, and_, eq, implies, ite, larger, le, lt, ne, not_, or_, smaller
 from spec.vma import HUGE_PAGES, HUGETLB, Vma, is_special, offset_at
 from spec.words import PAGES, TASK_PAGES, TASK_SIZE, Word, above, add, equal, has, is_page_aligned, mask, page_align
 from spec.words import page_number, sub, untagged
@@ -89,9 +89,7 @@ def arguments(do: Guards, addr: Word, old_len: Word, new_len: Word, flags: Word,
 def mremap(mm: AddressSpace, to: Move) -> Num:
     """Resize or move a mapping."""
     if mm.edition.remap is Remap.V6_17:
-        from spec.syscalls.mremap_many import mremap_many
-
-        return mremap_many(mm, to)
+        return _remap_6_17(mm, to)
     vma = mm.find(to.old)
     if vma is None:
         mm.fail(Errno.EFAULT, "mremap: the old address is not mapped")
@@ -208,6 +206,81 @@ def move(mm: AddressSpace, to: Move, vma: Vma, old_pages: Num, new: Num) -> Num:
     if mm.decide(and_(vma.locked, lt(old_pages, to.new_pages))):
         mm.lock(new + old_pages, new + to.new_pages)
     return new
+
+
+def _remap_6_17(mm: AddressSpace, to: Move) -> Num:
+    """mremap from 6.17 on: do_mremap. What can be checked without the lock is checked first, and each VMA is checked
+    before its destination is touched; several VMAs are moved one by one, so that a refusal half-way leaves the first
+    ones moved (weakness W5c)."""
+    at_address = or_(to.fixed, to.dontunmap)
+    mm.fail_if(lt(TASK_PAGES, to.new_pages), Errno.EINVAL, "mremap: the new size is beyond TASK_SIZE")
+    if mm.decide(at_address):
+        mm.fail_if(not_(to.new_fits), Errno.EINVAL, "mremap: the new range reaches beyond TASK_SIZE")
+        mm.fail_if(not_(to.new_aligned), Errno.EINVAL, "mremap: the new address is not page aligned")
+        overlap = and_(lt(to.new, to.old_end), lt(to.old, to.new + to.new_pages))
+        mm.fail_if(overlap, Errno.EINVAL, "mremap: the old and the new range overlap")
+        mm.fail_if(mm.at_limit(spare=5), Errno.ENOMEM, "mremap: a move to a given address wants six free maps")
+    if mm.decide(and_(to.fixed, eq(to.old_pages, to.new_pages))):
+        return _move_each(mm, to)
+    vma = _checked_6_17(mm, to, mm.find(to.old))
+    if mm.decide(at_address):
+        return _to_new_address_6_17(mm, to)
+    mm.finish_if(eq(to.old_pages, to.new_pages), "mremap: nothing to do, the sizes are equal", to.old)
+    if mm.decide(lt(to.new_pages, to.old_pages)):
+        _shrink(mm, to)
+        return to.old
+    return grow(mm, to, vma)
+
+
+def _checked_6_17(mm: AddressSpace, to: Move, vma: Vma | None) -> Vma:
+    """All checks of one VMA (check_prep_vma)."""
+    if vma is None:
+        mm.fail(Errno.EFAULT, "mremap: the old address is not mapped")
+    mm.fail_if(vma.sealed, Errno.EPERM, "mremap: the VMA at the old address is sealed")
+    check_huge(mm, to, vma)
+    if mm.decide(or_(lt(to.old_pages, to.new_pages), to.fixed, to.dontunmap)):
+        check_resizable(mm, to, vma, smaller(to.old_pages, to.new_pages))
+    return vma
+
+
+def _to_new_address_6_17(mm: AddressSpace, to: Move) -> Num:
+    """mremap_to: unmap the destination, shrink, move."""
+    if mm.decide(to.fixed):
+        unmap_range(mm, to.new, to.new + to.new_pages, "mremap onto")
+        if mm.find(to.old) is None:
+            mm.fail(Errno.EFAULT, "mremap: the old address went with the destination")
+    old_pages = to.old_pages
+    if mm.decide(lt(to.new_pages, old_pages)):
+        _shrink(mm, to)
+        old_pages = to.new_pages
+    vma = mm.find(to.old)
+    if vma is None:
+        mm.fail(Errno.EFAULT, "mremap: the old address is no longer mapped")
+    if mm.decide(to.dontunmap):
+        mm.may_fail(Errno.ENOMEM, "mremap: RLIMIT_AS has no room for both copies")
+    if mm.decide(to.fixed):
+        mm.fail_if(lt(to.new, 16), Errno.EPERM, "mremap: the new address is below mmap_min_addr")
+        new = to.new
+    else:
+        new = mm.free_range(to.new_pages, ite(lt(to.new, 16), 16, to.new) if mm.decide(ne(to.new, 0)) else None)
+    return move(mm, to, vma, old_pages, new)
+
+
+def _move_each(mm: AddressSpace, to: Move) -> Num:
+    """Move every VMA of the old range, one after the other, with the gaps between them kept (remap_move)."""
+    end = to.old + to.old_pages
+    vma = mm.first(to.old, end)
+    if vma is None or mm.decide(lt(to.old, vma.start)):
+        mm.fail(Errno.EFAULT, "mremap: the old range begins with an unmapped page")
+    while vma is not None:
+        start, stop = larger(to.old, vma.start), smaller(end, vma.end)
+        pages = stop - start
+        part = replace(to, old=start, old_pages=pages, new_pages=pages, old_end=stop, new=to.new + (start - to.old))
+        _checked_6_17(mm, part, vma)
+        _to_new_address_6_17(mm, part)
+        behind = vma.end
+        vma = mm.first(behind, end) if mm.decide(lt(behind, end)) else None
+    return to.new
 
 
 __all__ = ["Move", "arguments", "cast", "mremap", "page_number"]
