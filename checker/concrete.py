@@ -51,6 +51,8 @@ class ConcreteSpace(LayoutSpace):
         self.edition = edition
         self.dropped = dropped
         self.failures = frozenset(failures)
+        self.counter: Num = state.elsewhere + len(state.vmas)
+        self.cursor_inside: list[Bool] = []
 
     @property
     def vmas(self) -> list[Vma]:  # type: ignore[override]

@@ -29,6 +29,11 @@ class LayoutSpace(AddressSpace):
 
     vmas: list[Vma]
     elsewhere: Num
+    counter: Num
+    """mm->map_count as the kernel keeps it: changed by each split, merge, insertion and removal, never derived from the
+    list, so that the two can disagree."""
+    cursor_inside: list[Bool]
+    """For each VMA that a changing pass visited: the cursor was inside it (the obligation of CVE-2026-23416)."""
 
     # pages: how contents are kept is the reading's business ----------------------------------------------------------
 
@@ -56,6 +61,10 @@ class LayoutSpace(AddressSpace):
 
     @property
     def map_count(self) -> Num:
+        return self.counter
+
+    def counted(self) -> Num:
+        """How many VMAs there are, those elsewhere included: what map_count ought to be."""
         return self.elsewhere + len(self.vmas)
 
     def index(self, page: Num) -> int:
@@ -138,6 +147,7 @@ class LayoutSpace(AddressSpace):
                 gap_seen = True
             if cursor != "stale":
                 at = larger(at, vma.start) if not self.decide(lt(at, vma.start)) else vma.start
+            self.cursor_inside.append(and_(le(vma.start, at), lt(at, vma.end)))
             stop = vma.end if self.decide(le(vma.end, end)) else end
             step = Visit(at, stop)
             after = visit(vma, step)
@@ -237,14 +247,17 @@ class LayoutSpace(AddressSpace):
         right = behind if at_right and inside and self._merges_right(middle, behind, left) else None
         if left is not None and right is not None:
             merged = self._joined(left, right, middle)
+            self.counter = self.counter - 2
             self.vmas[i - 1 : i + 2] = [replace(merged, end=right.end)]
             return i, right.end
         if left is not None:
             rest = [] if at_right else [cut_vma(vma, end, vma.end)]
+            self.counter = self.counter - (1 if at_right else 0)
             self.vmas[i - 1 : i + 1] = [replace(self._joined(left, middle), end=end), *rest]
             return i, end
         if right is not None:
             rest = [] if at_left else [cut_vma(vma, vma.start, start)]
+            self.counter = self.counter - (1 if at_left else 0)
             merged = replace(self._joined(right, middle), start=start, offset=middle.offset)
             self.vmas[i : i + 2] = [*rest, merged]
             return i + len(rest) + 1, right.end
@@ -264,6 +277,7 @@ class LayoutSpace(AddressSpace):
         vma = self.vmas[i]
         self.fail_if(refuses_split(vma, page), Errno.EINVAL, "the VMA refuses to be split")
         self.vmas[i : i + 1] = [cut_vma(vma, vma.start, page), cut_vma(vma, page, vma.end)]
+        self.counter = self.counter + 1
 
     def split(self, page: Num) -> None:
         i = self.index(page)
@@ -276,6 +290,7 @@ class LayoutSpace(AddressSpace):
         i = self.index(start)
         while i < len(self.vmas) and self.decide(lt(self.vmas[i].start, end)):
             del self.vmas[i]
+            self.counter = self.counter - 1
         self.update_pages(start, end, lambda number, now: EMPTY_PAGE)
 
     def _insert(self, new: Vma, *, forbidden: Vma | None = None, expand_only: bool = False) -> Vma:
@@ -288,6 +303,7 @@ class LayoutSpace(AddressSpace):
         right = behind if not expand_only and behind is not forbidden and self._merges_right(new, behind, left) else None
         if left is not None and right is not None:
             made = replace(self._joined(left, right), end=right.end)
+            self.counter = self.counter - 1
             self.vmas[i - 1 : i + 1] = [made]
         elif left is not None:
             made = replace(left, end=new.end)
@@ -298,6 +314,7 @@ class LayoutSpace(AddressSpace):
         else:
             made = new
             self.vmas.insert(i, new)
+            self.counter = self.counter + 1
         return made
 
     def map(self, vma: Vma, *, expand_only: bool = False) -> None:
@@ -341,6 +358,8 @@ class LayoutSpace(AddressSpace):
             kept, child = inherit(vma)
             if self.decide(kept):
                 inherited.append(child)
+            else:
+                self.counter = self.counter - 1
             self.update_pages(vma.start, vma.end, lambda number, now, vma=vma: page(vma, now))  # type: ignore[misc]
         self.vmas = inherited
 

@@ -1,0 +1,81 @@
+"""Compiles the lab's C program (guest/oracle.c) once and keeps it in a cache folder."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from checker.lab.errors import LabError
+
+SOURCE = Path(__file__).resolve().parent / "guest" / "oracle.c"
+"""The program that runs scenarios, on the host and as process 1 of a guest."""
+
+FLAGS = (
+    "-O2",
+    "-std=gnu11",
+    "-static",
+    "-nostdlib",
+    "-no-pie",
+    "-fPIE",
+    "-ffreestanding",
+    "-fno-builtin",
+    "-fno-stack-protector",
+    "-fno-asynchronous-unwind-tables",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-Wl,--build-id=none",
+    "-Wl,-Ttext-segment=0x500000000000",
+)
+"""No libc, and linked above the scenarios' window: see the top of the source."""
+
+
+def cache_dir() -> Path:
+    """Return the lab's folder for what may be made again, by the XDG convention.
+
+    ``$XDG_CACHE_HOME/mseal-spec/lab``, or ``~/.cache/mseal-spec/lab`` where the variable
+    is unset, empty or relative.  The folder is created.
+    """
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    root = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
+    folder = root / "mseal-spec" / "lab"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def build_oracle(cache: Path | None = None) -> Path:
+    """Return the compiled program, compiling it if this source was not compiled before.
+
+    ``cache`` is the folder to keep it in (default :func:`cache_dir`); its name there is
+    made of a hash of the source and the flags.  Raises :class:`LabError` where the
+    machine is not x86-64 Linux, there is no gcc, or gcc rejects the source.
+    """
+    if platform.system() != "Linux" or platform.machine() != "x86_64":
+        raise LabError("the kernel lab runs on x86-64 Linux only")
+    folder = cache if cache is not None else cache_dir()
+    source = SOURCE.read_bytes()
+    digest = hashlib.sha256(source + b"\0" + " ".join(FLAGS).encode()).hexdigest()[:16]
+    target = folder / f"oracle-{digest}"
+    if target.exists():
+        return target
+    compiler = shutil.which("gcc")
+    if compiler is None:
+        raise LabError("no gcc: install it (Debian: apt-get install gcc linux-libc-dev)")
+    handle, name = tempfile.mkstemp(dir=folder, prefix="oracle-", suffix=".tmp")
+    os.close(handle)
+    try:
+        done = subprocess.run(
+            [compiler, *FLAGS, "-o", name, str(SOURCE)], capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            raise LabError(f"gcc does not compile {SOURCE.name}:\n{done.stderr.strip()}")
+        os.chmod(name, 0o755)
+        os.replace(name, target)
+    finally:
+        Path(name).unlink(missing_ok=True)
+    return target

@@ -1,0 +1,632 @@
+"""The unbounded reading: an address space of any number of VMAs, without quantifiers.
+
+What a page is mapped to is a function of the page number. A pass over VMAs is replaced by its cut-point summary: the
+page at which it stopped, what holds of the pages before it, what of the VMA there. Facts about every page are kept as
+functions and instantiated at the pages that a theorem names (the Skolem constants), which only weakens the hypotheses:
+`unsat` is a proof. docs/METHOD.md has the argument; proofs/lemmas.py discharges the induction behind each summary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+from functools import cached_property
+from typing import Any, cast
+
+import z3
+
+from checker.paths import Run
+from checker.view import PageView
+from spec.editions import Edition
+from spec.errors import Errno
+from spec.space import AddressSpace, Gap, Refused, Visit
+from spec.terms import Bool, Num, all_, and_, any_, between, eq, implies, is_decided, ite, ite_bool, larger, le, lt, ne
+from spec.terms import not_, or_, smaller
+from spec.vma import ATTRIBUTES, EMPTY_PAGE, FILE, Page, Vma, choose_page, choose_vma, has_file, is_anonymous, is_special
+from spec.vma import offset_at, refuses_split, same_flags, well_formed_page, well_formed_vma
+from spec.words import PAGES, TASK_PAGES
+
+Number, Truth = z3.IntSort(), z3.BoolSort()
+PageFact = Callable[[z3.ArithRef], Bool]
+
+
+def _sort(kind: object) -> z3.SortRef:
+    return Truth if kind == "Bool" else Number
+
+
+class World:
+    """An arbitrary well-formed address space, as uninterpreted functions. Shared by all paths of a call; it remembers
+    which pages were ever named, and what well-formedness says of each."""
+
+    def __init__(self) -> None:
+        self.functions: dict[str, z3.FuncDeclRef] = {}
+        self.views: dict[int, tuple[z3.ArithRef, Bool, Vma, Page]] = {}
+        self.axioms: list[z3.BoolRef] = []
+        self.map_count = z3.Int("map_count")
+        self.max_map_count = z3.Int("max_map_count")
+        self.brk = z3.Int("brk")
+        self.start_brk = z3.Int("start_brk")
+        self.exec_key = z3.Int("execute_only_pkey")
+        self._assume(le(1, self.max_map_count))
+        self._assume(le(0, self.map_count))
+        self._assume(le(self.map_count, self.max_map_count + 1))
+        self._assume(and_(le(0, self.start_brk), le(self.start_brk, self.brk), le(self.brk, TASK_PAGES)))
+        self._assume(between(0, self.exec_key, 16))
+
+    def _assume(self, fact: Bool) -> None:
+        if isinstance(fact, z3.ExprRef):
+            self.axioms.append(fact)
+
+    def function(self, name: str, *sorts: z3.SortRef) -> z3.FuncDeclRef:
+        """The uninterpreted function of that name."""
+        if name not in self.functions:
+            self.functions[name] = z3.Function(name, *sorts)
+        return self.functions[name]
+
+    def look(self, page: Num) -> tuple[z3.ArithRef, Bool, Vma, Page]:
+        """The page in the arbitrary address space: (the page as a term, mapped, its VMA, what it holds)."""
+        term = z3.IntVal(page) if isinstance(page, int) else page
+        key = term.get_id()
+        if key in self.views:
+            return self.views[key]
+        start = self.function("vm_start", Number, Number)(term)
+        mapped = self.function("mapped", Number, Truth)(term)
+        values = {f.name: self.function(f"vma_{f.name}", Number, _sort(f.type))(start) for f in fields(Vma) if f.name != "start"}
+        vma = Vma(start=start, **values)
+        holds = {f.name: self.function(f"page_{f.name}", Number, _sort(f.type))(term) for f in fields(Page)}
+        page_state = Page(**holds)
+        well_formed = all_(
+            [
+                between(start, term, vma.end),
+                le(vma.end, TASK_PAGES),
+                lt(0, self.map_count),
+                *(condition for condition, _ in well_formed_vma(vma)),
+            ]
+        )
+        self._assume(implies(mapped, well_formed))
+        self._assume(well_formed_page(mapped, vma, page_state))
+        for other, its_mapping, its_vma, _ in self.views.values():
+            for a, m, v, b, n, w in ((term, mapped, vma, other, its_mapping, its_vma), (other, its_mapping, its_vma, term, mapped, vma)):
+                self._assume(implies(and_(m, between(v.start, b, v.end)), and_(n, eq(w.start, v.start))))
+        self.views[key] = (term, mapped, vma, page_state)
+        return self.views[key]
+
+
+class UnboundedSpace(AddressSpace):
+    """The verbs over a `World`, on one path."""
+
+    def __init__(self, world: World, edition: Edition, run: Run, *, dropped: str | None = None) -> None:
+        self.world = world
+        self.edition = edition
+        self.run = run
+        self.dropped = dropped
+        self.named: dict[int, z3.ArithRef] = {}
+        self.every_page: list[PageFact] = []
+        self.count: Num = world.map_count
+        self.fresh_names: dict[str, int] = {}
+        self._view: Callable[[Num], tuple[Bool, Vma]] = self._original_view
+        self._page: Callable[[Num], Page] = self._original_page
+        self._cut: Callable[[Num], Bool] = self._original_cut
+        self._stored: Callable[[Num, Num], Num] = lambda o, at: cast(
+            z3.ArithRef, world.function("stored", Number, Number, Number)(o, at)
+        )
+        self._write_denied: Callable[[Num], Bool] = lambda key: cast(z3.BoolRef, world.function("write_denied", Number, Truth)(key))
+        self._access_denied: Callable[[Num], Bool] = lambda key: cast(z3.BoolRef, world.function("access_denied", Number, Truth)(key))
+        self._brk: Num = world.brk
+        self.failing_page: Num | None = None
+
+    # the arbitrary state ------------------------------------------------------------------------------------------
+
+    def _name(self, page: Num) -> tuple[z3.ArithRef, Bool, Vma, Page]:
+        seen = self.world.look(page)
+        self.named[seen[0].get_id()] = seen[0]
+        return seen
+
+    def _original_view(self, page: Num) -> tuple[Bool, Vma]:
+        _, mapped, vma, _ = self._name(page)
+        return mapped, vma
+
+    def _original_page(self, page: Num) -> Page:
+        return self._name(page)[3]
+
+    def _original_cut(self, page: Num) -> Bool:
+        """A VMA begins at the page, or one ended there; kept as a predicate of its own, for it is only compared."""
+        return cast(z3.BoolRef, self.world.function("cut", Number, Truth)(page))
+
+    def snapshot(self) -> UnboundedSnapshot:
+        """The address space as it is now."""
+        return UnboundedSnapshot(self)
+
+    def facts(self, rounds: int = 3) -> list[z3.BoolRef]:
+        """What holds of every page, instantiated at each page that this path names."""
+        made: list[z3.BoolRef] = []
+        done: set[tuple[int, int]] = set()
+        for _ in range(rounds):
+            before = len(done)
+            for i, fact in enumerate(self.every_page):
+                for key, page in list(self.named.items()):
+                    if (i, key) not in done:
+                        done.add((i, key))
+                        instance = fact(page)
+                        if isinstance(instance, z3.ExprRef):
+                            made.append(instance)
+                        elif not instance:
+                            made.append(z3.BoolVal(False))
+            if len(done) == before:
+                break
+        return made
+
+    # terms ----------------------------------------------------------------------------------------------------------
+
+    def _fresh(self, what: str) -> str:
+        n = self.fresh_names.get(what, 0)
+        self.fresh_names[what] = n + 1
+        return f"{what}!{n}"
+
+    def _number(self, what: str) -> z3.ArithRef:
+        return z3.Int(self._fresh(what))
+
+    def _choice(self, what: str) -> z3.BoolRef:
+        return z3.Bool(self._fresh(what))
+
+    # Guards -----------------------------------------------------------------------------------------------------------
+
+    def decide(self, cond: Bool) -> bool:
+        return self.run.decide(cond)
+
+    def skipped(self, check: str) -> bool:
+        return check == self.dropped
+
+    # looking ----------------------------------------------------------------------------------------------------------
+
+    @property
+    def map_count(self) -> Num:
+        return self.count
+
+    @property
+    def max_map_count(self) -> Num:
+        return self.world.max_map_count
+
+    @property
+    def brk(self) -> Num:
+        return self._brk
+
+    @property
+    def start_brk(self) -> Num:
+        return self.world.start_brk
+
+    def set_brk(self, page: Num) -> None:
+        self._brk = page
+
+    def write_denied(self, pkey: Num) -> Bool:
+        return self._write_denied(pkey)
+
+    def access_denied(self, pkey: Num) -> Bool:
+        return self._access_denied(pkey)
+
+    def pkey_allocated(self, pkey: Num) -> Bool:
+        return and_(between(0, pkey, 16), cast(z3.BoolRef, self.world.function("pkey_allocated", Number, Truth)(pkey)))
+
+    def allocate_pkey(self) -> Num:
+        if self.decide(self._choice("no_pkey")):
+            raise Refused(Errno.EINVAL, "pkey_alloc: there is no protection key")
+        key = self._number("pkey")
+        self.run.assume(and_(between(1, key, 16), not_(self.pkey_allocated(key))))
+        old_write, old_access = self._write_denied, self._access_denied
+        self._write_denied = lambda k: and_(ne(k, key), old_write(k))
+        self._access_denied = lambda k: and_(ne(k, key), old_access(k))
+        return key
+
+    def set_write_denied(self, access: tuple[Bool, ...], write: tuple[Bool, ...]) -> None:
+        self._write_denied = lambda key: any_(and_(eq(key, i), denied) for i, denied in enumerate(write))
+        self._access_denied = lambda key: any_(and_(eq(key, i), denied) for i, denied in enumerate(access))
+
+    def execute_only_pkey(self, wanted: Bool) -> Num:
+        return self.world.exec_key
+
+    def fresh_object(self, pages: Num) -> Num:
+        made = self._number("object")
+        self.run.assume(lt(0, made))
+        return made
+
+    def object_pages(self, object: Num) -> Num:
+        return cast(z3.ArithRef, self.world.function("object_pages", Number, Number)(object))
+
+    def environment(self, why: str) -> Bool:
+        return self._choice(f"fails({why})")
+
+    def find(self, page: Num) -> Vma | None:
+        mapped, vma = self._view(page)
+        return vma if self.decide(mapped) else None
+
+    def page(self, page: Num) -> Page:
+        return self._page(page)
+
+    def first(self, start: Num, end: Num) -> Vma | None:
+        view = self._view
+        if self.decide(self._choice("some_vma")):
+            page = self._number("first")
+            mapped, vma = view(page)
+            self.run.assume(and_(between(start, page, end), mapped, or_(eq(page, start), eq(vma.start, page))))
+            self.every_page.append(lambda q: implies(between(start, q, page), not_(view(q)[0])))
+            return vma
+        self.every_page.append(lambda q: implies(between(start, q, end), not_(view(q)[0])))
+        return None
+
+    def stack_above(self, page: Num) -> bool:
+        return self.decide(self._choice("stack_above"))
+
+    def free_range(self, pages: Num, hint: Num | None) -> Num:
+        if self.decide(self._choice("no_free_range")):
+            raise Refused(Errno.ENOMEM, "no free range is large enough")
+        page = self._number("free")
+        view = self._view
+        self.run.assume(and_(le(0, page), le(page + pages, TASK_PAGES)))
+        self.every_page.append(lambda q: implies(between(page, q, page + pages), not_(view(q)[0])))
+        return page
+
+    # passes -------------------------------------------------------------------------------------------------------------
+
+    def check_each(self, start: Num, end: Num, test: Callable[[Vma], Bool], errno: Errno, check: str) -> None:
+        if self.skipped(check):
+            return
+        view = self._view
+        if self.decide(self._choice("found")):
+            page = self._number("witness")
+            mapped, vma = view(page)
+            self.run.assume(and_(between(start, page, end), mapped, test(vma)))
+            self.failing_page = page
+            raise Refused(errno, check)
+        self.every_page.append(lambda q: implies(and_(between(start, q, end), view(q)[0]), not_(test(view(q)[1]))))
+
+    def check_mapped(self, start: Num, end: Num, errno: Errno, check: str) -> None:
+        if self.skipped(check):
+            return
+        view = self._view
+        if self.decide(self._choice("gap")):
+            page = self._number("witness")
+            self.run.assume(and_(between(start, page, end), not_(view(page)[0])))
+            self.failing_page = page
+            raise Refused(errno, check)
+        self.every_page.append(lambda q: implies(between(start, q, end), view(q)[0]))
+
+    def change_each(
+        self,
+        start: Num,
+        end: Num,
+        visit: Callable[[Vma, Visit], Vma],
+        *,
+        gap: Gap,
+        no_room: Errno = Errno.ENOMEM,
+        cursor: str = "follows",
+    ) -> None:
+        view, page_at = self._view, self._page
+
+        def step(page: Num) -> tuple[Bool, Vma, Vma, Visit]:
+            mapped, vma = view(page)
+            at = Visit(larger(start, vma.start), smaller(end, vma.end))
+            after = visit(vma, at)
+            at.tests = [t for t in at.tests if not self.skipped(t[2])]
+            return mapped, vma, after, at
+
+        stop = self._number("stop")
+        mapped, vma, after, at = step(stop)
+        refusal = self._why_it_stops(start, end, stop, mapped, vma, after, at, gap, no_room)
+        reached: Num = end if refusal is None else stop
+        stray = refusal is not None and refusal[2]
+
+        def passed(q: z3.ArithRef) -> Bool:
+            mapped, _, _, at = step(q)
+            ok = all_(not_(cond) for cond, _, _ in at.tests)
+            return implies(between(start, q, reached), implies(mapped, ok) if gap is not Gap.STOP else and_(mapped, ok))
+
+        self.every_page.append(passed)
+        self._apply(start, reached, step, page_at, stray=stray)
+        if refusal is not None:
+            self.failing_page = stop
+            raise Refused(refusal[0], refusal[1])
+        if gap is Gap.REMEMBER:
+            if self.decide(self._choice("gap_seen")):
+                hole = self._number("witness")
+                self.run.assume(and_(between(start, hole, end), not_(view(hole)[0])))
+                raise Refused(Errno.ENOMEM, "some page of the range was unmapped")
+            self.every_page.append(lambda q: implies(between(start, q, end), view(q)[0]))
+
+    def _why_it_stops(
+        self, start: Num, end: Num, stop: Num, mapped: Bool, vma: Vma, after: Vma, at: Visit, gap: Gap, no_room: Errno
+    ) -> tuple[Errno, str, bool] | None:
+        """The first failure of a changing pass: (errno, check, whether a stray cut at `start` was left), or None."""
+        here = and_(between(start, stop, end), mapped, or_(eq(stop, start), eq(vma.start, stop)))
+        passed: Bool = True
+        for cond, errno, check in at.tests:
+            if self.decide(self._choice("stopped")):
+                self.run.assume(and_(here, passed, cond))
+                return errno, check, False
+            passed = and_(passed, not_(cond))
+        if gap is Gap.STOP and self.decide(self._choice("stopped")):
+            self.run.assume(and_(between(start, stop, end), not_(mapped)))
+            return Errno.ENOMEM, "a page of the range is unmapped", False
+        changed = not_(same_flags(vma, after))
+        if isinstance(changed, bool) and not changed:
+            return None
+        left, right = lt(vma.start, start), lt(end, vma.end)
+        first = eq(stop, start)
+        for page, needed, before in ((start, left, False), (end, right, left)):
+            room = "no room under the map-count limit for a split"
+            for stray in (False, True) if page is end else (False,):
+                if stray and isinstance(before, bool) and not before:
+                    continue
+                split_before = before if stray else (not_(before) if page is end else True)
+                context = and_(here, passed, changed, needed, split_before)
+                if not self.skipped(room) and self.decide(self._choice("stopped")):
+                    count = self._number("count")
+                    exact: Num = self.count + (1 if stray else 0)
+                    self.run.assume(and_(context, le(self.max_map_count, count), le(count, self.count + 1)))
+                    self.run.assume(implies(first, eq(count, exact)))
+                    return no_room, room, stray
+                refuses = "the VMA refuses to be split"
+                if not self.skipped(refuses) and self.decide(self._choice("stopped")):
+                    self.run.assume(and_(context, refuses_split(vma, page)))
+                    return Errno.EINVAL, refuses, stray
+        return None
+
+    def _apply(
+        self,
+        start: Num,
+        reached: Num,
+        step: Callable[[Num], tuple[Bool, Vma, Vma, Visit]],
+        page_at: Callable[[Num], Page],
+        *,
+        stray: bool,
+    ) -> None:
+        """The state after a changing pass that got as far as `reached`."""
+        view, old_cut, old_stored = self._view, self._cut, self._stored
+        touched = self._choice("touched")
+        witness = self._number("changed")
+        seen, was, becomes, _ = step(witness)
+        self.run.assume(implies(touched, and_(between(start, witness, reached), seen, not_(same_flags(was, becomes)))))
+        self.every_page.append(
+            lambda q: or_(touched, not_(between(start, q, reached)), not_(step(q)[0]), same_flags(step(q)[1], step(q)[2]))
+        )
+        new_cut = self.world.function(self._fresh("cut_after"), Number, Truth)
+        new_start = self.world.function(self._fresh("start_after"), Number, Number)
+        new_end = self.world.function(self._fresh("end_after"), Number, Number)
+
+        def view_after(q: Num) -> tuple[Bool, Vma]:
+            mapped, vma, after, _ = step(q)
+            inside = between(start, q, reached)
+            kept = replace(after, offset=vma.offset, anon_vma=vma.anon_vma, inherited=vma.inherited)
+            chosen = choose_vma(inside, replace(kept, start=vma.start, end=vma.end), vma)
+            moved = replace(
+                chosen, start=ite(touched, new_start(q), vma.start), end=ite(touched, new_end(q), vma.end),
+                offset=ite(touched, offset_at(vma, new_start(q)), vma.offset),
+            )  # fmt: skip
+            return mapped, moved
+
+        def page_after(q: Num) -> Page:
+            mapped, vma, _, at = step(q)
+            now = page_at(q)
+            then = now if at.change_page is None else at.change_page(q, vma, now)
+            if at.populates is not False:
+                by_write = and_(at.populates, vma.write, not_(vma.shared), not_(now.guard), not_(is_special(vma)))
+                then = choose_page(by_write, Page(copied=True, own=self._visible(q, vma, now, old_stored)), then)
+            return choose_page(and_(between(start, q, reached), mapped), then, now)
+
+        self._view, self._page = view_after, page_after
+        self._cut = lambda q: ite_bool(
+            or_(not_(touched), lt(q, start), lt(reached, q)),
+            or_(old_cut(q), and_(stray, eq(q, start))),
+            cast(z3.BoolRef, new_cut(q)),
+        )
+        before = self.count
+        after_count = self._number("map_count")
+        self.run.assume(le(after_count, larger(before, self.max_map_count)))
+        self.run.assume(implies(lt(0, before), lt(0, after_count)))
+        self.count = ite(touched, after_count, before + (1 if stray else 0))
+        self._punch(start, reached, step, view, old_stored)
+
+    def _punch(
+        self,
+        start: Num,
+        reached: Num,
+        step: Callable[[Num], tuple[Bool, Vma, Vma, Visit]],
+        view: Callable[[Num], tuple[Bool, Vma]],
+        old_stored: Callable[[Num, Num], Num],
+    ) -> None:
+        """Objects read zero where a hole was punched through a page of the range."""
+        probe = step(start)[3].punches_hole
+        if probe is False:
+            return
+        hole = self.world.function(self._fresh("hole"), Number, Number, Truth)
+        through = self.world.function(self._fresh("hole_through"), Number, Number, Number)
+
+        def stored_after(object: Num, offset: Num) -> Num:
+            punched = cast(z3.BoolRef, hole(object, offset))
+            page = cast(z3.ArithRef, through(object, offset))
+
+            def backs(q: Num) -> Bool:
+                mapped, vma, _, at = step(q)
+                same = and_(eq(vma.object, object), eq(offset_at(vma, q), offset), has_file(vma))
+                return and_(between(start, q, reached), mapped, same, at.punches_hole)
+
+            self.run.assume(implies(punched, backs(page)))
+            self.every_page.append(lambda q: implies(backs(q), punched))
+            return ite(punched, 0, old_stored(object, offset))
+
+        self._stored = stored_after
+
+    # whole-range effects ------------------------------------------------------------------------------------------------
+
+    def split(self, page: Num) -> None:
+        view, cut = self._view, self._cut
+        mapped, vma = view(page)
+        if not self.decide(and_(mapped, lt(vma.start, page))):
+            return
+        self.fail_if(refuses_split(vma, page), Errno.EINVAL, "the VMA refuses to be split")
+        start, end = vma.start, vma.end
+
+        def view_after(q: Num) -> tuple[Bool, Vma]:
+            mapped, old = view(q)
+            inside = and_(mapped, eq(old.start, start), between(start, q, end))
+            begin = ite(and_(inside, le(page, q)), page, old.start)
+            finish = ite(and_(inside, lt(q, page)), page, old.end)
+            return mapped, replace(old, start=begin, end=finish, offset=offset_at(old, begin))
+
+        self._view = view_after
+        self._cut = lambda q: or_(cut(q), eq(q, page))
+        self.count = self.count + 1
+
+    def unmap(self, start: Num, end: Num) -> None:
+        view, page_at = self._view, self._page
+        before = self.count
+        edges = or_(view(start)[0], view(end - 1)[0])
+        self._view = lambda q: (and_(view(q)[0], not_(between(start, q, end))), view(q)[1])
+        self._page = lambda q: choose_page(between(start, q, end), EMPTY_PAGE, page_at(q))
+        self._forget_cuts(start, end)
+        self.count = self._number("map_count")
+        self.run.assume(and_(le(0, self.count), le(self.count, before), implies(edges, lt(self.count, before))))
+
+    def _forget_cuts(self, start: Num, end: Num) -> None:
+        cut = self._cut
+        new_cut = self.world.function(self._fresh("cut_after"), Number, Truth)
+        self._cut = lambda q: ite_bool(and_(le(start, q), le(q, end)), cast(z3.BoolRef, new_cut(q)), cut(q))
+
+    def map(self, vma: Vma, *, expand_only: bool = False) -> None:
+        view = self._view
+        inside: Callable[[Num], Bool] = lambda q: between(vma.start, q, vma.end)
+        self._view = lambda q: (or_(inside(q), view(q)[0]), choose_vma(inside(q), vma, view(q)[1]))
+        self._forget_cuts(vma.start, vma.end)
+        self._inserted()
+
+    def _inserted(self) -> None:
+        before = self.count
+        self.count = self._number("map_count")
+        self.run.assume(and_(le(before - 1, self.count), le(self.count, before + 1), lt(0, self.count)))
+
+    def move(self, old: Num, pages: Num, new: Num, new_pages: Num, *, keep_source: bool) -> None:
+        view, page_at = self._view, self._page
+        source = view(old)[1]
+        copy = replace(source, start=new, end=new + new_pages, offset=offset_at(source, old))
+        shared = source.may_share
+
+        def view_after(q: Num) -> tuple[Bool, Vma]:
+            mapped, vma = view(q)
+            there, here = between(new, q, new + new_pages), between(old, q, old + pages)
+            kept = choose_vma(here, replace(vma, locked=False), vma) if keep_source else vma
+            gone = False if keep_source else here
+            return or_(there, and_(mapped, not_(gone))), choose_vma(there, copy, kept)
+
+        def page_after(q: Num) -> Page:
+            there, here = between(new, q, new + pages), between(old, q, old + pages)
+            beyond = between(new + pages, q, new + new_pages)
+            moved = choose_page(shared, EMPTY_PAGE, page_at(q - new + old))
+            now = page_at(q)
+            return choose_page(there, moved, choose_page(or_(here, beyond), EMPTY_PAGE, now))
+
+        self._view, self._page = view_after, page_after
+        self._forget_cuts(old, old + pages)
+        self._forget_cuts(new, new + new_pages)
+        self._inserted()
+        if not keep_source:
+            before = self.count
+            self.count = self._number("map_count")
+            self.run.assume(and_(lt(0, self.count), le(self.count, before + 1)))
+
+    def expand(self, page: Num, end: Num) -> None:
+        view = self._view
+        vma = view(page)[1]
+        grown = replace(vma, end=end)
+        inside: Callable[[Num], Bool] = lambda q: between(vma.start, q, end)
+        self._view = lambda q: (or_(inside(q), view(q)[0]), choose_vma(inside(q), grown, view(q)[1]))
+        self._forget_cuts(vma.end, end)
+        before = self.count
+        self.count = self._number("map_count")
+        self.run.assume(and_(le(before - 1, self.count), le(self.count, before), lt(0, self.count)))
+
+    def lock(self, start: Num, end: Num) -> None:
+        view, page_at, stored = self._view, self._page, self._stored
+        faulted = self.world.function(self._fresh("faulted"), Number, Truth)
+
+        def page_after(q: Num) -> Page:
+            mapped, vma = view(q)
+            now = page_at(q)
+            by_write = and_(mapped, vma.write, not_(vma.shared), not_(is_special(vma)), not_(now.guard))
+            done = and_(between(start, q, end), by_write, cast(z3.BoolRef, faulted(q)))
+            return choose_page(done, Page(copied=True, own=self._visible(q, vma, now, stored)), now)
+
+        self._page = page_after
+
+    # single pages -------------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _visible(page: Num, vma: Vma, now: Page, stored: Callable[[Num, Num], Num]) -> Num:
+        backed = ite(has_file(vma), stored(vma.object, offset_at(vma, page)), 0)
+        return ite(now.copied, now.own, ite(is_anonymous(vma), 0, backed))
+
+    def store(self, page: Num, value: Num) -> None:
+        vma = self._view(page)[1]
+        old_stored, page_at = self._stored, self._page
+        at = offset_at(vma, page)
+        self._stored = lambda o, offset: ite(
+            and_(vma.shared, eq(o, vma.object), eq(offset, at)), value, old_stored(o, offset)
+        )
+        self._page = lambda q: choose_page(and_(eq(q, page), not_(vma.shared)), Page(copied=True, own=value), page_at(q))
+
+    def set_page(self, page: Num, content: Page) -> None:
+        page_at = self._page
+        self._page = lambda q: choose_page(eq(q, page), content, page_at(q))
+
+    def become_child(self, inherit: Callable[[Vma], tuple[Bool, Vma]], page: Callable[[Vma, Page], Page]) -> None:
+        view, page_at = self._view, self._page
+
+        def view_after(q: Num) -> tuple[Bool, Vma]:
+            mapped, vma = view(q)
+            kept, child = inherit(vma)
+            return and_(mapped, kept), child
+
+        self._view = view_after
+        self._page = lambda q: choose_page(view(q)[0], page(view(q)[1], page_at(q)), page_at(q))
+        new_cut = self.world.function(self._fresh("cut_after"), Number, Truth)
+        self._cut = lambda q: cast(z3.BoolRef, new_cut(q))
+        before = self.count
+        self.count = self._number("map_count")
+        self.run.assume(and_(le(0, self.count), le(self.count, before)))
+
+    @cached_property
+    def pages_of_address_space(self) -> int:
+        """How many page numbers there are."""
+        return PAGES
+
+
+class UnboundedSnapshot:
+    """An address space of the unbounded reading at one moment."""
+
+    def __init__(self, space: UnboundedSpace) -> None:
+        self.space = space
+        self._view, self._page, self._cut, self._stored = space._view, space._page, space._cut, space._stored
+        self._write = space._write_denied
+        self.map_count = space.count
+        self.max_map_count = space.max_map_count
+        self.brk = space.brk
+        self._seen: dict[int, PageView] = {}
+
+    def at(self, page: Num) -> PageView:
+        """The page now."""
+        key = page if isinstance(page, int) else page.get_id()
+        if key not in self._seen:
+            mapped, vma = self._view(page)
+            now = self._page(page)
+            visible = UnboundedSpace._visible(page, vma, now, self._stored)
+            self._seen[key] = PageView(mapped, vma, now, visible, self._cut(page))
+        return self._seen[key]
+
+    def write_denied(self, pkey: Num) -> Bool:
+        """The thread's PKRU denies writes through the key."""
+        return self._write(pkey)
+
+    def counted(self) -> Num:
+        """In this reading the number of VMAs is map_count by the lemmas on splits and merges."""
+        return self.map_count
+
+
+__all__ = ["ATTRIBUTES", "Any", "FILE", "UnboundedSpace", "World", "is_decided"]

@@ -1,0 +1,256 @@
+"""What became of each VMA between two successive layouts of a counterexample.
+
+The document says what was mapped before and after a step, not how one led to the other. Here that is derived, from the
+page ranges and, where ranges alone would mislead, from the call: mremap takes pages elsewhere, mmap with MAP_FIXED puts
+new pages where old ones were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+from reports.graph_doc import Counterexample, LayoutDoc, StepDoc, VmaDoc
+from spec.syscalls.mmap import MAP_FIXED
+from spec.syscalls.mremap import DONTUNMAP, FIXED
+from spec.words import PAGE_SHIFT, PAGE_SIZE, page_align
+
+SAME: Final = "same"
+RELATIONS: Final = ("moved", "replaced", "unmapped", "mapped", "split", "merge", "changed", SAME)
+"""Words for what happened; the first that applies names the relation as a whole."""
+
+PLAIN: Final = ("prot", "may", "share", "backing", "object", "anon_vma", "pkey")
+"""Attributes of a VMA that are compared as they stand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """Pages `[start, end)` of one layout are `[at, at + end - start)` of the next.
+
+    `source` and `target` are indices of VMAs in the two layouts; None is a gap. `words` is a selection of RELATIONS in
+    their order; `changed` names the attributes that differ, `label` says all of it to a person.
+    """
+
+    source: int | None
+    target: int | None
+    start: int
+    end: int
+    at: int
+    words: tuple[str, ...]
+    changed: tuple[str, ...]
+    label: str
+
+    @property
+    def relation(self) -> str:
+        """The one word for it."""
+        return self.words[0]
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A relation before it is put into words; `how` is one of kept, moved, replaced, unmapped, mapped."""
+
+    source: int | None
+    target: int | None
+    start: int
+    end: int
+    at: int
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class Motion:
+    """What mremap was asked to move: the pages `[start, end)` by `shift` pages; `stays` with MREMAP_DONTUNMAP."""
+
+    start: int
+    end: int
+    shift: int
+    stays: bool
+    new_end: int
+    """End of the destination, which may be longer than what moves into it."""
+
+
+def layouts(doc: Counterexample) -> list[LayoutDoc]:
+    """The layout before the first step and after each one."""
+    return [doc.before, *(step.after for step in doc.steps)]
+
+
+def index_at(layout: LayoutDoc, page: int) -> int | None:
+    """Index of the VMA that maps a page."""
+    return next((i for i, vma in enumerate(layout.vmas) if vma.start <= page < vma.end), None)
+
+
+def pages_of(length: int) -> int:
+    """Whole pages in a length in bytes, rounded up as the kernel does."""
+    aligned = page_align(length)
+    assert isinstance(aligned, int)
+    return aligned >> PAGE_SHIFT
+
+
+def motion(step: StepDoc) -> Motion | None:
+    """The move that a step asks for, if it is an mremap that goes elsewhere."""
+    if step.call != "mremap":
+        return None
+    words = step.words
+    old, flags = words["addr"] >> PAGE_SHIFT, words["flags"]
+    new_pages = pages_of(words["new_len"])
+    moving = min(pages_of(words["old_len"]), new_pages)
+    if flags & FIXED:
+        new = words["new_addr"] >> PAGE_SHIFT
+    elif step.result.errno == "OK":
+        new = step.result.value
+        if index_at(step.after, new) is None and new % PAGE_SIZE == 0:
+            new >>= PAGE_SHIFT
+    else:
+        return None
+    if new == old or not moving:
+        return None
+    return Motion(old, old + moving, new - old, bool(flags & DONTUNMAP), new + new_pages)
+
+
+def fresh_range(step: StepDoc) -> tuple[int, int]:
+    """Pages in which a successful step put something new, whatever was there before; maybe empty."""
+    if step.result.errno != "OK":
+        return (0, 0)
+    if step.call == "mmap" and step.words["flags"] & MAP_FIXED:
+        start = step.words["addr"] >> PAGE_SHIFT
+        return (start, start + pages_of(step.words["len"]))
+    moving = motion(step)
+    return (moving.start + moving.shift, moving.new_end) if moving else (0, 0)
+
+
+def stored_value(layout: LayoutDoc, number: int, offset: int) -> int:
+    """Contents of a page of an object; 0 where the document lists none."""
+    for thing in layout.objects:
+        if thing.object == number:
+            return next((c.value for c in thing.contents if c.offset == offset), 0)
+    return 0
+
+
+def content(layout: LayoutDoc, vma: VmaDoc, page: int) -> str:
+    """What a page holds, in a few characters: `7` a copy of its own, `7~` lazily free, `(7)` the object's, `guard`."""
+    entry = next((p for p in layout.pages if p.page == page), None)
+    if entry is not None and entry.guard:
+        return "guard"
+    if entry is not None and entry.copied:
+        return f"{entry.own}~" if entry.lazy else str(entry.own)
+    value = stored_value(layout, vma.object, vma.offset + page - vma.start) if vma.object else 0
+    return f"({value})" if value else ""
+
+
+def noted_pages(layout: LayoutDoc, vma: VmaDoc) -> list[int]:
+    """Pages of a VMA that hold something."""
+    listed = {p.page for p in layout.pages if vma.start <= p.page < vma.end}
+    for thing in layout.objects:
+        if vma.object and thing.object == vma.object:
+            listed |= {vma.start + c.offset - vma.offset for c in thing.contents}
+    return sorted(p for p in listed if vma.start <= p < vma.end and content(layout, vma, p))
+
+
+def relations(before: LayoutDoc, after: LayoutDoc, step: StepDoc) -> list[Relation]:
+    """What became of the pages, in address order; every page that is mapped before or after occurs."""
+    runs = _runs(before, after, step)
+    return [_in_words(run, runs, before, after) for run in runs]
+
+
+def _runs(before: LayoutDoc, after: LayoutDoc, step: StepDoc) -> list[_Run]:
+    moving, fresh = motion(step), fresh_range(step)
+    ok = step.result.errno == "OK"
+    found: list[_Run] = []
+    arrived: list[tuple[int, int]] = []
+    pieces = list(pairwise(_cuts(before, after, moving, fresh)))
+    for start, end in pieces:
+        a, b = index_at(before, start), index_at(after, start)
+        if a is None or moving is None or not moving.start <= start < moving.end:
+            continue
+        there = index_at(after, start + moving.shift)
+        if there is not None and (ok or (b is None and _alike(before.vmas[a], after.vmas[there]))):
+            arrived.append((start + moving.shift, end + moving.shift))
+            found.append(_Run(a, there, start, end, start + moving.shift, "moved"))
+    left = [] if moving is None or moving.stays else [(s - moving.shift, e - moving.shift) for s, e in arrived]
+    for start, end in pieces:
+        a, b = index_at(before, start), index_at(after, start)
+        new = _inside(start, (*arrived, fresh))
+        if a is not None and not _inside(start, left):
+            how = "unmapped" if b is None else "replaced" if new else "kept"
+            found.append(_Run(a, b, start, end, start, how))
+        elif a is None and b is not None and not _inside(start, arrived):
+            found.append(_Run(None, b, start, end, start, "mapped"))
+    return _joined(sorted(found, key=lambda r: (r.how, r.start)))
+
+
+def _cuts(before: LayoutDoc, after: LayoutDoc, moving: Motion | None, fresh: tuple[int, int]) -> list[int]:
+    cuts = {*fresh}
+    for vma in (*before.vmas, *after.vmas):
+        cuts |= {vma.start, vma.end}
+    if moving is not None:
+        cuts |= {moving.start, moving.end, moving.new_end}
+        cuts |= {cut - moving.shift for cut in cuts} | {cut + moving.shift for cut in cuts}
+    return sorted(cuts)
+
+
+def _inside(page: int, ranges: Iterable[tuple[int, int]]) -> bool:
+    return any(start <= page < end for start, end in ranges)
+
+
+def _alike(a: VmaDoc, b: VmaDoc) -> bool:
+    return (a.prot, a.share, a.backing, a.object) == (b.prot, b.share, b.backing, b.object)
+
+
+def _joined(runs: list[_Run]) -> list[_Run]:
+    """Adjacent runs of the same VMAs as one; in address order."""
+    joined: list[_Run] = []
+    for run in runs:
+        last = joined[-1] if joined else None
+        key = (run.source, run.target, run.how, run.start, run.at)
+        if last and (last.source, last.target, last.how, last.end, last.at + last.end - last.start) == key:
+            joined[-1] = _Run(last.source, last.target, last.start, run.end, last.at, last.how)
+        else:
+            joined.append(run)
+    return sorted(joined, key=lambda r: (r.start, r.at, r.how))
+
+
+def _in_words(run: _Run, runs: list[_Run], before: LayoutDoc, after: LayoutDoc) -> Relation:
+    words = [] if run.how == "kept" else [run.how]
+    if run.source is not None and len({r.start for r in runs if r.source == run.source}) > 1:
+        words.append("split")
+    differences: list[tuple[str, str]] = []
+    if run.how in ("kept", "moved") and run.source is not None and run.target is not None:
+        feeding = {(r.source, r.how) for r in runs if r.target == run.target and r.how in ("kept", "moved", "mapped")}
+        olds = {source for source, _ in feeding if source is not None}
+        if len(olds) > 1 or (None, "mapped") in feeding and (run.source, "kept") in feeding:
+            words.append("merge")
+        differences = _differences(run, before, after)
+        if differences:
+            words.append("changed")
+    words = sorted(words, key=RELATIONS.index) or [SAME]
+    label = ", ".join(w for w in words if w != "changed")
+    if differences:
+        label = ": ".join(filter(None, (label, ", ".join(text for _, text in differences))))
+    return Relation(
+        run.source, run.target, run.start, run.end, run.at, tuple(words), tuple(name for name, _ in differences), label
+    )
+
+
+def _differences(run: _Run, before: LayoutDoc, after: LayoutDoc) -> list[tuple[str, str]]:
+    """Attributes that differ between a piece before and after: (name, what to say)."""
+    assert run.source is not None and run.target is not None
+    a, b = before.vmas[run.source], after.vmas[run.target]
+    found: list[tuple[str, str]] = []
+    for name in PLAIN:
+        old, new = getattr(a, name), getattr(b, name)
+        if old != new:
+            found.append((name, f"now {new}" if name in ("prot", "share", "backing") else f"{name} {old} to {new}"))
+    if a.object and a.offset + run.start - a.start != b.offset + run.at - b.start:
+        found.append(("offset", "offset"))
+    found += [(flag, f"+{flag}") for flag in sorted(set(b.flags) - set(a.flags))]
+    found += [(flag, f"-{flag}") for flag in sorted(set(a.flags) - set(b.flags))]
+    shift = run.at - run.start
+    noted = {*noted_pages(before, a), *(page - shift for page in noted_pages(after, b))}
+    for page in sorted(noted):
+        if run.start <= page < run.end and content(before, a, page) != content(after, b, page + shift):
+            found.append(("contents", "contents"))
+            break
+    return found
