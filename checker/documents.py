@@ -152,7 +152,8 @@ _SHARES: Final[dict[Share, tuple[bool, bool]]] = {
 
 
 class VmaDoc(Document):
-    """One VMA. Left out: `may` is "rwx" ("r-x" for shared-readonly), `offset` is `start` for anonymous memory else 0."""
+    """One VMA. Left out, `may` is "rwx" ("r-x" for shared-readonly), and `offset` is `start` for anonymous memory,
+    otherwise 0."""
 
     start: PageNumber = Field(description="first page")
     end: PageNumber = Field(description="page behind the last")
@@ -338,7 +339,7 @@ class LayoutDoc(Document):
         self._fill_pages(state)
         self._fill_objects(state)
         used = [whole(n) for vma in vmas for n in (vma.object, vma.anon_vma)]
-        state.next_id = max(FIRST_FRESH, *used, *state.sizes, *(number for number, _ in state.objects), 0)
+        state.next_id = max(FIRST_FRESH, *used, *(doc.object for doc in self.objects))
         return state
 
     def _fill_pages(self, state: State) -> None:
@@ -354,8 +355,9 @@ class LayoutDoc(Document):
             if not well_formed_page(True, vma, page):
                 raise BadDocument(
                     at,
-                    f"page {doc.page:#x} cannot hold this in {vma_name(number, vma)}: contents of its own (copied) need a private"
-                    " VMA with an anon_vma; own and lazy need copied; lazy needs memory without vm_ops; a guard page holds nothing",
+                    f"page {doc.page:#x} cannot hold this in {vma_name(number, vma)}: contents of its own (copied) need"
+                    " a private VMA with an anon_vma; own and lazy need copied; lazy needs memory without vm_ops;"
+                    " a guard page holds nothing",
                 )
             if page != Page():
                 state.pages[doc.page] = page
@@ -524,8 +526,8 @@ class FillStep(StepBase):
 
 
 AnyStep: TypeAlias = (
-    MmapStep | RangeStep | MprotectStep | PkeyMprotectStep | MremapStep | MadviseStep | MsealStep | PlaceStep | PlainStep
-    | WriteStep | PkruStep | FillStep
+    MmapStep | RangeStep | MprotectStep | PkeyMprotectStep | MremapStep | MadviseStep | MsealStep | PlaceStep
+    | PlainStep | WriteStep | PkruStep | FillStep
 )  # fmt: skip
 Step: TypeAlias = Annotated[AnyStep, Field(discriminator="call")]
 _STEPS: Final[dict[str, type[StepBase]]] = {
@@ -642,7 +644,7 @@ class CounterexampleStep(Document):
         names = CALLS[self.call].words
         if set(names) != set(self.words):
             raise ValueError(
-                f"{self.call} takes the words {', '.join(names) or '(none)'}; given: {', '.join(self.words) or '(none)'}"
+                f"{self.call} takes the words {', '.join(names) or '(none)'}; not {', '.join(self.words) or '(none)'}"
             )
         check_failures(self.call, self.failures)
         return self

@@ -7,7 +7,7 @@ the decisions so far and then takes a new one, so that a call needs nothing but 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import z3
@@ -21,17 +21,53 @@ class TooManyPaths(Exception):
     """The exploration was cut off: its result would not be exhaustive."""
 
 
-@dataclass(slots=True)
+class _Scopes:
+    """A solver whose scopes follow the decisions of the run at hand, so that a replay asserts nothing twice."""
+
+    def __init__(self, background: Callable[[], list[z3.BoolRef]]) -> None:
+        self.solver = z3.SimpleSolver()
+        self.background = background
+        self.known = [0]  # for each scope: how many background facts had been asserted when it was current
+
+    def back_to(self, depth: int) -> None:
+        """Drop the scopes of all decisions after the first `depth`."""
+        while len(self.known) > depth + 1:
+            self.solver.pop()
+            self.known.pop()
+
+    def assert_all(self, conditions: list[z3.BoolRef]) -> None:
+        """Assert conditions, and what the background has gained."""
+        facts = self.background()
+        self.solver.add(*facts[self.known[-1] :], *conditions)
+        self.known[-1] = len(facts)
+
+    def enter(self) -> None:
+        """A decision is taken: what follows is in its scope."""
+        self.solver.push()
+        self.known.append(self.known[-1])
+
+    def possible(self, cond: z3.BoolRef) -> bool:
+        """The condition does not contradict what is asserted (as far as the solver can tell)."""
+        self.solver.push()
+        self.solver.add(cond)
+        answer = self.solver.check()
+        self.solver.pop()
+        return answer != z3.unsat
+
+
 class Run:
     """One run: the decisions taken so far, and the facts that hold on it."""
 
-    solver: z3.Solver
-    prefix: list[bool]
-    decisions: list[bool] = field(default_factory=list)
-    conditions: list[z3.BoolRef] = field(default_factory=list)
-    open: list[list[bool]] = field(default_factory=list)
-    queries: int = 0
-    asserted: int = 0
+    def __init__(self, scopes: _Scopes, prefix: list[bool]) -> None:
+        self.conditions: list[z3.BoolRef] = []
+        self.open: list[list[bool]] = []
+        self._scopes = scopes
+        self._prefix = prefix
+        self._decisions: list[bool] = []
+        self._asserted = 0
+        # all scopes but that of the last decision, which is taken the other way now, are as this run will have them
+        self._replayed = max(0, len(prefix) - 1)
+        scopes.back_to(self._replayed)
 
     def assume(self, fact: Bool) -> None:
         """Add a fact to the path."""
@@ -40,32 +76,32 @@ class Run:
         elif not fact:
             self.conditions.append(z3.BoolVal(False))
 
+    def choose(self, choice: z3.BoolRef) -> bool:
+        """Answer a decision that is free: a fresh Boolean. Both answers are explored, and no solver is asked."""
+        return self._take(choice, free=True)
+
     def decide(self, cond: Bool) -> bool:
         """Answer a decision: as replayed, as forced, or the first of two, with the second left to explore."""
-        if not isinstance(cond, z3.ExprRef):
-            return cond
-        step = len(self.decisions)
-        if step < len(self.prefix):
-            answer = self.prefix[step]
+        return self._take(cond, free=False) if isinstance(cond, z3.ExprRef) else cond
+
+    def _take(self, cond: z3.BoolRef, *, free: bool) -> bool:
+        step = len(self._decisions)
+        if step >= self._replayed:
+            self._scopes.assert_all(self.conditions[self._asserted :])
+        self._asserted = len(self.conditions)
+        if step < len(self._prefix):
+            answer = self._prefix[step]
         else:
-            yes, no = self._possible(cond), self._possible(z3.Not(cond))
+            yes = free or self._scopes.possible(cond)
+            no = free or not yes or self._scopes.possible(z3.Not(cond))
             if yes and no:
-                self.open.append([*self.decisions, False])
-            answer = yes or not no
-        self.decisions.append(answer)
+                self.open.append([*self._decisions, False])
+            answer = yes
+        self._decisions.append(answer)
+        if step >= self._replayed:
+            self._scopes.enter()
         self.conditions.append(cond if answer else z3.Not(cond))
         return answer
-
-    def _possible(self, cond: z3.BoolRef) -> bool:
-        self.queries += 1
-        while self.asserted < len(self.conditions):
-            self.solver.add(self.conditions[self.asserted])
-            self.asserted += 1
-        self.solver.push()
-        self.solver.add(cond)
-        answer = self.solver.check()
-        self.solver.pop()
-        return answer != z3.unsat
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,19 +115,18 @@ class Explored(Generic[Outcome]):
 def explore(
     run: Callable[[Run], Outcome], background: Callable[[], list[z3.BoolRef]], *, limit: int = 20_000
 ) -> Iterator[Explored[Outcome]]:
-    """All paths of `run`, depth first. `background` holds on every path; it may grow while runs are made.
+    """All paths of `run`, depth first. `background` holds on every path; it may only grow while runs are made.
 
     Raises TooManyPaths after `limit` paths.
     """
+    scopes = _Scopes(background)
     pending: list[list[bool]] = [[]]
     count = 0
     while pending:
         count += 1
         if count > limit:
             raise TooManyPaths(f"more than {limit} paths")
-        solver = z3.SimpleSolver()
-        solver.add(background())
-        this = Run(solver, pending.pop())
+        this = Run(scopes, pending.pop())
         outcome = run(this)
         pending.extend(this.open)
         yield Explored(tuple(this.conditions), outcome)

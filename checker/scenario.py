@@ -72,10 +72,16 @@ def run_scenario(scenario: Scenario, edition: Edition) -> RunResult:
 
     Raises BadDocument for a layout that no kernel could have.
     """
+    steps = tuple(result for result, _ in trace_scenario(scenario, edition))
+    return RunResult(name=scenario.name, edition=edition.name, steps=steps)
+
+
+def trace_scenario(scenario: Scenario, edition: Edition) -> Iterator[tuple[StepResult, State]]:
+    """As run_scenario, step by step, with the state after each: it is the one that the next step changes, so a caller
+    who keeps it copies it."""
     runner = _Runner(initial_state(scenario), edition)
-    return RunResult(
-        name=scenario.name, edition=edition.name, steps=tuple(runner.step(step) for step in scenario.steps)
-    )
+    for step in scenario.steps:
+        yield runner.step(step), runner.state
 
 
 class _Runner:
@@ -281,27 +287,30 @@ def re_execute(document: Counterexample, *, dropped: str | None = None) -> list[
     except BadDocument as bad:
         return [f"/before{bad}"]
     edition = EDITIONS[document.edition]
+    kept = {doc.object for doc in document.before.objects} | {vma.object for vma in document.before.vmas}
+    kept |= {step.words["object"] for step in document.steps if "object" in step.words}
     found: list[str] = []
     for n, step in enumerate(document.steps):
         result = perform(state, edition, step.call, step.words, dropped=dropped, failures=step.failures)
         given = {"value": result.value, "errno": result.errno.name, "check": result.check}
         found += _tree_differences(f"/steps/{n}/result", step.result.model_dump(), given)
-        kept = {doc.object for doc in document.before.objects} | {vma.object for vma in document.before.vmas}
         told, came = (_renumbered(doc, kept) for doc in (step.after, LayoutDoc.from_state(state)))
         found += _tree_differences(f"/steps/{n}/after", told, came)
     return found
 
 
 def _renumbered(layout: LayoutDoc, kept: set[int]) -> dict[str, object]:
-    """The layout with its anon_vmas, and the objects not in `kept`, numbered in the order in which VMAs name them."""
+    """The layout with its anon_vmas, and the objects not in `kept`, numbered in the order in which VMAs name them;
+    of those not in `kept` only what is mapped, for nothing else can reach them."""
     data = layout.model_dump()
     anon_vmas, objects = {0: 0}, {number: number for number in kept | {0}}
     for vma in data["vmas"]:
         vma["anon_vma"] = anon_vmas.setdefault(vma["anon_vma"], len(anon_vmas))
         vma["object"] = objects.setdefault(vma["object"], -len(objects))
-    for made in data["objects"]:
-        made["object"] = objects.get(made["object"], made["object"])
-    data["objects"] = sorted(data["objects"], key=lambda made: made["object"])
+    data["objects"] = sorted(
+        ({**made, "object": objects[made["object"]]} for made in data["objects"] if made["object"] in objects),
+        key=lambda made: made["object"],
+    )
     return data
 
 

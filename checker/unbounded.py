@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields, replace
-from functools import cached_property
-from typing import Any, cast
+from typing import cast
 
 import z3
 
@@ -20,11 +19,11 @@ from checker.view import PageView
 from spec.editions import Edition
 from spec.errors import Errno
 from spec.space import AddressSpace, Gap, Refused, Visit
-from spec.terms import Bool, Num, all_, and_, any_, between, eq, implies, is_decided, ite, ite_bool, larger, le, lt, ne
+from spec.terms import Bool, Num, all_, and_, any_, between, eq, implies, ite, ite_bool, larger, le, lt, ne
 from spec.terms import not_, or_, smaller
-from spec.vma import ATTRIBUTES, EMPTY_PAGE, FILE, Page, Vma, choose_page, choose_vma, has_file, is_anonymous, is_special
+from spec.vma import EMPTY_PAGE, Page, Vma, choose_page, choose_vma, has_file, is_anonymous, is_special
 from spec.vma import offset_at, refuses_split, same_flags, well_formed_page, well_formed_vma
-from spec.words import PAGES, TASK_PAGES
+from spec.words import TASK_PAGES
 
 Number, Truth = z3.IntSort(), z3.BoolSort()
 PageFact = Callable[[z3.ArithRef], Bool]
@@ -40,16 +39,18 @@ class World:
 
     def __init__(self) -> None:
         self.functions: dict[str, z3.FuncDeclRef] = {}
+        self._valued: set[int] = set()
         self.views: dict[int, tuple[z3.ArithRef, Bool, Vma, Page]] = {}
         self.axioms: list[z3.BoolRef] = []
+        self.attribute_axioms: list[z3.BoolRef] = []
+        """Well-formedness of attributes and pages: kept apart, for most proofs do without."""
         self.map_count = z3.Int("map_count")
         self.max_map_count = z3.Int("max_map_count")
         self.brk = z3.Int("brk")
         self.start_brk = z3.Int("start_brk")
         self.exec_key = z3.Int("execute_only_pkey")
-        self._assume(le(1, self.max_map_count))
+        self._assume(le(8, self.max_map_count))
         self._assume(le(0, self.map_count))
-        self._assume(le(self.map_count, self.max_map_count + 1))
         self._assume(and_(le(0, self.start_brk), le(self.start_brk, self.brk), le(self.brk, TASK_PAGES)))
         self._assume(between(0, self.exec_key, 16))
 
@@ -63,6 +64,14 @@ class World:
             self.functions[name] = z3.Function(name, *sorts)
         return self.functions[name]
 
+    def stored(self, object: Num, offset: Num) -> Num:
+        """What a page of an object holds in the arbitrary address space."""
+        value = cast(z3.ArithRef, self.function("stored", Number, Number, Number)(object, offset))
+        if value.get_id() not in self._valued:
+            self._valued.add(value.get_id())
+            self.attribute_axioms.append(value >= 0)
+        return value
+
     def look(self, page: Num) -> tuple[z3.ArithRef, Bool, Vma, Page]:
         """The page in the arbitrary address space: (the page as a term, mapped, its VMA, what it holds)."""
         term = z3.IntVal(page) if isinstance(page, int) else page
@@ -75,16 +84,11 @@ class World:
         vma = Vma(start=start, **values)
         holds = {f.name: self.function(f"page_{f.name}", Number, _sort(f.type))(term) for f in fields(Page)}
         page_state = Page(**holds)
-        well_formed = all_(
-            [
-                between(start, term, vma.end),
-                le(vma.end, TASK_PAGES),
-                lt(0, self.map_count),
-                *(condition for condition, _ in well_formed_vma(vma)),
-            ]
-        )
-        self._assume(implies(mapped, well_formed))
-        self._assume(well_formed_page(mapped, vma, page_state))
+        placed = and_(le(0, start), between(start, term, vma.end), le(vma.end, TASK_PAGES), lt(0, self.map_count))
+        self._assume(implies(mapped, placed))
+        attributes = implies(mapped, all_(condition for condition, _ in well_formed_vma(vma)))
+        holds_well = well_formed_page(mapped, vma, page_state)
+        self.attribute_axioms += [x for x in (attributes, holds_well) if isinstance(x, z3.ExprRef)]
         for other, its_mapping, its_vma, _ in self.views.values():
             for a, m, v, b, n, w in ((term, mapped, vma, other, its_mapping, its_vma), (other, its_mapping, its_vma, term, mapped, vma)):
                 self._assume(implies(and_(m, between(v.start, b, v.end)), and_(n, eq(w.start, v.start))))
@@ -102,14 +106,13 @@ class UnboundedSpace(AddressSpace):
         self.dropped = dropped
         self.named: dict[int, z3.ArithRef] = {}
         self.every_page: list[PageFact] = []
+        self._instances: dict[tuple[int, int], z3.BoolRef] = {}
         self.count: Num = world.map_count
         self.fresh_names: dict[str, int] = {}
         self._view: Callable[[Num], tuple[Bool, Vma]] = self._original_view
         self._page: Callable[[Num], Page] = self._original_page
         self._cut: Callable[[Num], Bool] = self._original_cut
-        self._stored: Callable[[Num, Num], Num] = lambda o, at: cast(
-            z3.ArithRef, world.function("stored", Number, Number, Number)(o, at)
-        )
+        self._stored: Callable[[Num, Num], Num] = world.stored
         self._write_denied: Callable[[Num], Bool] = lambda key: cast(z3.BoolRef, world.function("write_denied", Number, Truth)(key))
         self._access_denied: Callable[[Num], Bool] = lambda key: cast(z3.BoolRef, world.function("access_denied", Number, Truth)(key))
         self._brk: Num = world.brk
@@ -139,22 +142,16 @@ class UnboundedSpace(AddressSpace):
 
     def facts(self, rounds: int = 3) -> list[z3.BoolRef]:
         """What holds of every page, instantiated at each page that this path names."""
-        made: list[z3.BoolRef] = []
-        done: set[tuple[int, int]] = set()
         for _ in range(rounds):
-            before = len(done)
+            before = len(self._instances)
             for i, fact in enumerate(self.every_page):
                 for key, page in list(self.named.items()):
-                    if (i, key) not in done:
-                        done.add((i, key))
+                    if (i, key) not in self._instances:
                         instance = fact(page)
-                        if isinstance(instance, z3.ExprRef):
-                            made.append(instance)
-                        elif not instance:
-                            made.append(z3.BoolVal(False))
-            if len(done) == before:
+                        self._instances[i, key] = instance if isinstance(instance, z3.ExprRef) else z3.BoolVal(instance)
+            if len(self._instances) == before:
                 break
-        return made
+        return list(self._instances.values())
 
     # terms ----------------------------------------------------------------------------------------------------------
 
@@ -165,6 +162,10 @@ class UnboundedSpace(AddressSpace):
 
     def _number(self, what: str) -> z3.ArithRef:
         return z3.Int(self._fresh(what))
+
+    def _free(self, what: str) -> bool:
+        """Explore both: it happens, it does not."""
+        return self.run.choose(self._choice(what))
 
     def _choice(self, what: str) -> z3.BoolRef:
         return z3.Bool(self._fresh(what))
@@ -208,7 +209,7 @@ class UnboundedSpace(AddressSpace):
         return and_(between(0, pkey, 16), cast(z3.BoolRef, self.world.function("pkey_allocated", Number, Truth)(pkey)))
 
     def allocate_pkey(self) -> Num:
-        if self.decide(self._choice("no_pkey")):
+        if self._free("no_pkey"):
             raise Refused(Errno.EINVAL, "pkey_alloc: there is no protection key")
         key = self._number("pkey")
         self.run.assume(and_(between(1, key, 16), not_(self.pkey_allocated(key))))
@@ -233,7 +234,7 @@ class UnboundedSpace(AddressSpace):
         return cast(z3.ArithRef, self.world.function("object_pages", Number, Number)(object))
 
     def environment(self, why: str) -> Bool:
-        return self._choice(f"fails({why})")
+        return self.run.choose(self._choice(f"fails({why})"))
 
     def find(self, page: Num) -> Vma | None:
         mapped, vma = self._view(page)
@@ -244,7 +245,7 @@ class UnboundedSpace(AddressSpace):
 
     def first(self, start: Num, end: Num) -> Vma | None:
         view = self._view
-        if self.decide(self._choice("some_vma")):
+        if self._free("some_vma"):
             page = self._number("first")
             mapped, vma = view(page)
             self.run.assume(and_(between(start, page, end), mapped, or_(eq(page, start), eq(vma.start, page))))
@@ -254,10 +255,10 @@ class UnboundedSpace(AddressSpace):
         return None
 
     def stack_above(self, page: Num) -> bool:
-        return self.decide(self._choice("stack_above"))
+        return self._free("stack_above")
 
     def free_range(self, pages: Num, hint: Num | None) -> Num:
-        if self.decide(self._choice("no_free_range")):
+        if self._free("no_free_range"):
             raise Refused(Errno.ENOMEM, "no free range is large enough")
         page = self._number("free")
         view = self._view
@@ -271,7 +272,7 @@ class UnboundedSpace(AddressSpace):
         if self.skipped(check):
             return
         view = self._view
-        if self.decide(self._choice("found")):
+        if self._free("found"):
             page = self._number("witness")
             mapped, vma = view(page)
             self.run.assume(and_(between(start, page, end), mapped, test(vma)))
@@ -283,7 +284,7 @@ class UnboundedSpace(AddressSpace):
         if self.skipped(check):
             return
         view = self._view
-        if self.decide(self._choice("gap")):
+        if self._free("gap"):
             page = self._number("witness")
             self.run.assume(and_(between(start, page, end), not_(view(page)[0])))
             self.failing_page = page
@@ -326,7 +327,7 @@ class UnboundedSpace(AddressSpace):
             self.failing_page = stop
             raise Refused(refusal[0], refusal[1])
         if gap is Gap.REMEMBER:
-            if self.decide(self._choice("gap_seen")):
+            if self._free("gap_seen"):
                 hole = self._number("witness")
                 self.run.assume(and_(between(start, hole, end), not_(view(hole)[0])))
                 raise Refused(Errno.ENOMEM, "some page of the range was unmapped")
@@ -339,11 +340,11 @@ class UnboundedSpace(AddressSpace):
         here = and_(between(start, stop, end), mapped, or_(eq(stop, start), eq(vma.start, stop)))
         passed: Bool = True
         for cond, errno, check in at.tests:
-            if self.decide(self._choice("stopped")):
+            if self._free("stopped"):
                 self.run.assume(and_(here, passed, cond))
                 return errno, check, False
             passed = and_(passed, not_(cond))
-        if gap is Gap.STOP and self.decide(self._choice("stopped")):
+        if gap is Gap.STOP and self._free("stopped"):
             self.run.assume(and_(between(start, stop, end), not_(mapped)))
             return Errno.ENOMEM, "a page of the range is unmapped", False
         changed = not_(same_flags(vma, after))
@@ -358,15 +359,17 @@ class UnboundedSpace(AddressSpace):
                     continue
                 split_before = before if stray else (not_(before) if page is end else True)
                 context = and_(here, passed, changed, needed, split_before)
-                if not self.skipped(room) and self.decide(self._choice("stopped")):
+                if not self.skipped(room) and self._free("stopped"):
                     count = self._number("count")
                     exact: Num = self.count + (1 if stray else 0)
                     self.run.assume(and_(context, le(self.max_map_count, count), le(count, self.count + 1)))
                     self.run.assume(implies(first, eq(count, exact)))
+                    self.run.assume(implies(stray, lt(self.count, self.max_map_count)))
                     return no_room, room, stray
                 refuses = "the VMA refuses to be split"
-                if not self.skipped(refuses) and self.decide(self._choice("stopped")):
+                if not self.skipped(refuses) and self._free("stopped"):
                     self.run.assume(and_(context, refuses_split(vma, page)))
+                    self.run.assume(implies(stray, lt(self.count, self.max_map_count)))
                     return Errno.EINVAL, refuses, stray
         return None
 
@@ -460,31 +463,31 @@ class UnboundedSpace(AddressSpace):
     def split(self, page: Num) -> None:
         view, cut = self._view, self._cut
         mapped, vma = view(page)
-        if not self.decide(and_(mapped, lt(vma.start, page))):
-            return
-        self.fail_if(refuses_split(vma, page), Errno.EINVAL, "the VMA refuses to be split")
+        cuts = and_(mapped, lt(vma.start, page))
+        self.fail_if(and_(cuts, refuses_split(vma, page)), Errno.EINVAL, "the VMA refuses to be split")
         start, end = vma.start, vma.end
 
         def view_after(q: Num) -> tuple[Bool, Vma]:
             mapped, old = view(q)
-            inside = and_(mapped, eq(old.start, start), between(start, q, end))
+            inside = and_(cuts, mapped, eq(old.start, start), between(start, q, end))
             begin = ite(and_(inside, le(page, q)), page, old.start)
             finish = ite(and_(inside, lt(q, page)), page, old.end)
             return mapped, replace(old, start=begin, end=finish, offset=offset_at(old, begin))
 
         self._view = view_after
-        self._cut = lambda q: or_(cut(q), eq(q, page))
-        self.count = self.count + 1
+        self._cut = lambda q: or_(cut(q), and_(cuts, eq(q, page)))
+        self.count = self.count + ite(cuts, 1, 0)
 
     def unmap(self, start: Num, end: Num) -> None:
         view, page_at = self._view, self._page
         before = self.count
-        edges = or_(view(start)[0], view(end - 1)[0])
+        first, last = view(start), view(end - 1)
+        removed = ite(first[0], 1, 0) + ite(and_(last[0], not_(and_(first[0], eq(first[1].start, last[1].start)))), 1, 0)
         self._view = lambda q: (and_(view(q)[0], not_(between(start, q, end))), view(q)[1])
         self._page = lambda q: choose_page(between(start, q, end), EMPTY_PAGE, page_at(q))
         self._forget_cuts(start, end)
         self.count = self._number("map_count")
-        self.run.assume(and_(le(0, self.count), le(self.count, before), implies(edges, lt(self.count, before))))
+        self.run.assume(and_(le(0, self.count), le(self.count, before - removed)))
 
     def _forget_cuts(self, start: Num, end: Num) -> None:
         cut = self._cut
@@ -592,11 +595,6 @@ class UnboundedSpace(AddressSpace):
         self.count = self._number("map_count")
         self.run.assume(and_(le(0, self.count), le(self.count, before)))
 
-    @cached_property
-    def pages_of_address_space(self) -> int:
-        """How many page numbers there are."""
-        return PAGES
-
 
 class UnboundedSnapshot:
     """An address space of the unbounded reading at one moment."""
@@ -629,4 +627,3 @@ class UnboundedSnapshot:
         return self.map_count
 
 
-__all__ = ["ATTRIBUTES", "Any", "FILE", "UnboundedSpace", "World", "is_decided"]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import networkx as nx
 
-from reports.graph_doc import Counterexample, LayoutDoc, StepDoc
+from checker.documents import Counterexample, CounterexampleStep, LayoutDoc
 from reports.graph_relate import RELATIONS, Relation, layouts, relations
-from reports.strip_words import Names, stop_page
+from reports.strip_story import stop_page
+from reports.strip_words import Names
 
 Gap = tuple[int, int]
 
@@ -56,7 +55,7 @@ def graph_of(doc: Counterexample) -> nx.DiGraph[str]:
             graph.add_node(f"L{layer}G{i}", layer=layer, kind="gap", start=start, end=end, label=label)
     for layer, found in enumerate(related):
         for relation in found:
-            _add_edge(graph, layer, relation)
+            _add_edge(graph, layer, relation, names.label(relation))
     return graph
 
 
@@ -66,8 +65,12 @@ def gaps(doc: Counterexample, layout: LayoutDoc) -> list[Gap]:
     edges += [edge for step in doc.steps if step.range for edge in step.range]
     if not edges:
         return []
-    bounds = [min(edges), *(edge for vma in layout.vmas for edge in (vma.start, vma.end)), max(edges)]
-    return [(a, b) for a, b in list(pairwise(bounds))[::2] if a < b]
+    found, reached = [], min(edges)
+    for start, end in [*((vma.start, vma.end) for vma in layout.vmas), (max(edges), max(edges))]:
+        if reached < start:
+            found.append((reached, start))
+        reached = max(reached, end)
+    return found
 
 
 def _touched_gaps(doc: Counterexample, layer: int, related: list[list[Relation]]) -> list[Gap]:
@@ -82,7 +85,7 @@ def _touched_gaps(doc: Counterexample, layer: int, related: list[list[Relation]]
     return [(a, b) for a, b in gaps(doc, layouts(doc)[layer]) if any(s < b and a < e for s, e in touched)]
 
 
-def _ranges(step: StepDoc) -> list[Gap]:
+def _ranges(step: CounterexampleStep) -> list[Gap]:
     return [(step.range[0], step.range[1])] if step.range else []
 
 
@@ -95,7 +98,7 @@ def _node(graph: nx.DiGraph[str], layer: int, index: int | None, page: int) -> s
     raise AssertionError("every gap that a relation names was added")
 
 
-def _add_edge(graph: nx.DiGraph[str], layer: int, relation: Relation) -> None:
+def _add_edge(graph: nx.DiGraph[str], layer: int, relation: Relation, label: str) -> None:
     source = _node(graph, layer, relation.source, relation.start)
     target = _node(graph, layer + 1, relation.target, relation.at)
     piece = (relation.start, relation.end, relation.at)
@@ -104,14 +107,14 @@ def _add_edge(graph: nx.DiGraph[str], layer: int, relation: Relation) -> None:
             source,
             target,
             relation=relation.relation,
-            label=relation.label,
+            label=label,
             changed=relation.changed,
             pieces=(piece,),
         )
         return
     edge = graph.edges[source, target]
     edge["relation"] = min(edge["relation"], relation.relation, key=RELATIONS.index)
-    edge["label"] = "; ".join(dict.fromkeys([*edge["label"].split("; "), relation.label]))
+    edge["label"] = "; ".join(dict.fromkeys([*edge["label"].split("; "), label]))
     edge["changed"] = tuple(dict.fromkeys([*edge["changed"], *relation.changed]))
     edge["pieces"] = (*edge["pieces"], piece)
 

@@ -12,17 +12,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from reports.graph_doc import Counterexample, LayoutDoc, StepDoc, VmaDoc
+from checker.documents import Counterexample, CounterexampleStep, LayoutDoc, VmaDoc
 from spec.syscalls.mmap import MAP_FIXED
 from spec.syscalls.mremap import DONTUNMAP, FIXED
-from spec.words import PAGE_SHIFT, PAGE_SIZE, page_align
+from spec.words import PAGE_SHIFT, page_align
 
 SAME: Final = "same"
 RELATIONS: Final = ("moved", "replaced", "unmapped", "mapped", "split", "merge", "changed", SAME)
 """Words for what happened; the first that applies names the relation as a whole."""
-
-PLAIN: Final = ("prot", "may", "share", "backing", "object", "anon_vma", "pkey")
-"""Attributes of a VMA that are compared as they stand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +38,8 @@ class Relation:
     words: tuple[str, ...]
     changed: tuple[str, ...]
     label: str
+    rewritten: tuple[int, ...] = ()
+    """Pages, in the earlier layout, that now hold something else."""
 
     @property
     def relation(self) -> str:
@@ -89,7 +88,7 @@ def pages_of(length: int) -> int:
     return aligned >> PAGE_SHIFT
 
 
-def motion(step: StepDoc) -> Motion | None:
+def motion(step: CounterexampleStep) -> Motion | None:
     """The move that a step asks for, if it is an mremap that goes elsewhere."""
     if step.call != "mremap":
         return None
@@ -101,8 +100,6 @@ def motion(step: StepDoc) -> Motion | None:
         new = words["new_addr"] >> PAGE_SHIFT
     elif step.result.errno == "OK":
         new = step.result.value
-        if index_at(step.after, new) is None and new % PAGE_SIZE == 0:
-            new >>= PAGE_SHIFT
     else:
         return None
     if new == old or not moving:
@@ -110,7 +107,7 @@ def motion(step: StepDoc) -> Motion | None:
     return Motion(old, old + moving, new - old, bool(flags & DONTUNMAP), new + new_pages)
 
 
-def fresh_range(step: StepDoc) -> tuple[int, int]:
+def fresh_range(step: CounterexampleStep) -> tuple[int, int]:
     """Pages in which a successful step put something new, whatever was there before; maybe empty."""
     if step.result.errno != "OK":
         return (0, 0)
@@ -149,13 +146,13 @@ def noted_pages(layout: LayoutDoc, vma: VmaDoc) -> list[int]:
     return sorted(p for p in listed if vma.start <= p < vma.end and content(layout, vma, p))
 
 
-def relations(before: LayoutDoc, after: LayoutDoc, step: StepDoc) -> list[Relation]:
+def relations(before: LayoutDoc, after: LayoutDoc, step: CounterexampleStep) -> list[Relation]:
     """What became of the pages, in address order; every page that is mapped before or after occurs."""
     runs = _runs(before, after, step)
     return [_in_words(run, runs, before, after) for run in runs]
 
 
-def _runs(before: LayoutDoc, after: LayoutDoc, step: StepDoc) -> list[_Run]:
+def _runs(before: LayoutDoc, after: LayoutDoc, step: CounterexampleStep) -> list[_Run]:
     moving, fresh = motion(step), fresh_range(step)
     ok = step.result.errno == "OK"
     found: list[_Run] = []
@@ -214,43 +211,69 @@ def _joined(runs: list[_Run]) -> list[_Run]:
 
 def _in_words(run: _Run, runs: list[_Run], before: LayoutDoc, after: LayoutDoc) -> Relation:
     words = [] if run.how == "kept" else [run.how]
-    if run.source is not None and len({r.start for r in runs if r.source == run.source}) > 1:
+    if run.source is not None and _is_cut(run.source, runs):
         words.append("split")
     differences: list[tuple[str, str]] = []
     if run.how in ("kept", "moved") and run.source is not None and run.target is not None:
         feeding = {(r.source, r.how) for r in runs if r.target == run.target and r.how in ("kept", "moved", "mapped")}
         olds = {source for source, _ in feeding if source is not None}
-        if len(olds) > 1 or (None, "mapped") in feeding and (run.source, "kept") in feeding:
+        if len(olds) > 1 or ((None, "mapped") in feeding and (run.source, "kept") in feeding):
             words.append("merge")
         differences = _differences(run, before, after)
         if differences:
             words.append("changed")
+    rewritten = _rewritten(run, before, after)
+    if rewritten:
+        differences.append(("contents", "contents"))
+        words = [*dict.fromkeys([*words, "changed"])]
     words = sorted(words, key=RELATIONS.index) or [SAME]
-    label = ", ".join(w for w in words if w != "changed")
-    if differences:
-        label = ": ".join(filter(None, (label, ", ".join(text for _, text in differences))))
+    plain = [w for w in words if w != "changed" and not (w == "split" and run.how in ("unmapped", "replaced"))]
     return Relation(
-        run.source, run.target, run.start, run.end, run.at, tuple(words), tuple(name for name, _ in differences), label
+        source=run.source,
+        target=run.target,
+        start=run.start,
+        end=run.end,
+        at=run.at,
+        words=tuple(words),
+        changed=tuple(name for name, _ in differences),
+        label=", ".join([*plain, *(text for _, text in differences)]),
+        rewritten=rewritten,
     )
 
 
+def _is_cut(source: int, runs: list[_Run]) -> bool:
+    """The pages of a VMA end up in more than one place; copies of pages that stay (MREMAP_DONTUNMAP) do not count."""
+    own = [r for r in runs if r.source == source]
+    stay = [(r.start, r.end) for r in own if r.how == "kept"]
+    return len([r for r in own if r.how != "moved" or not _inside(r.start, stay)]) > 1
+
+
 def _differences(run: _Run, before: LayoutDoc, after: LayoutDoc) -> list[tuple[str, str]]:
-    """Attributes that differ between a piece before and after: (name, what to say)."""
+    """Attributes that differ between a piece before and after: (name, words that can follow "it is")."""
     assert run.source is not None and run.target is not None
     a, b = before.vmas[run.source], after.vmas[run.target]
-    found: list[tuple[str, str]] = []
-    for name in PLAIN:
-        old, new = getattr(a, name), getattr(b, name)
-        if old != new:
-            found.append((name, f"now {new}" if name in ("prot", "share", "backing") else f"{name} {old} to {new}"))
+    said = {
+        "prot": f"now {b.prot}",
+        "may": f"now at most {b.may}",
+        "share": f"now {b.share}",
+        "backing": f"now {b.backing}",
+        "object": f"now object {b.object}",
+        "anon_vma": "given another anon_vma" if a.anon_vma else "given an anon_vma",
+        "pkey": f"now under key {b.pkey}",
+    }
+    if not b.anon_vma:
+        said["anon_vma"] = "without anon_vma"
+    found = [(name, text) for name, text in said.items() if getattr(a, name) != getattr(b, name)]
     if a.object and a.offset + run.start - a.start != b.offset + run.at - b.start:
-        found.append(("offset", "offset"))
-    found += [(flag, f"+{flag}") for flag in sorted(set(b.flags) - set(a.flags))]
-    found += [(flag, f"-{flag}") for flag in sorted(set(a.flags) - set(b.flags))]
-    shift = run.at - run.start
+        found.append(("offset", "at another offset"))
+    found += [(flag, f"now {flag}") for flag in sorted(set(b.flags) - set(a.flags))]
+    return found + [(flag, f"no longer {flag}") for flag in sorted(set(a.flags) - set(b.flags))]
+
+
+def _rewritten(run: _Run, before: LayoutDoc, after: LayoutDoc) -> tuple[int, ...]:
+    if run.source is None or run.target is None or run.how not in ("kept", "moved"):
+        return ()
+    a, b, shift = before.vmas[run.source], after.vmas[run.target], run.at - run.start
     noted = {*noted_pages(before, a), *(page - shift for page in noted_pages(after, b))}
-    for page in sorted(noted):
-        if run.start <= page < run.end and content(before, a, page) != content(after, b, page + shift):
-            found.append(("contents", "contents"))
-            break
-    return found
+    inside = (page for page in sorted(noted) if run.start <= page < run.end)
+    return tuple(page for page in inside if content(before, a, page) != content(after, b, page + shift))

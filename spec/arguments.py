@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import cast
 
+from spec.editions import Edition
 from spec.terms import Bool, Num, le, lt
 from spec.words import PAGES, Word, page_number
 
@@ -18,7 +19,7 @@ from spec.words import PAGES, Word, page_number
 class Decoded:
     """A call's arguments after its argument stage."""
 
-    def facts(self) -> list[Bool]:
+    def facts(self, edition: Edition) -> list[Bool]:
         """What the argument checks ensure, over page numbers."""
         return []
 
@@ -30,7 +31,7 @@ class PageRange(Decoded):
     start: Num
     end: Num
 
-    def facts(self) -> list[Bool]:
+    def facts(self, edition: Edition) -> list[Bool]:
         return [le(0, self.start), lt(self.start, self.end), lt(self.end, PAGES)]
 
 

@@ -7,7 +7,7 @@ all. Properties know nothing of editions and nothing of known bugs: they are the
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from spec.errors import Errno
@@ -37,6 +37,8 @@ class Property:
     outcomes: Callable[[Any], bool] = lambda t: True
     """(transition) -> the property speaks of calls that ended like this one."""
     assumptions: tuple[str, ...] = ()
+    pageless: bool = False
+    """It speaks of the call as a whole: no page breaks it."""
     second: bool = False
     """The property speaks of two pages: `when` and `holds` take a third argument."""
     contents: bool = False
@@ -165,8 +167,6 @@ def _eperm_for_another_reason(t: Any) -> Bool:
 
 def _seals_exactly(t: Any, p: Num) -> Bool:
     was, now = t.before.at(p), t.after.at(p)
-    from dataclasses import replace
-
     apart = same_mapping(replace(was.vma, sealed=now.vma.sealed), now.vma, p)
     rest = and_(eq(was.mapped, now.mapped), or_(not_(was.mapped), and_(apart, eq(was.visible, now.visible))))
     return and_(rest, implies(was.mapped, eq(now.vma.sealed, or_(was.vma.sealed, _in_range(t, p)))), implies(_in_range(t, p), was.mapped))
@@ -180,7 +180,8 @@ def _newly_sealed(t: Any, p: Num) -> Bool:
 def _well_formed(t: Any, p: Num) -> Bool:
     now = t.after.at(p)
     vma = all_(condition for condition, sentence in well_formed_vma(now.vma) if sentence not in _POSITION)
-    return and_(implies(now.mapped, vma), well_formed_page(now.mapped, now.vma, now.page))
+    written = replace(now.vma, anon_vma=1)
+    return and_(implies(now.mapped, vma), well_formed_page(now.mapped, written, now.page))
 
 
 _POSITION = (
@@ -189,7 +190,7 @@ _POSITION = (
     "its page offset is negative",
     "untouched anonymous memory has another offset than its page number",
     "it inherited an anon_vma that it does not have",
-    "a special mapping is locked or written",
+    "a special mapping is locked",
     "shared memory has no anon_vma",
 )
 """Conditions on positions and bookkeeping, which the step lemmas (proofs/lemmas.py) prove where VMAs are made."""
@@ -333,6 +334,7 @@ PROPERTIES: dict[str, Property] = {
             HEADER + ": -EINVAL",
             ("mseal",),
             outcomes=lambda t: "arguments" not in t.check,
+            pageless=True,
             holds=lambda t, p: t.errno is not Errno.EINVAL,
         ),
         Property(
@@ -341,6 +343,7 @@ PROPERTIES: dict[str, Property] = {
             HEADER + ": -ENOMEM; " + THREAD_JANN,
             ("mseal",),
             every=lambda t, q: implies(_in_range(t, q), t.before.at(q).mapped),
+            pageless=True,
             holds=lambda t, p: t.errno is not Errno.ENOMEM,
         ),
         Property(
@@ -353,10 +356,11 @@ PROPERTIES: dict[str, Property] = {
         ),
         Property(
             "eperm-changes-nothing",
-            "A call that is refused with EPERM changes nothing at all: no page, no VMA boundary, no count.",
+            "A call that is refused with EPERM because of a seal changes nothing at all: no page, no VMA boundary, no count.",
             "design of the patch: the range is checked before anything changes; " + THREAD_LIAM,
             tuple(BLOCKED_KINDS),
             outcomes=refused_with(Errno.EPERM),
+            when=lambda t, p: not_(_eperm_for_another_reason(t)),
             holds=_same_everything,
         ),
         Property(
@@ -367,6 +371,7 @@ PROPERTIES: dict[str, Property] = {
             outcomes=refused_with(Errno.EPERM),
             every=_no_cause,
             when=lambda t, p: not_(_eperm_for_another_reason(t)),
+            pageless=True,
             holds=lambda t, p: False,
         ),
         Property(
@@ -419,6 +424,8 @@ PROPERTIES: dict[str, Property] = {
             "map_count never exceeds its limit by more than one.",
             "do_mmap: the test is map_count > sysctl_max_map_count",
             (*CHANGING, "fork"),
+            when=lambda t, p: le(t.before.map_count, t.before.max_map_count + 1),
+            pageless=True,
             holds=lambda t, p: le(t.after.map_count, t.after.max_map_count + 1),
         ),
         Property(
@@ -426,6 +433,7 @@ PROPERTIES: dict[str, Property] = {
             "The 32-bit variant refuses with EPERM and changes nothing.",
             HEADER + ": -EPERM; mm/internal.h can_do_mseal",
             ("mseal32",),
+            pageless=True,
             holds=lambda t, p: and_(t.errno is Errno.EPERM, _same_everything(t, p)),
         ),
     )

@@ -141,7 +141,7 @@ def well_formed_vma(vma: Vma) -> list[tuple[Bool, str]]:
         (implies(or_(vma.droppable, vma.growsdown), eq(vma.backing, ANONYMOUS)), "only anonymous memory is droppable or grows down"),
         (implies(vma.wipeonfork, not_(has_file(vma))), "only memory without a file is wiped on fork"),
         (implies(vma.droppable, and_(vma.noreserve, not_(vma.locked))), "droppable memory is locked or reserved"),
-        (implies(eq(vma.backing, SPECIAL), and_(not_(vma.locked), eq(vma.anon_vma, 0))), "a special mapping is locked or written"),
+        (implies(eq(vma.backing, SPECIAL), not_(vma.locked)), "a special mapping is locked"),
         (one_of(vma.reading, (NORMAL, RANDOM, SEQUENTIAL)), "its read advice is unknown"),
         (one_of(vma.thp, (THP_DEFAULT, THP_ALWAYS, THP_NEVER)), "its huge-page advice is unknown"),
         (implies(eq(vma.backing, ANONYMOUS), implies(eq(vma.anon_vma, 0), eq(vma.offset, vma.start))), "untouched anonymous memory has another offset than its page number"),
@@ -183,9 +183,10 @@ def well_formed_page(mapped: Bool, vma: Vma, page: Page) -> Bool:
     """What a page can hold in its VMA; an unmapped page holds nothing."""
     return all_(
         (
+            le(0, page.own),
             implies(not_(page.copied), and_(eq(page.own, 0), not_(page.lazy))),
             implies(or_(page.copied, page.guard), mapped),
-            implies(page.copied, and_(not_(vma.shared), not_(vma.may_share), lt(0, vma.anon_vma), not_(one_of(vma.backing, (SPECIAL,))))),
+            implies(page.copied, and_(not_(vma.shared), not_(vma.may_share), lt(0, vma.anon_vma))),
             implies(page.lazy, is_anonymous(vma)),
             implies(page.guard, not_(page.copied)),
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from spec.arguments import Decoded, as_page
+from spec.editions import Edition
 from spec.errors import Errno
 from spec.space import AddressSpace, Guards
 from spec.syscalls.munmap import unmap_range
@@ -26,7 +27,7 @@ class Break(Decoded):
 
     page: Num
 
-    def facts(self) -> list[Bool]:
+    def facts(self, edition: Edition) -> list[Bool]:
         return [le(0, self.page), lt(self.page, PAGES)]
 
 

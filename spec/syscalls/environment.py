@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from spec.arguments import Decoded, as_page
+from spec.editions import Edition
 from spec.errors import Errno
 from spec.space import AddressSpace, Guards
 from spec.terms import Bool, Num, and_, between, eq, ite, ite_bool, le, lt, not_, or_
@@ -24,7 +25,7 @@ class Write(Decoded):
     page: Num
     byte: Num
 
-    def facts(self) -> list[Bool]:
+    def facts(self, edition: Edition) -> list[Bool]:
         return [le(0, self.page), lt(self.page, PAGES), between(0, self.byte, 256)]
 
 
@@ -118,7 +119,7 @@ class Reclaim(Decoded):
 
     page: Num
 
-    def facts(self) -> list[Bool]:
+    def facts(self, edition: Edition) -> list[Bool]:
         return [le(0, self.page), lt(self.page, PAGES)]
 
 

@@ -78,8 +78,8 @@ class Advise(PageRange):
 
     advice: Num
 
-    def facts(self) -> list[Bool]:
-        return [le(0, self.start), lt(self.start, self.end), lt(self.end, PAGES), le(0, self.advice), lt(self.advice, 128)]
+    def facts(self, edition: Edition) -> list[Bool]:
+        return [le(0, self.start), lt(self.start, self.end), lt(self.end, PAGES), one_of(self.advice, known_advice(edition))]
 
 
 def arguments(do: Guards, addr: Word, length: Word, advice: Word) -> Advise:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from spec.arguments import Decoded, as_page
+from spec.editions import Edition
 from spec.errors import Errno
 from spec.space import AddressSpace, Guards
 from spec.syscalls.munmap import unmap_range
@@ -58,7 +59,7 @@ class Map(Decoded):
     noreserve: Bool
     populate: Bool
 
-    def facts(self) -> list[Bool]:
+    def facts(self, edition: Edition) -> list[Bool]:
         return [
             le(0, self.page),
             lt(self.page, PAGES),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from spec.arguments import PageRange, as_page
-from spec.editions import SealCheck
+from spec.editions import Edition, SealCheck
 from spec.errors import Errno
 from spec.space import AddressSpace, Gap, Guards, Visit
 from spec.terms import Bool, Num, and_, between, eq, implies, ite, ite_bool, le, lt, ne, not_, or_
@@ -33,7 +33,7 @@ class Protect(PageRange):
     pkey: Num
     """-1 keeps the VMA's key; other values are as given, possibly not a key at all."""
 
-    def facts(self) -> list[Bool]:
+    def facts(self, edition: Edition) -> list[Bool]:
         return [
             le(0, self.start),
             lt(self.start, self.end),

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from spec.arguments import Decoded, as_page
-from spec.editions import Remap, SealCheck
+from spec.editions import Edition, Remap, SealCheck
 from spec.errors import Errno
 from spec.space import AddressSpace, Guards
 from spec.syscalls.munmap import unmap_range
@@ -39,7 +39,7 @@ class Move(Decoded):
     fixed: Bool
     dontunmap: Bool
 
-    def facts(self) -> list[Bool]:
+    def facts(self, edition: Edition) -> list[Bool]:
         wrapped = self.old + self.old_pages
         return [
             le(0, self.old),

@@ -1,0 +1,161 @@
+"""Explore a call in the unbounded reading, and its argument stage in 64-bit vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import z3
+
+from checker.paths import Run, explore
+from checker.unbounded import UnboundedSpace, World
+from checker.view import Transition
+from spec.arguments import Decoded
+from spec.editions import Edition
+from spec.errors import Errno
+from spec.space import Done, Guards, Refused
+from spec.syscalls import CALLS, Call
+from spec.terms import Bool, Num
+
+PREFIX = "arg_"
+"""Names of the solver's constants for decoded arguments begin so."""
+
+
+def symbolic_arguments(kind: type[Decoded]) -> Any:
+    """A record of arguments, each an unknown."""
+    values: dict[str, object] = {}
+    for f in fields(kind):
+        if "tuple" in str(f.type):
+            values[f.name] = tuple(z3.Bool(f"{PREFIX}{f.name}{i}") for i in range(16))
+        else:
+            values[f.name] = z3.Bool(PREFIX + f.name) if f.type == "Bool" else z3.Int(PREFIX + f.name)
+    return kind(**values)
+
+
+def concrete_arguments(symbolic: Decoded, model: z3.ModelRef) -> Any:
+    """The values that a model gives to the arguments."""
+
+    def value(term: object) -> object:
+        if isinstance(term, tuple):
+            return tuple(value(t) for t in term)
+        if isinstance(term, z3.BoolRef):
+            return z3.is_true(model.eval(term, model_completion=True))
+        if isinstance(term, z3.ArithRef):
+            return model.eval(term, model_completion=True).as_long()  # type: ignore[attr-defined]
+        return term
+
+    return type(symbolic)(**{f.name: value(getattr(symbolic, f.name)) for f in fields(symbolic)})
+
+
+@dataclass(frozen=True, slots=True)
+class CallPath:
+    """One way through a call's body."""
+
+    conditions: tuple[z3.BoolRef, ...]
+    transition: Transition
+    space: UnboundedSpace
+
+
+@dataclass(frozen=True, slots=True)
+class ExploredCall:
+    """A call's body in the unbounded reading: all its paths from an arbitrary well-formed address space."""
+
+    call: Call
+    edition: Edition
+    world: World
+    arguments: Any
+    paths: tuple[CallPath, ...]
+
+
+def finish(space_call: Any) -> tuple[Errno, str, Num]:
+    """Run a body: (errno, deciding check, value)."""
+    try:
+        return Errno.OK, "", space_call()
+    except Refused as refused:
+        return refused.errno, refused.check, -1
+    except Done as done:
+        return Errno.OK, done.check, done.value
+
+
+def explore_body(name: str, edition: Edition, dropped: str | None = None) -> ExploredCall:
+    """All paths of a call's body; `dropped` names a check to leave out (a mutant)."""
+    call, world = CALLS[name], World()
+    arguments = symbolic_arguments(call.decoded)
+    facts = [fact for fact in arguments.facts(edition) if not isinstance(fact, bool)]
+
+    def run(path: Run) -> tuple[Transition, UnboundedSpace]:
+        path.conditions.extend(facts)
+        space = UnboundedSpace(world, edition, path, dropped=dropped)
+        before = space.snapshot()
+        errno, check, value = finish(lambda: call.body(space, arguments))
+        return Transition(name, arguments, errno, value, check, before, space.snapshot()), space
+
+    found = explore(run, lambda: world.axioms)
+    return ExploredCall(
+        call, edition, world, arguments, tuple(CallPath(e.conditions, e.outcome[0], e.outcome[1]) for e in found)
+    )
+
+
+class _WordPath(Guards):
+    def __init__(self, edition: Edition, run: Run, dropped: str | None) -> None:
+        self.edition, self.run, self.dropped = edition, run, dropped
+
+    def decide(self, cond: Bool) -> bool:
+        return self.run.decide(cond)
+
+    def skipped(self, check: str) -> bool:
+        return check == self.dropped
+
+
+@dataclass(frozen=True, slots=True)
+class WordPath:
+    """One way through a call's argument stage, over 64-bit vectors."""
+
+    conditions: tuple[z3.BoolRef, ...]
+    errno: Errno
+    check: str
+    decoded: Any
+    """The decoded arguments if the stage goes on to the body, else None."""
+
+
+def words_of(call: Call) -> dict[str, z3.BitVecRef]:
+    """The call's arguments as 64-bit unknowns."""
+    return {name: z3.BitVec(name, 64) for name in call.words}
+
+
+def explore_arguments(name: str, edition: Edition, dropped: str | None = None) -> list[WordPath]:
+    """All paths of a call's argument stage."""
+    call = CALLS[name]
+    words = words_of(call)
+
+    def run(path: Run) -> tuple[Errno, str, Any]:
+        try:
+            return Errno.OK, "", call.arguments(_WordPath(edition, path, dropped), *words.values())
+        except Refused as refused:
+            return refused.errno, refused.check, None
+        except Done as done:
+            return Errno.OK, done.check, None
+
+    return [WordPath(e.conditions, *e.outcome) for e in explore(run, list)]
+
+
+def words_for(name: str, edition: Edition, values: Decoded) -> Mapping[str, int] | None:
+    """Words that the argument stage turns into these decoded arguments; None if there are none."""
+    call = CALLS[name]
+    words = words_of(call)
+    for path in explore_arguments(name, edition):
+        if path.decoded is None:
+            continue
+        solver = z3.Solver()
+        solver.add(path.conditions)
+        for f in fields(values):
+            made, wanted = getattr(path.decoded, f.name), getattr(values, f.name)
+            pairs = zip(made, wanted, strict=True) if isinstance(wanted, tuple) else [(made, wanted)]
+            for term, value in pairs:
+                number = value % (1 << 64) if isinstance(value, int) and not isinstance(value, bool) else value
+                solver.add(term == number)
+        if solver.check() == z3.sat:
+            model = solver.model()
+            return {n: model.eval(w, model_completion=True).as_long() for n, w in words.items()}  # type: ignore[attr-defined]
+    return None

@@ -1,0 +1,231 @@
+"""From a solver's model to a concrete example: an address space of a few VMAs, a call, and how it ended.
+
+A model of the unbounded reading is only a hint. The concrete reading executes it, and what is shown to a person is what
+the concrete reading says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import z3
+
+from checker.calls import CallPath, ExploredCall, concrete_arguments, finish
+from checker.concrete import ConcreteSpace, State
+from checker.unbounded import World
+from checker.view import PageView, Transition
+from spec.arguments import Decoded
+from spec.editions import Edition
+from spec.errors import Errno
+from spec.properties import Property
+from spec.syscalls import CALLS
+from spec.terms import Bool, Num
+from spec.vma import EMPTY_PAGE, Page, Vma, well_formed_page, well_formed_vma
+from spec.words import TASK_PAGES
+
+
+class ConcreteSnapshot:
+    """A concrete address space at one moment, as a property sees it."""
+
+    def __init__(self, state: State, edition: Edition, map_count: int | None = None) -> None:
+        self.state = state
+        self._space = ConcreteSpace(state, edition)
+        self.map_count: Num = self.counted() if map_count is None else map_count
+
+    @property
+    def max_map_count(self) -> Num:
+        """The limit."""
+        return self.state.max_map_count
+
+    @property
+    def brk(self) -> Num:
+        """The program break, in pages."""
+        return self.state.brk
+
+    def counted(self) -> Num:
+        """How many VMAs there are."""
+        return self.state.elsewhere + len(self.state.vmas)
+
+    def write_denied(self, pkey: Num) -> Bool:
+        """The thread's PKRU denies writes through the key."""
+        return self._space.write_denied(pkey)
+
+    def at(self, page: Num) -> PageView:
+        """The page."""
+        found = self._space.find(page)
+        cut = any(page in (vma.start, vma.end) for vma in self.state.vmas)
+        if found is None:
+            return PageView(False, NO_VMA, EMPTY_PAGE, 0, cut)
+        return PageView(True, found, self._space.page(page), self._space.visible(found, page), cut)
+
+
+NO_VMA = Vma(start=0, end=0)
+"""Stands where there is no VMA."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A concrete state and one call on it."""
+
+    state: State
+    call: str
+    arguments: Any
+    failures: frozenset[str] = frozenset()
+
+    def run(self, edition: Edition, dropped: str | None = None) -> tuple[Transition, State]:
+        """Make the call on a copy of the state."""
+        after = self.state.copy()
+        space = ConcreteSpace(after, edition, dropped=dropped, failures=self.failures)
+        before = ConcreteSnapshot(self.state, edition)
+        errno, check, value = finish(lambda: CALLS[self.call].body(space, self.arguments))
+        count = int(space.counter)  # type: ignore[arg-type]
+        return Transition(self.call, self.arguments, errno, value, check, before, ConcreteSnapshot(after, edition, count)), after
+
+    def pages(self, after: State) -> list[int]:
+        """Every page that a property could tell apart: those of the VMAs before and after, and their neighbours."""
+        numbers: set[int] = set()
+        for vma in (*self.state.vmas, *after.vmas):
+            if vma.end - vma.start > 256:
+                numbers.update((vma.start, vma.start + 1, vma.end - 2, vma.end - 1))  # type: ignore[arg-type]
+            else:
+                numbers.update(range(vma.start, vma.end))  # type: ignore[arg-type]
+            numbers.update((vma.start - 1, vma.end))  # type: ignore[arg-type]
+        for name in ("start", "end", "page", "old", "new"):
+            if isinstance(getattr(self.arguments, name, None), int):
+                numbers.add(getattr(self.arguments, name))
+        numbers.update(self.state.pages)
+        return sorted(n for n in numbers if n >= 0)
+
+
+def problems(state: State) -> list[str]:
+    """What is not well formed about a concrete state."""
+    found: list[str] = []
+    previous = 0
+    space = ConcreteSpace(state, None)  # type: ignore[arg-type]
+    for vma in state.vmas:
+        found += [sentence for condition, sentence in well_formed_vma(vma) if not condition]
+        if vma.start < previous:
+            found.append("it overlaps the VMA before it")
+        if vma.end > TASK_PAGES:
+            found.append("it ends beyond TASK_SIZE")
+        previous = int(vma.end)  # type: ignore[arg-type]
+    for number, page in state.pages.items():
+        vma_there = space.find(number)
+        if not well_formed_page(vma_there is not None, vma_there or NO_VMA, page):
+            found.append(f"page {number} cannot hold this")
+    if state.elsewhere < 0:
+        found.append("map_count is smaller than the number of VMAs")
+    return found
+
+
+def violation(prop: Property, example: Example, edition: Edition, dropped: str | None = None) -> tuple[int, Transition, State] | None:
+    """The first page at which the concrete outcome breaks the property, if one does."""
+    transition, after = example.run(edition, dropped)
+    if not prop.outcomes(transition):
+        return None
+    pages = example.pages(after)
+    if prop.every is not None and not all(prop.every(transition, q) for q in pages):
+        return None
+    for arguments in _pages_for(prop, pages):
+        if prop.when(transition, *arguments) and not prop.holds(transition, *arguments):
+            return arguments[0], transition, after
+    return None
+
+
+def witnesses(prop: Property, example: Example, edition: Edition) -> bool:
+    """The property says something of this example, and it is true: the theorem is not vacuous."""
+    transition, after = example.run(edition)
+    if not prop.outcomes(transition):
+        return False
+    pages = example.pages(after)
+    if prop.every is not None and not all(prop.every(transition, q) for q in pages):
+        return False
+    return any(prop.when(transition, *arguments) for arguments in _pages_for(prop, pages))
+
+
+def _pages_for(prop: Property, pages: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    if prop.second:
+        return ((p, q) for p in pages for q in pages)
+    return ((p,) for p in pages)
+
+
+def _number(model: z3.ModelRef, term: Num | z3.ExprRef) -> int:
+    if isinstance(term, int):
+        return term
+    return model.eval(term, model_completion=True).as_long()  # type: ignore[no-any-return, union-attr, attr-defined]
+
+
+def _truth(model: z3.ModelRef, term: Bool | z3.ExprRef) -> bool:
+    if isinstance(term, bool):
+        return term
+    return z3.is_true(model.eval(term, model_completion=True))
+
+
+def from_model(explored: ExploredCall, path: CallPath, model: z3.ModelRef) -> Example:
+    """The address space and call of a model: the VMAs of the pages that the path names."""
+    world: World = explored.world
+    vmas: dict[int, Vma] = {}
+    pages: dict[int, Page] = {}
+    objects: dict[tuple[int, int], int] = {}
+    sizes: dict[int, int] = {}
+    size_of = world.functions.get("object_pages")
+    stored = world.functions.get("stored")
+    for term, mapped, vma, page in list(world.views.values()):
+        if term.get_id() not in path.space.named or not _truth(model, mapped):
+            continue
+        number = _number(model, term)
+        values = {
+            f.name: _truth(model, getattr(vma, f.name)) if f.type == "Bool" else _number(model, getattr(vma, f.name)) for f in fields(Vma)
+        }
+        found = vmas.setdefault(values["start"], Vma(**values))  # type: ignore[arg-type]
+        held = Page(_truth(model, page.copied), _number(model, page.own), _truth(model, page.lazy), _truth(model, page.guard))
+        if held != EMPTY_PAGE:
+            pages[number] = held
+        if found.object:
+            offset = found.offset + number - found.start
+            if stored is not None:
+                value = _number(model, stored(found.object, offset))
+                if value:
+                    objects[found.object, offset] = value  # type: ignore[index]
+            if size_of is not None:
+                sizes[found.object] = _number(model, size_of(found.object))  # type: ignore[index]
+    layout = [vmas[start] for start in sorted(vmas)]
+    pkru = 0
+    pkeys = {0}
+    for key in range(16):
+        for name, bits in (("access_denied", 3), ("write_denied", 2)):
+            function = world.functions.get(name)
+            if function is not None and _truth(model, function(key)):
+                pkru |= bits << (2 * key) & (3 << (2 * key))
+        allocated = world.functions.get("pkey_allocated")
+        if allocated is not None and _truth(model, allocated(key)):
+            pkeys.add(key)
+    failures = frozenset(
+        str(term).removeprefix("fails(").rpartition(")")[0]
+        for term in path.conditions
+        if z3.is_const(term) and str(term).startswith("fails(")
+    )
+    state = State(
+        vmas=layout,
+        pages=pages,
+        objects=objects,
+        sizes=sizes,
+        elsewhere=max(0, _number(model, world.map_count) - len(layout)),
+        max_map_count=_number(model, world.max_map_count),
+        start_brk=_number(model, world.start_brk),
+        brk=_number(model, world.brk),
+        pkeys=pkeys,
+        exec_key=_number(model, world.exec_key),
+        pkru=pkru,
+    )
+    return Example(state, explored.call.name, concrete_arguments(explored.arguments, model), failures)
+
+
+def with_arguments(example: Example, arguments: Decoded) -> Example:
+    """The same state, another call."""
+    return replace(example, arguments=arguments)
+
+
+__all__ = ["Errno", "Example", "from_model", "problems", "violation", "witnesses"]

@@ -1,0 +1,267 @@
+"""Decide properties of one call in the unbounded reading: proved, refuted with a concrete example, or neither."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import z3
+
+from checker.calls import CallPath, ExploredCall
+from checker.examples import Example, from_model, problems, violation
+from spec.properties import Property
+from spec.vma import ANONYMOUS, HUGETLB, SPECIAL, Vma
+from spec.terms import Bool, and_, any_, eq, implies, le, lt, not_, or_
+
+P, Q = z3.Int("page"), z3.Int("second_page")
+"""The Skolem constants: the pages that stand for all."""
+
+WINDOW = 0x2_0000_0000
+"""Counterexamples are looked for from this page on (the window of the scenario format)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the unbounded reading says of one property of one call."""
+
+    verdict: str
+    """`proved`, `refuted`, `unknown`, or `open`: satisfiable, but no concrete example was found."""
+    queries: int
+    seconds: float
+    example: Example | None = None
+    page: int | None = None
+    why: str = ""
+    path: CallPath | None = None
+
+
+@dataclass(slots=True)
+class _Open:
+    """A path on which a property may be broken, with what a counterexample there satisfies."""
+
+    path: CallPath
+    goal: list[z3.BoolRef]
+
+
+def strangeness(example: Example) -> int:
+    """How far an example is from plain read-write anonymous memory; what is refused by huge pages counts most."""
+    plain = Vma(start=0, end=0, read=True, write=True)
+    skip = ("start", "end", "offset", "object", "anon_vma")
+    names = [f.name for f in fields(Vma) if f.name not in skip]
+    odd = sum(getattr(vma, n) != getattr(plain, n) for vma in example.state.vmas for n in names)
+    return odd + 20 * sum(vma.backing in (SPECIAL, HUGETLB) for vma in example.state.vmas) + 2 * len(example.failures)
+
+
+class Prover:
+    """Decides properties of one explored call."""
+
+    def __init__(self, explored: ExploredCall, timeout_ms: int) -> None:
+        self.explored = explored
+        self.solver = z3.SimpleSolver()
+        self.solver.set("timeout", timeout_ms)
+        self.asserted = 0
+
+    def _path_facts(self, path: CallPath) -> list[z3.BoolRef]:
+        """Conditions of the path, and what holds of every page at the pages that it and the goals name."""
+        facts = path.space.facts()
+        return [*path.space.run.conditions, *facts]
+
+    def _enter(self, path: CallPath) -> None:
+        """Assert a path in a scope of its own."""
+        facts = self._path_facts(path)
+        axioms = self.explored.world.axioms
+        self.solver.add(*axioms[self.asserted :])
+        self.asserted = len(axioms)
+        self.solver.push()
+        self.solver.add(*facts)
+
+    def _check(self, *goal: z3.BoolRef) -> tuple[z3.CheckSatResult, str]:
+        """Is the goal satisfiable here? First without what is known of attributes, which mostly does."""
+        self.solver.push()
+        self.solver.add(*goal)
+        answer = self.solver.check()
+        if answer == z3.sat:
+            self.solver.add(*self.explored.world.attribute_axioms)
+            answer = self.solver.check()
+        why = self.solver.reason_unknown() if answer == z3.unknown else ""
+        self.solver.pop()
+        return answer, why
+
+    def decide(self, props: Sequence[Property]) -> dict[str, Decision]:
+        """Decide the properties on all paths."""
+        started = {prop.name: 0.0 for prop in props}
+        queries = dict.fromkeys(started, 0)
+        unknown: dict[str, str] = {}
+        opened: dict[str, list[_Open]] = {prop.name: [] for prop in props}
+        for path in self.explored.paths:
+            begun = time.perf_counter()
+            goals = [(prop, goal) for prop in props if (goal := self._goal(path, prop)) is not False]
+            if not goals:
+                continue
+            self._enter(path)
+            plain = [goal for prop, goal in goals if prop.every is None]
+            all_hold = False
+            if plain:
+                either = any_(plain)
+                answer, _ = self._check(either if isinstance(either, z3.ExprRef) else z3.BoolVal(True))
+                all_hold = answer == z3.unsat
+            for prop, goal in goals:
+                queries[prop.name] += 1
+                if all_hold and prop.every is None:
+                    continue
+                wanted = self._wanted(path, prop, goal)
+                answer, why = self._check(*wanted)
+                if answer == z3.unknown:
+                    unknown[prop.name] = why
+                elif answer == z3.sat:
+                    opened[prop.name].append(_Open(path, wanted))
+            self.solver.pop()
+            spent = (time.perf_counter() - begun) / len(goals)
+            for prop, _ in goals:
+                started[prop.name] += spent
+        return {prop.name: self._conclude(prop, opened[prop.name], queries[prop.name], started[prop.name], unknown) for prop in props}
+
+    def _conclude(self, prop: Property, opened: list[_Open], queries: int, seconds: float, unknown: dict[str, str]) -> Decision:
+        if prop.name in unknown:
+            return Decision("unknown", queries, seconds, why=unknown[prop.name])
+        if not opened:
+            return Decision("proved", queries, seconds)
+        begun = time.perf_counter()
+        found = self._smallest(prop, opened)
+        seconds += time.perf_counter() - begun
+        if found is None:
+            return Decision("open", queries, seconds, why="satisfiable, but no model was a counterexample", path=opened[0].path)
+        example, page, path = found
+        return Decision("refuted", queries, seconds, example, page, path=path)
+
+    @staticmethod
+    def _goal(path: CallPath, prop: Property) -> Bool:
+        """What a counterexample on this path would satisfy."""
+        t = path.transition
+        if not prop.outcomes(t):
+            return False
+        pages = (P, Q) if prop.second else (P,)
+        return and_(not_(prop.holds(t, *pages)), prop.when(t, *pages))
+
+    @staticmethod
+    def _wanted(path: CallPath, prop: Property, goal: Bool) -> list[z3.BoolRef]:
+        wanted = [goal]
+        if prop.every is not None:
+            wanted += [prop.every(path.transition, q) for q in list(path.space.named.values())]
+        return [w if isinstance(w, z3.ExprRef) else z3.BoolVal(w) for w in wanted]
+
+    # smallest first ------------------------------------------------------------------------------------------------
+
+    def _smallest(self, prop: Property, opened: list[_Open]) -> tuple[Example, int, CallPath] | None:
+        """The smallest example that the concrete reading confirms: fewest VMAs, then fewest pages, then plainest. No
+        address space with fewer VMAs or pages satisfies the path conditions, which only overestimate what can happen."""
+        for vmas in range(5):
+            possible = [item for item in opened if self._fits(item, vmas, 64)]
+            for pages in (1, 2, 3, 4, 5, 6, 9, 16, 64) if possible else ():
+                sized = [item for item in possible if vmas <= pages and self._fits(item, vmas, pages)]
+                anonymous = [item for item in sized if self._fits(item, vmas, pages, anonymous=True)]
+                for some in (anonymous[:4], sized[:12]):
+                    found = [(*f, item.path) for item in some if (f := self._sized(prop, item, vmas, pages)) is not None]
+                    if found:
+                        return min(found, key=lambda f: strangeness(f[0]))
+        return None
+
+    def _fits(self, item: _Open, vmas: int, pages: int, *, anonymous: bool = False) -> bool:
+        """Some model has at most so many VMAs and pages (and nothing but plain anonymous memory)."""
+        self.solver.push()
+        self.solver.add(*self._path_facts(item.path), *item.goal, *self._size_limits(item, vmas, pages))
+        if anonymous:
+            named = [v for v in self.explored.world.views.values() if v[0].get_id() in item.path.space.named]
+            self.solver.add(*[implies(mapped, eq(vma.backing, ANONYMOUS)) for _, mapped, vma, _ in named])  # type: ignore[misc]
+        self.solver.add(*self.explored.world.attribute_axioms)
+        answer = self.solver.check()
+        self.solver.pop()
+        return answer == z3.sat
+
+    def _sized(self, prop: Property, item: _Open, vmas: int, pages: int) -> tuple[Example, int] | None:
+        """An example on this path with at most so many VMAs and pages, made as plain as possible."""
+        solver = self.solver
+        solver.push()
+        try:
+            solver.add(*self._path_facts(item.path), *item.goal, *self.explored.world.attribute_axioms)
+            solver.add(*self._size_limits(item, vmas, pages))
+            if solver.check() != z3.sat:
+                return None
+            model = solver.model()
+            for wish in self._plain(item):
+                if z3.is_true(model.eval(wish)):
+                    solver.add(wish)
+                    continue
+                solver.push()
+                solver.add(wish)
+                if solver.check() == z3.sat:
+                    model = solver.model()
+                else:
+                    solver.pop()
+            example = from_model(self.explored, item.path, model)
+        finally:
+            while solver.num_scopes():
+                solver.pop()
+        if problems(example.state):
+            return None
+        broken = violation(prop, example, self.explored.edition)
+        return None if broken is None else (example, broken[0])
+
+    def _size_limits(self, item: _Open, vmas: int, pages: int) -> list[z3.BoolRef]:
+        starts = [z3.Int(f"size_start{i}") for i in range(vmas)]
+        ends = [z3.Int(f"size_end{i}") for i in range(vmas)]
+        limits: list[Bool] = [le(vmas, self.explored.world.map_count)]
+        end_above = WINDOW + 2 * pages + 6
+        for term, mapped, vma, _ in self.explored.world.views.values():
+            if term.get_id() in item.path.space.named:
+                inside = any_(and_(eq(vma.start, s), eq(vma.end, e)) for s, e in zip(starts, ends, strict=True))
+                limits.append(implies(mapped, inside))
+                limits.append(implies(mapped, and_(le(WINDOW, vma.start), le(vma.end, end_above))))
+        for i, (s, e) in enumerate(zip(starts, ends, strict=True)):
+            limits.append(lt(s, e))
+            if i:
+                limits.append(le(ends[i - 1], s))
+        if vmas:
+            limits.append(le(z3.Sum([e - s for s, e in zip(starts, ends, strict=True)]), pages))
+        return [x for x in limits if isinstance(x, z3.ExprRef)]
+
+    def _plain(self, item: _Open) -> list[z3.BoolRef]:
+        """Wishes that make an example plain: readable and writable private anonymous memory, nothing marked, no keys,
+        few pages, contents zero unless they matter."""
+        wishes: list[Bool] = []
+        arguments = self.explored.arguments
+        world = self.explored.world
+        for name in ("start", "page", "old"):
+            term = getattr(arguments, name, None)
+            if term is not None and self.explored.call.name != "brk":
+                wishes += [and_(le(WINDOW, term), le(term, WINDOW + 16))]
+        for name in ("end", "new_pages", "old_pages", "pages"):
+            term = getattr(arguments, name, None)
+            if term is not None:
+                base = getattr(arguments, "start", 0) if name == "end" else 0
+                wishes += [le(term - base, n) for n in (4, 2, 1)]
+        seen: set[int] = set()
+        for term, mapped, vma, page in world.views.values():
+            if term.get_id() not in item.path.space.named or vma.start.get_id() in seen:  # type: ignore[union-attr]
+                continue
+            seen.add(vma.start.get_id())  # type: ignore[union-attr]
+            plain = [
+                eq(vma.backing, 0), not_(vma.shared), not_(vma.may_share), vma.may_read, vma.may_write, vma.may_exec, not_(vma.exec),
+                *(not_(getattr(vma, n)) for n in ("inherited", "locked", "growsdown", "dontfork", "wipeonfork", "droppable")),
+                *(not_(getattr(vma, n)) for n in ("dontdump", "mergeable", "account", "noreserve")),
+                eq(vma.reading, 0), eq(vma.thp, 0), eq(vma.pkey, 0), eq(vma.anon_vma, 0),
+                vma.read, vma.write, not_(vma.sealed), eq(vma.offset, 0), eq(vma.object, 1),
+            ]  # fmt: skip
+            wishes += [implies(mapped, w) for w in plain]
+            wishes += [not_(page.copied), not_(page.lazy), not_(page.guard), eq(page.own, 0), le(page.own, 9)]
+        for f in fields(arguments):
+            term = getattr(arguments, f.name)
+            if f.type == "Bool":
+                wishes.append(not_(term))
+        plain_codes = {"pkey": -1, "type": 2, "file": 0, "offset": 0, "byte": 1, "advice": 4, "new": 0}
+        wishes += [eq(getattr(arguments, n), v) for n, v in plain_codes.items() if hasattr(arguments, n)]
+        wishes += [eq(world.exec_key, 0), eq(world.max_map_count, 65530), eq(world.map_count, 3)]
+        for name in ("access_denied", "write_denied"):
+            if name in world.functions:
+                wishes += [not_(world.functions[name](key)) for key in range(2)]
+        return [or_(w) if isinstance(w, bool) else w for w in wishes if isinstance(w, z3.ExprRef)]  # type: ignore[misc]
