@@ -273,16 +273,16 @@ class LayoutSpace(AddressSpace):
         self.fail_if(self.at_limit(), no_room, "no room under the map-count limit for a split")
         self._split(i, page)
 
-    def _split(self, i: int, page: Num) -> None:
+    def _split(self, i: int, page: Num, refused: Errno = Errno.EINVAL) -> None:
         vma = self.vmas[i]
-        self.fail_if(refuses_split(vma, page), Errno.EINVAL, "the VMA refuses to be split")
+        self.fail_if(refuses_split(vma, page), refused, "the VMA refuses to be split")
         self.vmas[i : i + 1] = [cut_vma(vma, vma.start, page), cut_vma(vma, page, vma.end)]
         self.counter = self.counter + 1
 
-    def split(self, page: Num) -> None:
+    def split(self, page: Num, refused: Errno = Errno.EINVAL) -> None:
         i = self.index(page)
         if i < len(self.vmas) and self.decide(lt(self.vmas[i].start, page)):
-            self._split(i, page)
+            self._split(i, page, refused)
 
     # whole-range effects ------------------------------------------------------------------------------------------------
 

@@ -460,11 +460,11 @@ class UnboundedSpace(AddressSpace):
 
     # whole-range effects ------------------------------------------------------------------------------------------------
 
-    def split(self, page: Num) -> None:
+    def split(self, page: Num, refused: Errno = Errno.EINVAL) -> None:
         view, cut = self._view, self._cut
         mapped, vma = view(page)
         cuts = and_(mapped, lt(vma.start, page))
-        self.fail_if(and_(cuts, refuses_split(vma, page)), Errno.EINVAL, "the VMA refuses to be split")
+        self.fail_if(and_(cuts, refuses_split(vma, page)), refused, "the VMA refuses to be split")
         start, end = vma.start, vma.end
 
         def view_after(q: Num) -> tuple[Bool, Vma]:

@@ -118,32 +118,29 @@ def fresh_range(step: CounterexampleStep) -> tuple[int, int]:
     return (moving.start + moving.shift, moving.new_end) if moving else (0, 0)
 
 
-def stored_value(layout: LayoutDoc, number: int, offset: int) -> int:
-    """Contents of a page of an object; 0 where the document lists none."""
-    for thing in layout.objects:
-        if thing.object == number:
-            return next((c.value for c in thing.contents if c.offset == offset), 0)
-    return 0
+def landing(step: CounterexampleStep) -> Motion | None:
+    """The move that a step made: only a call that succeeds gets all that it asks for."""
+    return motion(step) if step.result.errno == "OK" else None
 
 
-def content(layout: LayoutDoc, vma: VmaDoc, page: int) -> str:
-    """What a page holds, in a few characters: `7` a copy of its own, `7~` lazily free, `(7)` the object's, `guard`."""
-    entry = next((p for p in layout.pages if p.page == page), None)
-    if entry is not None and entry.guard:
-        return "guard"
-    if entry is not None and entry.copied:
-        return f"{entry.own}~" if entry.lazy else str(entry.own)
-    value = stored_value(layout, vma.object, vma.offset + page - vma.start) if vma.object else 0
-    return f"({value})" if value else ""
+def held(layout: LayoutDoc, vma: VmaDoc) -> dict[int, str]:
+    """Pages of a VMA that hold something, in order, and what in a few characters: `7` a copy of the page's own, `7~`
+    the same and lazily free, `(7)` the object's, `guard` a guard page."""
+    found: dict[int, str] = {}
+    for thing in layout.objects if vma.object else ():
+        if thing.object == vma.object:
+            found |= {vma.start + c.offset - vma.offset: f"({c.value})" for c in thing.contents}
+    for page in layout.pages:
+        if page.guard:
+            found[page.page] = "guard"
+        elif page.copied:
+            found[page.page] = f"{page.own}~" if page.lazy else str(page.own)
+    return {page: found[page] for page in sorted(found) if vma.start <= page < vma.end}
 
 
-def noted_pages(layout: LayoutDoc, vma: VmaDoc) -> list[int]:
-    """Pages of a VMA that hold something."""
-    listed = {p.page for p in layout.pages if vma.start <= p.page < vma.end}
-    for thing in layout.objects:
-        if vma.object and thing.object == vma.object:
-            listed |= {vma.start + c.offset - vma.offset for c in thing.contents}
-    return sorted(p for p in listed if vma.start <= p < vma.end and content(layout, vma, p))
+def kinds_held(doc: Counterexample) -> set[str]:
+    """All that pages of a document hold, as `held` says it."""
+    return {text for layout in layouts(doc) for vma in layout.vmas for text in held(layout, vma).values()}
 
 
 def relations(before: LayoutDoc, after: LayoutDoc, step: CounterexampleStep) -> list[Relation]:
@@ -274,6 +271,7 @@ def _rewritten(run: _Run, before: LayoutDoc, after: LayoutDoc) -> tuple[int, ...
     if run.source is None or run.target is None or run.how not in ("kept", "moved"):
         return ()
     a, b, shift = before.vmas[run.source], after.vmas[run.target], run.at - run.start
-    noted = {*noted_pages(before, a), *(page - shift for page in noted_pages(after, b))}
-    inside = (page for page in sorted(noted) if run.start <= page < run.end)
-    return tuple(page for page in inside if content(before, a, page) != content(after, b, page + shift))
+    old = held(before, a)
+    new = {page - shift: text for page, text in held(after, b).items()}
+    inside = (page for page in sorted({*old, *new}) if run.start <= page < run.end)
+    return tuple(page for page in inside if old.get(page) != new.get(page))

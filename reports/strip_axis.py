@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from checker.documents import Counterexample
-from reports.graph_relate import layouts, motion, noted_pages
+from reports.graph_relate import held, landing, layouts
 from reports.strip_story import stop_page
 
 CAPS = (24, 16, 12, 8, 6, 4, 3, 2, 1)
@@ -90,13 +90,13 @@ def _cuts(doc: Counterexample) -> tuple[set[int], bool]:
             cuts |= {vma.start, vma.end}
     for i, step in enumerate(doc.steps):
         cuts |= set(step.range or ())
-        moving, stop = motion(step), stop_page(doc, i)
+        moving, stop = landing(step), stop_page(doc, i)
         if moving is not None:
             cuts |= {moving.start, moving.end, moving.start + moving.shift, moving.end + moving.shift, moving.new_end}
         cuts |= set() if stop is None else {stop}
     if doc.culprit.page is not None:
         cuts |= {doc.culprit.page, doc.culprit.page + 1}
-    noted = {page for layout in layouts(doc) for vma in layout.vmas for page in noted_pages(layout, vma)}
+    noted = {page for layout in layouts(doc) for vma in layout.vmas for page in held(layout, vma)}
     singles = {cut for page in noted for cut in (page, page + 1)}
     shows = len(singles - cuts) <= MAX_PAGE_CUTS
     return (cuts | singles if shows else cuts), shows

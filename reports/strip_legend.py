@@ -7,7 +7,7 @@ from functools import partial
 
 from checker.documents import Counterexample
 from reports.graph import gaps
-from reports.graph_relate import SAME, content, layouts, noted_pages, relations
+from reports.graph_relate import SAME, kinds_held, layouts, relations
 from reports.strip_axis import Axis
 from reports.strip_canvas import Canvas, text_width
 from reports.strip_story import stop_page
@@ -89,7 +89,7 @@ def _texts(doc: Counterexample) -> list[str]:
         texts.append("may: protection that mprotect may give")
     if any(vma.share == "shared-readonly" for vma in vmas):
         texts.append("ro-fd: shared mapping of a file opened read-only")
-    held = {content(lay, vma, page) for lay in shown for vma in lay.vmas for page in noted_pages(lay, vma)}
+    held = kinds_held(doc)
     if any(text[0].isdigit() for text in held):
         texts.append("framed number: contents of the page's own copy")
     if any(text.endswith("~") for text in held):

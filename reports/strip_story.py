@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from checker.documents import Counterexample, CounterexampleStep, LayoutDoc
-from reports.graph_relate import Relation, content, index_at, layouts, relations
+from reports.graph_relate import Relation, held, index_at, layouts, relations
 from reports.strip_words import Names, protection_bits
 
 
@@ -59,14 +59,18 @@ def _effect(names: Names, relation: Relation, before: LayoutDoc, after: LayoutDo
         "replaced": f"what was mapped in {where} is replaced",
     }
     clauses = [how[relation.relation]] if relation.relation in how else []
-    changes = [part for part in relation.label.split(", ") if part.startswith(("now ", "no longer ", "given ", "without ", "at "))]
+    changes = [
+        part
+        for part in relation.label.split(", ")
+        if part.startswith(("now ", "no longer ", "given ", "without ", "at "))
+    ]
     if changes:
         clauses.append(f"{where} is {', '.join(changes)}")
     for page in relation.rewritten[:3]:
         assert relation.source is not None and relation.target is not None
-        now = content(after, after.vmas[relation.target], page + relation.at - relation.start)
-        was = content(before, before.vmas[relation.source], page)
-        clauses.append(f"page {names.page(page)} holds {now or 'zeros'}, where it held {was or 'zeros'}")
+        now = held(after, after.vmas[relation.target]).get(page + relation.at - relation.start, "zeros")
+        was = held(before, before.vmas[relation.source]).get(page, "zeros")
+        clauses.append(f"page {names.page(page)} holds {now}, where it held {was}")
     if len(relation.rewritten) > 3:
         clauses.append(f"so do {len(relation.rewritten) - 3} more pages")
     return clauses

@@ -6,7 +6,7 @@ import json
 
 from checker.documents import Counterexample, CounterexampleStep, LayoutDoc, VmaDoc
 from reports.graph import gaps
-from reports.graph_relate import Relation, content, layouts, noted_pages, relations
+from reports.graph_relate import Relation, held, layouts, relations
 from reports.strip_axis import Axis, axis_of
 from reports.strip_canvas import Canvas, Label, clean, place_labels, text_width, wrapped
 from reports.strip_legend import legend
@@ -102,9 +102,9 @@ class _Drawing:
         base = self.y + 4 if below else self.y + height + 8
         for row, x, text in rows:
             y = base + 16 + row * LINE if below else base - 10 - row * LINE
-            if row == 0:
-                canvas.line(x, base, x, y - 11 if below else y + 2, "tick")
             canvas.text(x, y, text, "t num", anchor="middle")
+        for cut in self.axis.cuts():
+            canvas.line(self.x(cut), base, self.x(cut), base + 5 if below else base - 7, "tick")
         if not below:
             canvas.text(MARGIN, base - 10, "page", "t dim")
         self.y += height + 8
@@ -173,9 +173,8 @@ class _Drawing:
 
     def contents(self, layout: LayoutDoc, vma: VmaDoc, y: float) -> None:
         """What single pages hold."""
-        for page in noted_pages(layout, vma):
+        for page, text in held(layout, vma).items():
             middle = (self.x(page) + self.x(page + 1)) / 2
-            text = content(layout, vma, page)
             if not text.startswith("("):
                 self.canvas.rect(
                     middle - text_width(text, 12) / 2 - 3, y - 11, text_width(text, 12) + 6, 14, "copy", top=True

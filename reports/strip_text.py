@@ -17,7 +17,7 @@ import textwrap
 import unicodedata
 
 from checker.documents import Counterexample, LayoutDoc, VmaDoc
-from reports.graph_relate import content, layouts, noted_pages
+from reports.graph_relate import held, kinds_held, layouts
 from reports.strip_axis import Axis, axis_of
 from reports.strip_story import effects, narrative, stop_page
 from reports.strip_words import Names, backing, extras, map_count, protection
@@ -131,8 +131,7 @@ class _Page:
                 rows[0][self.column(segment.end) - 1] = "~"
         unsaid = [vma for vma in layout.vmas if not self.block(rows, vma)]
         for vma in layout.vmas:
-            for page in noted_pages(layout, vma) if self.axis.shows_contents else ():
-                text = content(layout, vma, page)
+            for page, text in held(layout, vma).items() if self.axis.shows_contents else ():
                 if len(text) < self.cell:
                     at = self.column(page) + 1
                     rows[2][at : at + len(text)] = text
@@ -195,12 +194,11 @@ class _Page:
 
     def legend(self) -> str:
         """What the signs that occur mean."""
-        shown = layouts(self.doc)
-        held = {content(lay, vma, page) for lay in shown for vma in lay.vmas for page in noted_pages(lay, vma)}
+        texts = kinds_held(self.doc)
         parts = ["Cells: protection, p private or s shared, S sealed; below it backing and flags as in smaps"]
-        parts += ["7: the page's own copy holds 7"] * any(text[:1].isdigit() for text in held)
-        parts += ["7~: it may be freed lazily"] * any(text.endswith("~") for text in held)
-        parts += ["(7): the file holds 7"] * any(text.startswith("(") for text in held)
+        parts += ["7: the page's own copy holds 7"] * any(text[:1].isdigit() for text in texts)
+        parts += ["7~: it may be freed lazily"] * any(text.endswith("~") for text in texts)
+        parts += ["(7): the file holds 7"] * any(text.startswith("(") for text in texts)
         parts += ["|..| gap"] + ["~ a long stretch, drawn shorter"] * any(s.broken for s in self.axis.segments)
         parts += ["[==) range of the call"] * any(step.range is not None for step in self.doc.steps)
         stops = [stop_page(self.doc, i) for i in range(len(self.doc.steps))]

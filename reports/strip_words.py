@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from checker.documents import Counterexample, CounterexampleStep, LayoutDoc, VmaDoc
-from reports.graph_relate import Relation, layouts, motion
+from reports.graph_relate import Relation, landing, layouts
 from spec.syscalls import CALLS
 from spec.syscalls.madvise import ADVICE
 from spec.words import PAGE_SHIFT, PAGE_SIZE
@@ -62,7 +62,7 @@ class Names:
         edges = [edge for shown in layouts(doc) for vma in shown.vmas for edge in (vma.start, vma.end)]
         for step in doc.steps:
             edges += step.range or ()
-            moving = motion(step)
+            moving = landing(step)
             if moving is not None:
                 edges += [moving.start, moving.end, moving.start + moving.shift, moving.new_end]
         if doc.culprit.page is not None:

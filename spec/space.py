@@ -210,9 +210,9 @@ class AddressSpace(Guards):
     # effects on a whole range that cannot fail --------------------------------------------------------------------
 
     @abstractmethod
-    def split(self, page: Num) -> None:
+    def split(self, page: Num, refused: Errno = Errno.EINVAL) -> None:
         """Cut the VMA that strictly contains the page there, if one does; no test of the map-count limit
-        (the kernel's __split_vma). Fails with EINVAL if the VMA refuses (may_split)."""
+        (the kernel's __split_vma). Fails with `refused` if the VMA refuses (may_split)."""
 
     @abstractmethod
     def unmap(self, start: Num, end: Num) -> None:

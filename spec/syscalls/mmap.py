@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from spec.arguments import Decoded, as_page
-from spec.editions import Edition
+from spec.editions import Edition, SealCheck
 from spec.errors import Errno
 from spec.space import AddressSpace, Guards
-from spec.syscalls.munmap import unmap_range
+from spec.syscalls.munmap import gather
 from spec.terms import Bool, Num, and_, between, eq, implies, ite, ite_bool, le, lt, ne, not_, one_of, or_
 from spec.vma import ANONYMOUS, DEVZERO, FILE, Vma
 from spec.words import PAGES, TASK_PAGES, TASK_SIZE, Word, above, add, below, equal, has, is_page_aligned, mask
@@ -143,14 +143,33 @@ def mmap(mm: AddressSpace, new: Map) -> Num:
             hint = ite(lt(new.page, MIN_PAGE), MIN_PAGE, new.page)
         page = mm.free_range(new.pages, hint)
     _check_kind(mm, new)
-    if mm.decide(new.fixed):
-        unmap_range(mm, page, page + new.pages, "mmap")
-    mm.may_fail(Errno.ENOMEM, "mmap: memory or a limit on it runs out")
+    _make_room(mm, new, page)
     vma = _new_vma(mm, new, page, exec_only_key)
     mm.map(vma)
     if mm.decide(or_(new.populate, new.locked)):
         mm.lock(page, page + new.pages)
     return page
+
+
+def _make_room(mm: AddressSpace, new: Map, page: Num) -> None:
+    """Limits, and the unmapping of what MAP_FIXED replaces (mmap_region).
+
+    Up to 6.11 what fails after the unmapping leaves a hole, and every error of the unmapping but EPERM becomes ENOMEM.
+    From 6.12 on limits and accounting are tested before anything is unmapped (__mmap_region); only a failed allocation
+    still leaves a hole.
+    """
+    limits = "mmap: RLIMIT_AS or the accounting has no room"
+    early = mm.edition.seals is SealCheck.IN_THE_LOOP
+    if not early:
+        mm.may_fail(Errno.ENOMEM, "mmap: RLIMIT_AS has no room")
+    occupied = False
+    if mm.decide(new.fixed):
+        occupied = gather(mm, page, page + new.pages, "mmap", Errno.EINVAL if early else Errno.ENOMEM)
+    if early:
+        mm.may_fail(Errno.ENOMEM, limits)
+    if occupied:
+        mm.unmap(page, page + new.pages)
+    mm.may_fail(Errno.ENOMEM, "mmap: memory for the new VMA runs out")
 
 
 def _check_kind(mm: AddressSpace, new: Map) -> None:

@@ -1,0 +1,1 @@
+"""How it is shown: the command line, graphs, and machine formats."""
