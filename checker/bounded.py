@@ -8,7 +8,7 @@ unbounded one, and the search for counterexamples that the unbounded reading lea
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import cast
 
 import z3
@@ -196,26 +196,19 @@ class BoundedSpace(LayoutSpace):
         return BoundedSnapshot(self)
 
 
-@dataclass(slots=True)
 class BoundedSnapshot:
     """An address space of the bounded reading at one moment."""
 
     def __init__(self, space: BoundedSpace) -> None:
         self._vmas = list(space.vmas)
-        self._page, self._stored, self._write = space._page, space._stored, space._write
+        self._page, self._stored = space._page, space._stored
+        self.write_denied, self.access_denied = space._write, space._access
+        self.pkey_allocated, self.object_pages = space.pkey_allocated, space.object_pages
+        self.start_brk = space.start_brk
         self._elsewhere = space.elsewhere
         self.map_count = space.counter
         self.max_map_count = space.max_map_count
         self.brk = space.brk
-
-    _vmas: list[Vma]
-    _page: Callable[[Num], Page]
-    _stored: Callable[[Num, Num], Num]
-    _write: Callable[[Num], Bool]
-    _elsewhere: Num
-    map_count: Num
-    max_map_count: Num
-    brk: Num
 
     @property
     def vmas(self) -> list[Vma]:
@@ -225,10 +218,6 @@ class BoundedSnapshot:
     def counted(self) -> Num:
         """How many VMAs there are."""
         return self._elsewhere + len(self._vmas)
-
-    def write_denied(self, pkey: Num) -> Bool:
-        """The thread's PKRU denies writes through the key."""
-        return self._write(pkey)
 
     def at(self, page: Num) -> PageView:
         """The page now."""

@@ -44,6 +44,23 @@ class ConcreteSnapshot:
         """The program break, in pages."""
         return self.state.brk
 
+    @property
+    def start_brk(self) -> Num:
+        """Where the heap begins, in pages."""
+        return self.state.start_brk
+
+    def access_denied(self, pkey: Num) -> Bool:
+        """The thread's PKRU denies all access through the key."""
+        return self._space.access_denied(pkey)
+
+    def pkey_allocated(self, pkey: Num) -> Bool:
+        """The process has allocated the key."""
+        return self._space.pkey_allocated(pkey)
+
+    def object_pages(self, object: Num) -> Num:
+        """How many pages the object has."""
+        return self._space.object_pages(object)
+
     def counted(self) -> Num:
         """How many VMAs there are."""
         return self.state.elsewhere + len(self.state.vmas)

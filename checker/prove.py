@@ -11,11 +11,14 @@ import z3
 from checker.calls import CallPath, ExploredCall
 from checker.examples import Example, from_model, problems, violation
 from spec.properties import Property
-from spec.vma import ANONYMOUS, HUGETLB, SPECIAL, Vma
+from spec.vma import ANONYMOUS, HUGE_PAGES, HUGETLB, SPECIAL, Vma, starts_huge_page
 from spec.terms import Bool, and_, any_, eq, implies, le, lt, not_, or_
 
 P, Q = z3.Int("page"), z3.Int("second_page")
 """The Skolem constants: the pages that stand for all."""
+
+SEARCH_LIMIT = 3_000_000
+"""Solver steps (z3's rlimit, so that results do not depend on the machine) for one query of the search for examples."""
 
 WINDOW = 0x2_0000_0000
 """Counterexamples are looked for from this page on (the window of the scenario format)."""
@@ -155,9 +158,16 @@ class Prover:
     def _smallest(self, prop: Property, opened: list[_Open]) -> tuple[Example, int, CallPath] | None:
         """The smallest example that the concrete reading confirms: fewest VMAs, then fewest pages, then plainest. No
         address space with fewer VMAs or pages satisfies the path conditions, which only overestimate what can happen."""
-        for vmas in range(5):
+        self.solver.set("rlimit", SEARCH_LIMIT)
+        try:
+            return self._search(prop, opened)
+        finally:
+            self.solver.set("rlimit", 0)
+
+    def _search(self, prop: Property, opened: list[_Open]) -> tuple[Example, int, CallPath] | None:
+        for vmas in range(4):
             possible = [item for item in opened if self._fits(item, vmas, 64)]
-            for pages in (1, 2, 3, 4, 5, 6, 9, 16, 64) if possible else ():
+            for pages in (1, 2, 3, 4, 5, 6, 9) if possible else ():
                 sized = [item for item in possible if vmas <= pages and self._fits(item, vmas, pages)]
                 anonymous = [item for item in sized if self._fits(item, vmas, pages, anonymous=True)]
                 for some in (anonymous[:4], sized[:12]):
@@ -223,6 +233,7 @@ class Prover:
                 limits.append(le(ends[i - 1], s))
         if vmas:
             limits.append(le(z3.Sum([e - s for s, e in zip(starts, ends, strict=True)]), pages))
+        limits += [eq(starts_huge_page(z3.IntVal(WINDOW + n)), n % HUGE_PAGES == 0) for n in range(24)]
         return [x for x in limits if isinstance(x, z3.ExprRef)]
 
     def _plain(self, item: _Open) -> list[z3.BoolRef]:

@@ -316,9 +316,14 @@ class UnboundedSpace(AddressSpace):
         reached: Num = end if refusal is None else stop
         stray = refusal is not None and refusal[2]
 
+        cuttable = not self.skipped("the VMA refuses to be split")
+
         def passed(q: z3.ArithRef) -> Bool:
-            mapped, _, _, at = step(q)
+            mapped, vma, after, at = step(q)
             ok = all_(not_(cond) for cond, _, _ in at.tests)
+            if cuttable:  # a VMA that refuses to be split is never merged: what changed of it was not cut off
+                cut = or_(and_(lt(vma.start, start), refuses_split(vma, start)), and_(lt(end, vma.end), refuses_split(vma, end)))
+                ok = and_(ok, or_(same_flags(vma, after), not_(cut)))
             return implies(between(start, q, reached), implies(mapped, ok) if gap is not Gap.STOP else and_(mapped, ok))
 
         self.every_page.append(passed)
@@ -602,7 +607,9 @@ class UnboundedSnapshot:
     def __init__(self, space: UnboundedSpace) -> None:
         self.space = space
         self._view, self._page, self._cut, self._stored = space._view, space._page, space._cut, space._stored
-        self._write = space._write_denied
+        self.write_denied, self.access_denied = space._write_denied, space._access_denied
+        self.pkey_allocated, self.object_pages = space.pkey_allocated, space.object_pages
+        self.start_brk = space.start_brk
         self.map_count = space.count
         self.max_map_count = space.max_map_count
         self.brk = space.brk
@@ -617,10 +624,6 @@ class UnboundedSnapshot:
             visible = UnboundedSpace._visible(page, vma, now, self._stored)
             self._seen[key] = PageView(mapped, vma, now, visible, self._cut(page))
         return self._seen[key]
-
-    def write_denied(self, pkey: Num) -> Bool:
-        """The thread's PKRU denies writes through the key."""
-        return self._write(pkey)
 
     def counted(self) -> Num:
         """In this reading the number of VMAs is map_count by the lemmas on splits and merges."""

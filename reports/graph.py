@@ -122,7 +122,9 @@ def _add_edge(graph: nx.DiGraph[str], layer: int, relation: Relation, label: str
 def to_dot(doc: Counterexample) -> str:
     """The graph in the DOT language, one rank per layout; the same document gives the same bytes."""
     graph, names = graph_of(doc), Names.of(doc)
-    lines = ["digraph counterexample {", "  rankdir=TB;", '  node [shape=box, fontname="sans-serif", fontsize=12];']
+    font = 'fontname="sans-serif", fontsize=12'
+    lines = ["digraph counterexample {", "  newrank=true;", '  fontname="sans-serif";']
+    lines += [f"  node [shape=box, {font}];", f"  edge [{font}];"]
     lines += [f"  label={_quoted(f'{doc.property} ({doc.edition}); {names.base_line()}')};", "  labelloc=t;"]
     for layer in range(len(doc.steps) + 1):
         title = names.layer_title(doc, layer)

@@ -184,8 +184,8 @@ class Canvas:
             'patternTransform="rotate(45)"><line x1="0" y1="0" x2="0" y2="9" class="hatching"/></pattern>'
         )
         head = [
-            f'<svg xmlns="http://www.w3.org/2000/svg" {size} class="mseal-strip" style="max-width:100%;height:auto" role="img" '
-            f'aria-labelledby="{p}-title {p}-desc">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" {size} class="mseal-strip" role="img" '
+            f'style="max-width:100%;height:auto" aria-labelledby="{p}-title {p}-desc">',
             f'<title id="{p}-title">{escape(clean(title))}</title>',
             f'<desc id="{p}-desc">{escape(clean(description))}</desc>',
             f"<style>{STYLE}</style>",

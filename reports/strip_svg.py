@@ -217,7 +217,7 @@ class _Drawing:
         at = {"mapped": lower, "unmapped": upper}.get(relation.relation, (upper + lower) / 2)
         if relation.changed == ("contents",) and relation.relation == "changed":
             at = (self.x(changed[0]) + self.x(changed[-1] + 1)) / 2
-        return Label(at, clean(self.names.label(relation)), relation.relation)
+        return Label(at, clean(self.names.label(relation, most=4)), relation.relation)
 
     def ribbon(self, relation: Relation, top: float, bottom: float) -> None:
         """From the pages above to the same pages below; if only contents changed, just those pages are tinted."""

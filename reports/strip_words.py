@@ -121,13 +121,13 @@ class Names:
             return "before"
         return "after" if len(doc.steps) == 1 else f"after call {layer}"
 
-    def label(self, relation: Relation) -> str:
-        """What a drawing writes on the piece of a VMA."""
-        pages = relation.rewritten
-        if not pages:
-            return relation.label
-        which = self.page(pages[0]) if len(pages) == 1 else f"{len(pages)} pages"
-        return relation.label.replace("contents", f"contents of {which}")
+    def label(self, relation: Relation, most: int = 99) -> str:
+        """What a drawing writes on the piece of a VMA: at most so many changes."""
+        parts, pages = relation.label.split(", "), relation.rewritten
+        if pages:
+            parts[-1] = f"contents of {self.page(pages[0]) if len(pages) == 1 else f'{len(pages)} pages'}"
+        rest = [] if len(parts) <= most else [f"and {len(parts) - most} more"]
+        return ", ".join([*parts[:most], *rest])
 
 
 def count(number: int, thing: str) -> str:

@@ -10,9 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from spec.contracts import CONTRACTS, unchanged
 from spec.errors import Errno
 from spec.terms import Bool, Num, all_, and_, between, eq, implies, lt, ne, not_, one_of, or_, le
-from spec.vma import ANONYMOUS, DEVZERO, FILE, has_file, is_anonymous, same_mapping, well_formed_page, well_formed_vma
+from spec.vma import ANONYMOUS, FILE, HUGETLB, SPECIAL, has_file, is_anonymous, starts_huge_page, well_formed_page
+from spec.vma import well_formed_vma
 
 SYSTEM_CALLS = ("mseal", "munmap", "mmap", "mprotect", "pkey_mprotect", "mremap", "madvise", "brk", "mlock", "munlock")
 STEPS = ("write", "pkru", "reclaim", "pkey_alloc")
@@ -87,16 +89,9 @@ def _same_contents(t: Any, p: Num) -> Bool:
     return eq(t.before.at(p).visible, t.after.at(p).visible)
 
 
-def same_page_state(t: Any, p: Num) -> Bool:
-    """Mapped alike, every attribute alike, and the program reads the same."""
-    a, b = t.before.at(p), t.after.at(p)
-    alike = and_(same_mapping(a.vma, b.vma, p), eq(a.visible, b.visible), eq(a.page.guard, b.page.guard))
-    return and_(eq(a.mapped, b.mapped), or_(not_(a.mapped), alike))
-
-
 def _same_everything(t: Any, p: Num) -> Bool:
     a, b = t.before.at(p), t.after.at(p)
-    return and_(same_page_state(t, p), eq(a.cut, b.cut), eq(t.before.map_count, t.after.map_count), eq(t.before.brk, t.after.brk))
+    return and_(unchanged(t, p), eq(a.cut, b.cut), eq(t.before.map_count, t.after.map_count), eq(t.before.brk, t.after.brk))
 
 
 def _not_writable(t: Any, p: Num) -> Bool:
@@ -165,11 +160,24 @@ def _eperm_for_another_reason(t: Any) -> Bool:
     return False
 
 
-def _seals_exactly(t: Any, p: Num) -> Bool:
-    was, now = t.before.at(p), t.after.at(p)
-    apart = same_mapping(replace(was.vma, sealed=now.vma.sealed), now.vma, p)
-    rest = and_(eq(was.mapped, now.mapped), or_(not_(was.mapped), and_(apart, eq(was.visible, now.visible))))
-    return and_(rest, implies(was.mapped, eq(now.vma.sealed, or_(was.vma.sealed, _in_range(t, p)))), implies(_in_range(t, p), was.mapped))
+def _same_vma(t: Any, p: Num, q: Num) -> Bool:
+    a, b = t.before.at(p), t.before.at(q)
+    return and_(a.mapped, b.mapped, eq(a.vma.start, b.vma.start), lt(p, q))
+
+
+def _same_special(t: Any, p: Num, q: Num) -> Bool:
+    return and_(_same_vma(t, p, q), eq(t.before.at(p).vma.backing, SPECIAL))
+
+
+def _same_huge_page(t: Any, p: Num, q: Num) -> Bool:
+    together = and_(not_(starts_huge_page(q)), eq(q, p + 1))
+    return and_(_same_vma(t, p, q), eq(t.before.at(p).vma.backing, HUGETLB), together)
+
+
+def _still_alike(t: Any, p: Num, q: Num) -> Bool:
+    a, b = t.after.at(p), t.after.at(q)
+    names = ("read", "write", "exec", "pkey", "sealed", "locked", "dontfork", "object", "backing")
+    return and_(eq(a.mapped, b.mapped), implies(a.mapped, all_(eq(getattr(a.vma, n), getattr(b.vma, n)) for n in names)))
 
 
 def _newly_sealed(t: Any, p: Num) -> Bool:
@@ -313,12 +321,32 @@ PROPERTIES: dict[str, Property] = {
             holds=lambda t, p, q: le(t.to.end, t.before.at(q).vma.end),  # type: ignore[misc, arg-type]
         ),
         Property(
-            "seals-exactly-its-range",
-            "A successful mseal seals exactly the pages of its range, all of which are mapped, and changes nothing else.",
-            HEADER,
-            ("mseal",),
+            "success-does-what-it-says",
+            "A call that succeeds has done what its manual page says, to exactly the pages that it says: for mseal, it "
+            "seals exactly its range and changes nothing else.",
+            HEADER + "; the manual pages of the calls",
+            tuple(CONTRACTS),
             outcomes=succeeded,
-            holds=_seals_exactly,
+            holds=lambda t, p: CONTRACTS[t.call](t, p),
+            contents=True,
+        ),
+        Property(
+            "special-stays-whole",
+            "A special mapping is kept, unmapped or changed as a whole: no call cuts it.",
+            "__install_special_mapping: special_mapping_split refuses",
+            CHANGING,
+            second=True,
+            when=lambda t, p, q: _same_special(t, p, q),  # type: ignore[misc, arg-type]
+            holds=lambda t, p, q: _still_alike(t, p, q),  # type: ignore[misc, arg-type]
+        ),
+        Property(
+            "huge-pages-stay-whole",
+            "The pages of one huge page are kept, unmapped or changed together.",
+            "hugetlb_vm_op_split refuses a cut inside a huge page",
+            CHANGING,
+            second=True,
+            when=lambda t, p, q: _same_huge_page(t, p, q),  # type: ignore[misc, arg-type]
+            holds=lambda t, p, q: _still_alike(t, p, q),  # type: ignore[misc, arg-type]
         ),
         Property(
             "sealing-twice-is-a-no-op",
@@ -380,7 +408,7 @@ PROPERTIES: dict[str, Property] = {
             THREAD_THEO,
             SYSTEM_CALLS,
             outcomes=failed,
-            holds=same_page_state,
+            holds=unchanged,
             contents=True,
         ),
         Property(
@@ -440,4 +468,3 @@ PROPERTIES: dict[str, Property] = {
 }
 """Every property by name."""
 
-__all__ = ["DEVZERO", "PROPERTIES", "Property"]

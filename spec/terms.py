@@ -112,12 +112,16 @@ def ite(cond: Bool, yes: Num, no: Num) -> Num:
 
 
 def lt(a: Num, b: Num) -> Bool:
-    """a < b."""
+    """a < b; of words, unsigned."""
+    if isinstance(a, z3.BitVecRef) or isinstance(b, z3.BitVecRef):
+        return cast(z3.BoolRef, z3.ULT(a, b) if isinstance(a, z3.ExprRef) else z3.UGT(b, a))
     return cast(Bool, a < b)
 
 
 def le(a: Num, b: Num) -> Bool:
-    """a <= b."""
+    """a <= b; of words, unsigned."""
+    if isinstance(a, z3.BitVecRef) or isinstance(b, z3.BitVecRef):
+        return cast(z3.BoolRef, z3.ULE(a, b) if isinstance(a, z3.ExprRef) else z3.UGE(b, a))
     return cast(Bool, a <= b)
 
 

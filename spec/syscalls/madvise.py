@@ -14,7 +14,7 @@ from spec.errors import Errno
 from spec.space import AddressSpace, Gap, Guards, Visit
 from spec.terms import Bool, Num, all_, and_, eq, ite, ite_bool, le, lt, not_, one_of, or_
 from spec.vma import HUGE_PAGES, HUGETLB, NORMAL, RANDOM, SEQUENTIAL, THP_ALWAYS, THP_NEVER, Page, Vma
-from spec.vma import has_file, is_anonymous, is_special
+from spec.vma import has_file, is_anonymous, is_special, starts_huge_page
 from spec.words import PAGES, Word, add, below, equal, is_page_aligned, low32, page_align, untagged
 
 ADVICE = {
@@ -153,7 +153,7 @@ def own_checks(edition: Edition, advice: Num, vma: Vma, at: Visit) -> list[tuple
         (when((COLD, PAGEOUT), or_(vma.locked, hugetlb)), Errno.EINVAL, "madvise: locked and huge memory is not paged out"),
         (when((DONTNEED, FREE), and_(vma.locked, not_(hugetlb))), Errno.EINVAL, "madvise: locked memory is discarded by MADV_DONTNEED_LOCKED only"),
         (when((FREE,), not_(is_anonymous(vma))), Errno.EINVAL, "madvise: MADV_FREE wants anonymous memory"),
-        (when((DONTNEED, DONTNEED_LOCKED), and_(hugetlb, not_(eq(at.start % HUGE_PAGES, 0)))), Errno.EINVAL, "madvise: huge pages are discarded whole"),
+        (when((DONTNEED, DONTNEED_LOCKED), and_(hugetlb, not_(starts_huge_page(at.start)))), Errno.EINVAL, "madvise: huge pages are discarded whole"),
         (when((WIPEONFORK,), or_(has_file(vma), vma.shared)), Errno.EINVAL, "madvise: MADV_WIPEONFORK wants anonymous memory"),
         (when((KEEPONFORK,), vma.droppable), Errno.EINVAL, "madvise: droppable memory is always wiped on fork"),
         (when((DODUMP,), or_(and_(special, not_(hugetlb)), vma.droppable)), Errno.EINVAL, "madvise: special and droppable memory is never dumped"),

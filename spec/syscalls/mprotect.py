@@ -39,7 +39,7 @@ class Protect(PageRange):
             lt(self.start, self.end),
             lt(self.end, 1 << 52),
             not_(and_(self.growsdown, self.growsup)),
-            between(-1, self.pkey, (1 << 32) - 1),
+            or_(eq(self.pkey, NO_PKEY), between(0, self.pkey, (1 << 32) - 1)),
         ]
 
 

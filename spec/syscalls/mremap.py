@@ -15,7 +15,7 @@ from spec.errors import Errno
 from spec.space import AddressSpace, Guards
 from spec.syscalls.munmap import unmap_range
 from spec.terms import Bool, Num, and_, eq, implies, ite, larger, le, lt, ne, not_, or_, smaller
-from spec.vma import HUGE_PAGES, HUGETLB, Vma, is_special, offset_at
+from spec.vma import HUGETLB, Vma, is_special, offset_at, starts_huge_page
 from spec.words import PAGES, TASK_PAGES, TASK_SIZE, Word, above, add, equal, has, is_page_aligned, mask, page_align
 from spec.words import page_number, sub, untagged
 
@@ -113,7 +113,7 @@ def check_huge(mm: AddressSpace, to: Move, vma: Vma) -> None:
     """Huge pages move and shrink whole, and do not grow. (Sizes that are not whole huge pages are rounded up by the
     kernel; callers of the specification pass whole ones: assumption HUGE_SIZES.)"""
     huge = eq(vma.backing, HUGETLB)
-    misaligned = or_(ne(to.old % HUGE_PAGES, 0), ne(to.new % HUGE_PAGES, 0))
+    misaligned = not_(and_(starts_huge_page(to.old), starts_huge_page(to.new)))
     mm.fail_if(and_(huge, misaligned), Errno.EINVAL, "mremap: huge pages move by whole huge pages")
     mm.fail_if(and_(huge, lt(to.old_pages, to.new_pages)), Errno.EINVAL, "mremap: huge pages do not grow")
 

@@ -1,0 +1,284 @@
+"""Attack traces: the shortest series of calls, from an empty address space, whose last call breaks a property.
+
+The search is breadth first over finite alphabets (checker.search_letters), so "shortest" means: no shorter trace is in
+the language that `plans` lists. Each plan is an area of a few pages, how much room the map-count limit leaves, the
+letters that lead up to the last call, and those that the last call is one of. Among the shortest traces the first plan
+wins (fewer pages, no memory pressure, no heap), within it the first trace in the order of the letters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from checker.concrete import State
+from checker.documents import HEAP_PAGE, Counterexample, CounterexampleStep, Culprit, LayoutDoc, ResultDoc, Size, whole
+from checker.examples import violation
+from checker.machine import perform
+from checker.scenario import re_execute
+from checker.search_letters import (
+    KEY_0_READ_ONLY,
+    KINDS,
+    PLAIN_KINDS,
+    RW,
+    WRITTEN,
+    Area,
+    Letter,
+    advises,
+    breaks,
+    decoded,
+    letters_of,
+    maps,
+    ranged,
+    single,
+)
+from checker.search_steps import Edge, Start, canonical, empty_space
+from checker.view import PageView, Transition
+from spec.editions import Edition
+from spec.properties import Property
+from spec.syscalls.madvise import DONTFORK, DONTNEED, FREE, WIPEONFORK
+from spec.syscalls.mprotect import PROT_READ
+from spec.vma import changed_fields
+
+MAX_CALLS: Final = 6
+LIMIT: Final = 50_000
+"""States of one plan beyond which it is not searched deeper."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """What leads up to a last call: where, with how much room, by which letters."""
+
+    area: Area
+    free: int | None
+    letters: tuple[Letter, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A part of the language of traces: letters that lead up to one of the last ones."""
+
+    lead: Lead
+    last: tuple[Letter, ...]
+    max_calls: int
+    """Its traces have at most so many calls: what keeps a search to seconds."""
+
+
+def plans(calls: Sequence[str], edition: Edition) -> Iterator[Plan]:
+    """The language of traces whose last call is one of `calls`, plainest part first.
+
+    1. One page, everything: mmap of every kind, write, madvise FREE, DONTNEED, WIPEONFORK, DONTFORK, mprotect, mseal,
+       mlock, and a PKRU that denies writes through key 0. The last call may have any advice. Up to 6 calls.
+    2. Two pages: mmap read-write or read-only private anonymous, read-write shared and private file; write, madvise
+       FREE and WIPEONFORK, mprotect, mseal, munmap. Up to 4 calls.
+    3. Three pages, layout only: mmap read-write or read-only private anonymous, mprotect, mseal, munmap. Up to 5 calls.
+    4. Two pages, then three, layout only, with room for 3, 2, 1 or 0 VMAs before map_count reaches its limit. Up to 4.
+    5. If brk is among the calls, two pages of the heap: brk, mprotect, mseal, munmap. Up to 5.
+    """
+    one, two, three = (Area(pages=n) for n in (1, 2, 3))
+    rich = [
+        *maps(one, tuple(KINDS), edition),
+        *single("write", one, WRITTEN),
+        *advises(one, (FREE, DONTNEED, WIPEONFORK, DONTFORK), edition),
+        *_structure(one),
+        *ranged("mlock", one),
+        Letter("pkru", (KEY_0_READ_ONLY,)),
+    ]
+    yield Plan(Lead(one, None, tuple(rich)), _last(calls, one, edition, rich=True), MAX_CALLS)
+    kinds = (*PLAIN_KINDS, "shared file rw", "private file rw")
+    contents = [*single("write", two, WRITTEN), *advises(two, (FREE, WIPEONFORK), edition)]
+    some = [*maps(two, kinds, edition), *contents, *_structure(two)]
+    yield Plan(Lead(two, None, tuple(some)), _last(calls, two, edition), 4)
+    for area, free in ((three, None), *((area, free) for area in (two, three) for free in (3, 2, 1, 0))):
+        few = [*maps(area, PLAIN_KINDS, edition), *_structure(area)]
+        yield Plan(Lead(area, free, tuple(few)), _last(calls, area, edition), 5 if free is None else 4)
+    if "brk" in calls:
+        heap = Area(HEAP_PAGE, 2)
+        yield Plan(Lead(heap, None, (*breaks(2), *_structure(heap))), tuple(breaks(2)), 5)
+
+
+def _structure(area: Area) -> list[Letter]:
+    """mprotect, mseal and munmap of each range."""
+    protects = [letter for prot in (PROT_READ, RW) for letter in ranged("mprotect", area, prot)]
+    return [*protects, *ranged("mseal", area, 0), *ranged("munmap", area)]
+
+
+def _last(calls: Sequence[str], area: Area, edition: Edition, *, rich: bool = False) -> tuple[Letter, ...]:
+    """The last calls: those that the environment makes fail come after all others."""
+    letters = [letter for call in calls if call != "mseal32" for letter in letters_of(call, area, edition, rich=rich)]
+    return tuple(sorted(letters, key=lambda letter: bool(letter.failures)))
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A state that was reached, and how: the first of the shortest ways in the order of the letters."""
+
+    start: Start
+    parent: Node | None = None
+    letter: Letter | None = None
+
+    def letters(self) -> list[Letter]:
+        """The calls from the empty address space to here."""
+        if self.parent is None or self.letter is None:
+            return []
+        return [*self.parent.letters(), self.letter]
+
+
+class Layers:
+    """The states that a lead reaches, by the number of calls that it takes; each layer is made when it is asked for."""
+
+    def __init__(self, lead: Lead, edition: Edition) -> None:
+        self.lead = lead
+        root = Node(Start(empty_space(lead.area.pages, lead.free), edition))
+        self.seen: set[Hashable] = {canonical(root.start.state)}
+        self.layers = [[root]]
+
+    def layer(self, calls: int, limit: int) -> list[Node]:
+        """The states that take exactly so many calls; none if the layers before have `limit` states or more."""
+        while len(self.layers) <= calls:
+            if sum(map(len, self.layers)) >= limit:
+                return []
+            self.layers.append(self._next())
+        return self.layers[calls]
+
+    def _next(self) -> list[Node]:
+        found = []
+        for node in self.layers[-1]:
+            for letter in self.lead.letters:
+                edge = node.start.edge(letter)
+                if edge is None or (key := canonical(edge.after)) in self.seen:
+                    continue
+                self.seen.add(key)
+                found.append(Node(Start(edge.after, node.start.edition), node, letter))
+        return found
+
+
+@lru_cache(maxsize=64)
+def layers_of(lead: Lead, edition: Edition) -> Layers:
+    """The layers of a lead: the same for all properties."""
+    return Layers(lead, edition)
+
+
+def attack_trace(
+    prop: Property,
+    edition: Edition,
+    *,
+    calls: Sequence[str] | None = None,
+    max_calls: int = MAX_CALLS,
+    limit: int = LIMIT,
+    expected: str = "holds",
+) -> Counterexample | None:
+    """The shortest series of at most `max_calls` calls, from an empty address space, whose last call breaks the property.
+
+    `calls` are those that the last call may be (all calls of the property if left out); `limit` bounds the states of
+    each plan; `expected` is the verdict that the document says was expected. None if there is none in the language of
+    `plans`. Deterministic. Raises AssertionError if the document that was made is not confirmed by a second run.
+    """
+    wanted = [call for call in prop.calls if calls is None or call in calls]
+    searched = list(plans(wanted, edition))
+    for length in range(1, max_calls + 1):
+        for plan in (plan for plan in searched if length <= plan.max_calls):
+            for node in layers_of(plan.lead, edition).layer(length - 1, limit):
+                if not node.start.may_break(prop):
+                    continue
+                for letter in plan.last:
+                    edge = node.start.edge(letter)
+                    if edge is not None and violation(prop, edge, edition) is not None:
+                        return trace_document(prop, edition, plan.lead, [*node.letters(), letter], expected)
+    return None
+
+
+def trace_document(prop: Property, edition: Edition, lead: Lead, letters: Sequence[Letter], expected: str) -> Counterexample:
+    """The document of a series of calls whose last one breaks the property. Raises AssertionError if it does not, or if
+    the calls do something else when they are made again from the document."""
+    start = empty_space(lead.area.pages, lead.free)
+    before = LayoutDoc.from_state(start)
+    state, steps = before.to_state(), []
+    last: Edge | None = None
+    for letter in letters:
+        last = Start(state.copy(), edition).edge(letter)
+        pages = _range(state, edition, letter)
+        result = perform(state, edition, letter.call, letter.words, failures=letter.failures)
+        steps.append(
+            CounterexampleStep(
+                call=letter.call,
+                words=letter.words,
+                failures=tuple(sorted(letter.failures)),
+                range=pages,
+                result=ResultDoc(value=result.value, errno=result.errno.name, check=result.check),
+                after=LayoutDoc.from_state(state),
+            )
+        )
+    broken = None if last is None else violation(prop, last, edition)
+    assert broken is not None, f"the trace does not break {prop.name}"
+    page, transition, _ = broken
+    document = Counterexample(
+        property=prop.name,
+        sentence=prop.sentence,
+        edition=edition.name,
+        call=letters[-1].call,
+        expected=expected,
+        assumptions=prop.assumptions,
+        before=before,
+        steps=tuple(steps),
+        culprit=Culprit(page=None if prop.pageless else page, why=why(prop, transition, page)),
+        size=_size(steps),
+    )
+    differences = re_execute(document)
+    assert not differences, "\n".join(differences)
+    return document
+
+
+def _size(steps: Sequence[CounterexampleStep]) -> Size:
+    """As many VMAs and pages as the fullest layout has."""
+    vmas = max(len(step.after.vmas) for step in steps)
+    pages = max(sum(vma.end - vma.start for vma in step.after.vmas) for step in steps)
+    return Size(vmas=vmas, pages=pages, calls=len(steps))
+
+
+def _range(state: State, edition: Edition, letter: Letter) -> tuple[int, int] | None:
+    """The pages that a call is about: first, and behind the last. None for a call that names none."""
+    to = decoded(edition, letter)
+    if letter.call == "brk":
+        old, new = state.brk, whole(getattr(to, "page", state.brk))
+        return min(old, new), max(old, new)
+    for first, size in (("page", "pages"), ("old", "old_pages")):
+        if hasattr(to, first):
+            start = whole(getattr(to, first))
+            return start, start + whole(getattr(to, size, 1))
+    return (whole(getattr(to, "start")), whole(getattr(to, "end"))) if hasattr(to, "start") else None  # noqa: B009
+
+
+def why(prop: Property, t: Transition, page: int) -> str:
+    """How the call broke the property there, in a few words."""
+    ended = "succeeded" if not t.failed else f"failed with {t.errno.name} ({t.check})"
+    if prop.pageless:
+        return f"{t.call} {ended}"
+    a, b = t.before.at(page), t.after.at(page)
+    return f"{t.call} {ended}; the page {_change(a, b)}"
+
+
+def _change(a: PageView, b: PageView) -> str:
+    if not a.mapped or not b.mapped:
+        known = {True: "mapped", False: "unmapped"}
+        was, now = known[bool(a.mapped)], known[bool(b.mapped)]
+        return f"was {was}" + ("" if was == now else f" and is now {now}" + (" and sealed" if b.mapped and b.vma.sealed else ""))
+    found = [f"{name} was {_shown(x)} and is now {_shown(y)}" for name, x, y in _values(a, b) if x != y]
+    return ": ".join(["changed", "; ".join(found)]) if found else "did not change"
+
+
+def _values(a: PageView, b: PageView) -> Iterator[tuple[str, object, object]]:
+    yield "what it reads", a.visible, b.visible
+    yield "its guard mark", a.page.guard, b.page.guard
+    yield "a VMA boundary before it", a.cut, b.cut
+    for name in changed_fields(a.vma, b.vma):
+        if name not in ("offset", "anon_vma", "inherited"):
+            yield name, getattr(a.vma, name), getattr(b.vma, name)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:#x}" if isinstance(value, int) else str(value)

@@ -1,0 +1,100 @@
+"""What the commands share: exit codes, errors of one line, the consoles, and files written whole."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from difflib import get_close_matches
+from enum import IntEnum
+from typing import TYPE_CHECKING, NoReturn
+
+from rich.console import Console
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from spec.editions import Edition
+
+PLAIN_WIDTH = 120
+"""Columns of what is written to something that is not a terminal."""
+DEFAULT_EDITION = "v10"
+
+
+class ExitCode(IntEnum):
+    """How the command ends."""
+
+    OK = 0
+    DIFFERS = 1
+    """A verdict or an answer is not the expected one, or there is none (unknown, timeout)."""
+    USAGE = 2
+    """Wrong usage, or a document that is not what it must be."""
+    INTERRUPTED = 130
+
+
+class BadUsage(Exception):
+    """What the user asked for does not exist or cannot be done: one line, exit code 2."""
+
+
+def console(*, error: bool = False) -> Console:
+    """A console on standard output (or standard error) that prints text as it is: no markup, no highlighting."""
+    stream = sys.stderr if error else sys.stdout
+    width = None if stream.isatty() or "COLUMNS" in os.environ else PLAIN_WIDTH
+    return Console(stderr=error, width=width, markup=False, highlight=False, emoji=False, soft_wrap=False)
+
+
+def printable(text: str) -> str:
+    """The text on one line without control characters, which a document could use to paint over the terminal."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split()))
+
+
+def line(out: Console, text: str | Text = "", style: str = "") -> None:
+    """Print one line, which is neither wrapped nor cut."""
+    out.print(text if isinstance(text, Text) else Text(text), style=style, soft_wrap=True)
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> NoReturn:
+    """Raises BadUsage: no `kind` has this name, but these are near."""
+    names = list(known)
+    close = get_close_matches(name, names, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(names)}"
+    raise BadUsage(f"unknown {kind} {printable(name)!r}; {hint}")
+
+
+def edition_named(name: str) -> Edition:
+    """The edition. Raises BadUsage for an unknown name."""
+    from spec.editions import EDITIONS
+
+    if name not in EDITIONS:
+        unknown("edition", name, EDITIONS)
+    return EDITIONS[name]
+
+
+def check_call(name: str) -> str:
+    """The name of a call, as it is. Raises BadUsage for an unknown one."""
+    from spec.syscalls import CALLS
+
+    if name not in CALLS:
+        unknown("call", name, CALLS)
+    return name
+
+
+def check_property(name: str) -> str:
+    """The name of a property, as it is. Raises BadUsage for an unknown one."""
+    from spec.properties import PROPERTIES
+
+    if name not in PROPERTIES:
+        unknown("property", name, PROPERTIES)
+    return name
+
+
+def write_out(path: str, text: str) -> None:
+    """Write a file whole, or standard output for "-". Raises BadUsage where it cannot be written."""
+    if path == "-":
+        sys.stdout.write(text)
+        return
+    from checker.documents import write_text_atomically
+
+    try:
+        write_text_atomically(path, text)
+    except OSError as error:
+        raise BadUsage(f"{printable(path)}: cannot be written: {error.strerror or error}") from None

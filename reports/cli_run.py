@@ -1,0 +1,193 @@
+"""`sealspec run` and `sealspec show`: documents in, answers and drawings out."""
+
+from __future__ import annotations
+
+from itertools import zip_longest
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.text import Text
+
+from reports.cli_common import DEFAULT_EDITION, BadUsage, ExitCode, console, edition_named, line, printable, write_out
+
+if TYPE_CHECKING:
+    from checker.documents import Counterexample, Difference, RunResult, Scenario, Step, StepResult
+
+ANSWERS = ("ret", "errno", "vmas", "bytes")
+"""What a step may carry as its expected answer."""
+SHOW_FORMATS = ("text", "svg", "dot")
+
+
+def run(document: str, edition: str | None, json_file: str | None, expect: bool | None, quiet: bool) -> ExitCode:
+    """Execute the scenarios of a file and print what came of them.
+
+    `edition` overrides what the documents say. `expect` None compares where a document carries answers, True insists
+    that each does, False does not compare. Raises BadDocument or BadUsage.
+    """
+    from checker.scenario import compare, run_scenario
+
+    if edition is not None:
+        edition_named(edition)
+    scenarios = _scenarios(document)
+    if expect:
+        for scenario in scenarios:
+            if not _answers(scenario):
+                name = printable(scenario.name)
+                raise BadUsage(f"{printable(document)}: --expect, but scenario {name!r} carries no answers")
+    out = console(error=json_file == "-")
+    results: list[RunResult] = []
+    compared = differing = 0
+    for scenario in scenarios:
+        result = run_scenario(scenario, edition_named(edition or scenario.edition or DEFAULT_EDITION))
+        results.append(result)
+        checks = expect is not False
+        differences = compare(scenario, result) if checks else []
+        compared += _answers(scenario) if checks else 0
+        differing += len(differences)
+        if differences or not (quiet or json_file == "-"):
+            _print_scenario(out, scenario, result, differences)
+    if json_file is not None:
+        write_out(json_file, _json(results))
+    if json_file != "-" or differing:
+        _print_summary(out, results, compared, differing)
+    return ExitCode.DIFFERS if differing else ExitCode.OK
+
+
+def _scenarios(path: str) -> list[Scenario]:
+    from checker.documents import Scenario, load_document
+
+    documents = load_document("/dev/stdin" if path == "-" else path)
+    scenarios = [document for document in documents if isinstance(document, Scenario)]
+    if len(scenarios) != len(documents):
+        raise BadUsage(f"{printable(path)}: a counterexample, not a scenario; draw it with: sealspec show")
+    return scenarios
+
+
+def _answers(scenario: Scenario) -> int:
+    """How many answers the scenario's steps carry."""
+    return sum(getattr(step, name) is not None for step in scenario.steps for name in ANSWERS)
+
+
+def _json(results: list[RunResult]) -> str:
+    """One document for one scenario, JSON lines for several."""
+    from checker.documents import dump_document
+
+    if len(results) == 1:
+        return dump_document(results[0])
+    return "".join(result.model_dump_json() + "\n" for result in results)
+
+
+def described(step: Step) -> str:
+    """A step as a program would write it, with numbers in hexadecimal where they are addresses, sizes or flags."""
+    given = step.model_dump(exclude={"call", "failures", *ANSWERS})
+    text = f"{step.call}({', '.join(f'{name}={_shown(name, value)}' for name, value in given.items())})"
+    return text + "".join(f" while failing: {name}" for name in step.failures)
+
+
+def _shown(name: str, value: object) -> str:
+    if isinstance(value, int) and name not in ("fd", "pkey", "behavior", "byte", "free"):
+        return hex(value)
+    return str(value)
+
+
+def _print_scenario(out: Console, scenario: Scenario, result: RunResult, differences: list[Difference]) -> None:
+    line(out, f"{printable(scenario.name)} (edition {result.edition})", "bold")
+    for number, (step, answer) in enumerate(zip(scenario.steps, result.steps, strict=True)):
+        line(out, f"{number:3}  {described(step)}")
+        line(out, f"     = {outcome(answer)}")
+        for prefix, lines in (("vmas", answer.vmas), ("elsewhere", answer.contents)):
+            for i, text in enumerate(lines):
+                line(out, f"     {prefix if i == 0 else '':9} {text}")
+        pages = [answer.bytes[i : i + 2] for i in range(0, len(answer.bytes), 2)]
+        line(out, f"     {'bytes':9} {' '.join(pages) or '(nothing is mapped in the window)'}")
+        for difference in differences:
+            if difference.step == number:
+                _print_difference(out, difference)
+    line(out)
+
+
+def outcome(answer: StepResult) -> str:
+    """How a step ended: the result, the errno by name, the check that decided."""
+    refused = f" {answer.errno_name}" if answer.errno else ""
+    return f"{answer.ret}{refused}{f'  ({answer.check})' if answer.check else ''}"
+
+
+def _print_difference(out: Console, difference: Difference) -> None:
+    """Expected and given side by side, differing lines marked."""
+    left, right = _lines(difference.expected), _lines(difference.got)
+    width = max(len(text) for text in ("expected", *left))
+    line(out, f"     {difference.field} differs:", "red")
+    line(out, f"       {'expected':{width}}   got")
+    for a, b in zip_longest(left, right, fillvalue=""):
+        line(out, Text(f"     {' ' if a == b else '!'} {a:{width}}   {b}", style="" if a == b else "red"))
+
+
+def _lines(value: object) -> list[str]:
+    values = value if isinstance(value, list | tuple) else [value]
+    return [printable(str(v)) for v in values]
+
+
+def _print_summary(out: Console, results: list[RunResult], compared: int, differing: int) -> None:
+    steps = sum(len(result.steps) for result in results)
+    done = f"{_many(len(results), 'scenario')}, {_many(steps, 'step')}"
+    if not compared:
+        line(out, f"{done}; no expected answers were compared")
+    elif differing:
+        line(out, f"{done}: {differing} of {_many(compared, 'expected answer')} differ", "bold red")
+    else:
+        line(out, f"{done}: all {_many(compared, 'expected answer')} agree", "green")
+
+
+def _many(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def show(document: str, form: str, out_file: str | None, number: int) -> ExitCode:
+    """Draw a counterexample of a file, once the concrete reading has confirmed it. `number` counts from 1.
+
+    Raises BadDocument or BadUsage.
+    """
+    if form not in SHOW_FORMATS:
+        raise BadUsage(f"--format {printable(form)!r}: a drawing is {', '.join(SHOW_FORMATS)}")
+    example = _counterexample(document, number)
+    if not confirmed(example, printable(document)):
+        return ExitCode.DIFFERS
+    write_out(out_file or "-", drawing(example, form))
+    return ExitCode.OK
+
+
+def _counterexample(path: str, number: int) -> Counterexample:
+    from checker.documents import Counterexample, load_document
+
+    documents = load_document("/dev/stdin" if path == "-" else path)
+    examples = [document for document in documents if isinstance(document, Counterexample)]
+    if len(examples) != len(documents):
+        raise BadUsage(f"{printable(path)}: a scenario, not a counterexample; execute it with: sealspec run")
+    if not 1 <= number <= len(examples):
+        raise BadUsage(f"--number {number}: {printable(path)} holds {_many(len(examples), 'counterexample')}")
+    return examples[number - 1]
+
+
+def confirmed(example: Counterexample, name: str) -> bool:
+    """The concrete reading does what the document says; if not, say where they differ on standard error."""
+    from checker.scenario import re_execute
+
+    differences = re_execute(example)
+    if differences:
+        err = console(error=True)
+        line(err, f"{name}: not confirmed: the concrete reading of {example.edition} does something else", "red")
+        for text in differences:
+            line(err, f"  {printable(text)}")
+    return not differences
+
+
+def drawing(example: Counterexample, form: str) -> str:
+    """The counterexample as text, SVG or DOT, ending in a newline."""
+    if form == "dot":
+        from reports.graph import to_dot
+
+        return to_dot(example)
+    from reports.strip import to_svg, to_text
+
+    text = to_svg(example) if form == "svg" else to_text(example)
+    return text if text.endswith("\n") else text + "\n"

@@ -1,0 +1,240 @@
+"""What success of each call promises, from the manual pages: at one page that stands for all.
+
+These say nothing about seals and nothing about how a call works; they are what makes each check of a call necessary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from spec.syscalls.madvise import COLD, COLLAPSE, DODUMP, DOFORK, DONTDUMP, DONTFORK, DONTNEED, DONTNEED_LOCKED, FREE
+from spec.syscalls.madvise import GUARD_INSTALL, HUGEPAGE, HWPOISON, KEEPONFORK, MERGEABLE, NOHUGEPAGE, PAGEOUT
+from spec.syscalls.madvise import POPULATE_READ, POPULATE_WRITE, REMOVE, SOFT_OFFLINE, UNMERGEABLE, WIPEONFORK
+from spec.syscalls.mmap import MIN_PAGE, NO_FILE, READ_ONLY_FILE
+from spec.terms import Bool, Num, all_, and_, between, eq, implies, le, lt, ne, not_, one_of, or_, smaller
+from spec.vma import HUGE_PAGES, HUGETLB, SPECIAL, Vma, has_file, is_anonymous, is_special, same_mapping, starts_huge_page
+from spec.words import TASK_PAGES
+
+Contract = Callable[[Any, Num], Bool]
+
+
+def unchanged(t: Any, p: Num) -> Bool:
+    """Mapped alike, every attribute alike, and the program reads the same."""
+    a, b = t.before.at(p), t.after.at(p)
+    alike = and_(same_mapping(a.vma, b.vma, p), eq(a.visible, b.visible), eq(a.page.guard, b.page.guard))
+    return and_(eq(a.mapped, b.mapped), or_(not_(a.mapped), alike))
+
+
+def unchanged_but(t: Any, p: Num, *names: str) -> Bool:
+    """As `unchanged`, but for the named attributes of the VMA."""
+    a, b = t.before.at(p), t.after.at(p)
+    alike = same_mapping(replace(a.vma, **{n: getattr(b.vma, n) for n in names}), b.vma, p)
+    return and_(eq(a.mapped, b.mapped), or_(not_(a.mapped), and_(alike, eq(a.visible, b.visible))))
+
+
+def _in_range(t: Any, p: Num) -> Bool:
+    return between(t.to.start, p, t.to.end)
+
+
+def mseal(t: Any, p: Num) -> Bool:
+    """mseal: the range is mapped, and exactly it is sealed anew."""
+    was, now, inside = t.before.at(p), t.after.at(p), _in_range(t, p)
+    seal = implies(was.mapped, eq(now.vma.sealed, or_(was.vma.sealed, inside)))
+    return and_(implies(inside, was.mapped), seal, unchanged_but(t, p, "sealed"))
+
+
+def munmap(t: Any, p: Num) -> Bool:
+    """munmap(2): the range is unmapped, the rest is as before."""
+    return or_(and_(_in_range(t, p), not_(t.after.at(p).mapped)), and_(not_(_in_range(t, p)), unchanged(t, p)))
+
+
+def mmap(t: Any, p: Num) -> Bool:
+    """mmap(2): the range at the returned address is mapped as asked; MAP_FIXED is obeyed; the rest is as before."""
+    new, start = t.to, t.value
+    inside = between(start, p, start + new.pages)
+    now, was = t.after.at(p), t.before.at(p)
+    shared = one_of(new.type, (1, 3))
+    as_asked = and_(
+        now.mapped,
+        eq(now.vma.read, new.read),
+        eq(now.vma.write, new.write),
+        eq(now.vma.exec, new.exec),
+        eq(now.vma.may_share, shared),
+        eq(now.vma.growsdown, new.growsdown),
+        not_(now.vma.sealed),
+    )
+    known_type = or_(one_of(new.type, (1, 2)), and_(eq(new.type, 3), ne(new.file, NO_FILE)), eq(new.type, 8))
+    asked_well = and_(
+        known_type,
+        not_(and_(shared, new.write, eq(new.file, READ_ONLY_FILE))),
+        not_(and_(new.growsdown, or_(shared, ne(new.file, NO_FILE)))),
+        not_(and_(eq(new.type, 8), or_(new.locked, new.growsdown))),
+        new.small,
+    )
+    placed = implies(new.fixed, and_(eq(start, new.page), new.aligned, le(MIN_PAGE, start), le(start + new.pages, TASK_PAGES)))
+    kept = implies(or_(not_(new.fixed), new.noreplace), not_(was.mapped))
+    return and_(asked_well, placed, implies(inside, and_(as_asked, kept)), or_(inside, unchanged(t, p)))
+
+
+def mprotect(t: Any, p: Num) -> Bool:
+    """mprotect(2), pkeys(7): every page of the range is mapped and has the protection and key that were asked for."""
+    to, now, was = t.to, t.after.at(p), t.before.at(p)
+    below = and_(to.growsdown, lt(p, to.start))
+    # with PROT_GROWSDOWN the range begins with the first VMA in it, wherever that begins
+    inside = and_(_in_range(t, p), or_(not_(to.growsdown), was.mapped))
+    given = and_(eq(now.vma.read, to.read), eq(now.vma.write, to.write), eq(now.vma.exec, to.exec))
+    key = or_(eq(to.pkey, -1), and_(t.before.pkey_allocated(to.pkey), eq(now.vma.pkey, to.pkey)))
+    allowed = and_(implies(to.read, was.vma.may_read), implies(to.write, was.vma.may_write), implies(to.exec, was.vma.may_exec))
+    first = and_(to.growsdown, inside, eq(p, to.start))
+    grows = and_(or_(not_(to.growsup), to.growsdown), implies(first, was.vma.growsdown))
+    outside = or_(inside, below, unchanged(t, p))
+    valid = or_(eq(to.pkey, -1), t.before.pkey_allocated(to.pkey))
+    rest = unchanged_but(t, p, "read", "write", "exec", "pkey", "account")
+    return and_(valid, implies(inside, and_(was.mapped, given, key, allowed)), grows, outside, rest)
+
+
+def mremap(t: Any, p: Num) -> Bool:
+    """mremap(2): the pages of the old range are at the returned address, as many as were asked for."""
+    to, start = t.to, t.value
+    source = t.before.at(to.old)
+    now = t.after.at(p)
+    there = between(start, p, start + to.new_pages)
+    here = between(to.old, p, to.old + to.old_pages)
+    moved = or_(to.fixed, to.dontunmap)
+    alike = all_(eq(getattr(now.vma, n), getattr(source.vma, n)) for n in ("read", "write", "exec", "backing", "object", "pkey"))
+    used = smaller(to.old_pages, to.new_pages)
+    within = implies(or_(moved, lt(to.old_pages, to.new_pages)), le(to.old + used, source.vma.end))
+    real = implies(and_(eq(to.old_pages, 0), source.mapped), source.vma.may_share)
+    destination = and_(
+        to.new_aligned,
+        to.new_fits,
+        implies(to.fixed, eq(start, to.new)),
+        implies(to.fixed, le(MIN_PAGE, start)),
+        # the two ranges are apart; an old range that wraps around is compared as the kernel computes its end
+        or_(le(to.old_end, to.new), le(to.new + to.new_pages, to.old)),
+    )
+    huge = eq(source.vma.backing, HUGETLB)
+    whole = implies(huge, and_(starts_huge_page(to.old), starts_huge_page(to.new), le(to.new_pages, to.old_pages)))
+    grows = and_(lt(to.old_pages, to.new_pages), not_(eq(to.old_pages, 0)))
+    ordinary = implies(is_special(source.vma), and_(not_(grows), not_(and_(to.dontunmap, eq(source.vma.backing, SPECIAL)))))
+    stays = implies(and_(not_(to.may_move), not_(moved)), eq(start, to.old))
+    grows_or_moves = or_(lt(to.old_pages, to.new_pages), moved)
+    reaches = implies(there, and_(implies(grows_or_moves, and_(now.mapped, alike)), or_(grows_or_moves, unchanged(t, p))))
+    rest = or_(there, here, unchanged(t, p))
+    tail = and_(lt(to.new_pages, to.old_pages), between(to.old + to.new_pages, p, to.old + to.old_pages), not_(there))
+    gone = implies(tail, not_(now.mapped))
+    in_space = implies(lt(to.new_pages, to.old_pages), le(to.old + to.old_pages, TASK_PAGES))
+    return and_(
+        source.mapped, within, real, implies(moved, destination), whole, ordinary, stays, implies(source.mapped, reaches), rest, gone, in_space
+    )
+
+
+def madvise(t: Any, p: Num) -> Bool:
+    """madvise(2): every page of the range is mapped, the advice applies to it, and was taken."""
+    advice, inside = t.to.advice, _in_range(t, p)
+    was, now = t.before.at(p), t.after.at(p)
+
+    def when(values: tuple[int, ...], promise: Bool) -> Bool:
+        return implies(one_of(advice, values), promise)
+
+    vma: Vma = was.vma
+    huge = eq(vma.backing, HUGETLB)
+    applies = and_(
+        when((DONTNEED, FREE), or_(not_(vma.locked), huge)),
+        when((REMOVE, COLD, PAGEOUT), not_(vma.locked)),
+        when((COLD, PAGEOUT), not_(huge)),
+        when((FREE,), is_anonymous(vma)),
+        when((REMOVE,), and_(has_file(vma), vma.shared, vma.may_write)),
+        when((WIPEONFORK,), and_(not_(has_file(vma)), not_(vma.shared))),
+        when((KEEPONFORK, DODUMP), not_(vma.droppable)),
+        when((DODUMP,), ne(vma.backing, SPECIAL)),
+        when((COLLAPSE,), and_(not_(is_special(vma)), le(HUGE_PAGES, vma.end - vma.start))),
+        when((GUARD_INSTALL,), and_(not_(vma.locked), not_(is_special(vma)))),
+        when((POPULATE_READ,), and_(vma.read, not_(t.before.access_denied(vma.pkey)))),
+        when((POPULATE_WRITE,), and_(vma.write, not_(t.before.write_denied(vma.pkey)))),
+        when((HWPOISON, SOFT_OFFLINE), False),
+    )
+    dropped = and_(not_(now.page.copied), implies(eq(p, t.to.start), implies(huge, starts_huge_page(p))))
+    taken = and_(
+        when((DONTNEED, DONTNEED_LOCKED), or_(huge, dropped)),
+        when((DONTNEED, DONTNEED_LOCKED), implies(and_(huge, eq(p, t.to.start)), starts_huge_page(p))),
+        when((DONTFORK,), now.vma.dontfork),
+        when((DOFORK,), not_(now.vma.dontfork)),
+        when((WIPEONFORK,), now.vma.wipeonfork),
+        when((KEEPONFORK,), not_(now.vma.wipeonfork)),
+        when((DONTDUMP,), now.vma.dontdump),
+        when((DODUMP,), not_(now.vma.dontdump)),
+        when((UNMERGEABLE,), not_(now.vma.mergeable)),
+        when((HUGEPAGE,), eq(now.vma.thp, 1)),
+        when((NOHUGEPAGE,), eq(now.vma.thp, 2)),
+        when((GUARD_INSTALL,), now.page.guard),
+    )
+    discarding = (DONTNEED, DONTNEED_LOCKED, FREE, REMOVE, PAGEOUT, GUARD_INSTALL)
+    kept = implies(was.mapped, or_(one_of(advice, (*discarding, 103)), eq(was.visible, now.visible)))
+    marks = ("dontfork", "wipeonfork", "dontdump", "mergeable", "thp", "reading")
+    return and_(implies(inside, and_(was.mapped, applies, taken)), kept, _kept_attributes(t, p, marks, one_of(advice, (MERGEABLE,))))
+
+
+def _kept_attributes(t: Any, p: Num, marks: tuple[str, ...], any_change: Bool) -> Bool:
+    a, b = t.before.at(p), t.after.at(p)
+    alike = same_mapping(replace(a.vma, **{n: getattr(b.vma, n) for n in marks}), b.vma, p)
+    return and_(eq(a.mapped, b.mapped), implies(a.mapped, alike), or_(any_change, True))
+
+
+def brk(t: Any, p: Num) -> Bool:
+    """brk(2): the break is where it was asked to be; what lies between was free and is memory now, or the reverse."""
+    to, old, was, now = t.to.page, t.before.brk, t.before.at(p), t.after.at(p)
+    added, removed = between(old, p, to), between(to, p, old)
+    fresh = and_(not_(was.mapped), now.mapped, now.vma.read, now.vma.write, not_(now.vma.sealed))
+    apart = implies(and_(lt(old, to), eq(p, to)), not_(was.mapped))
+    limits = and_(le(t.before.start_brk, to), implies(lt(old, to), le(to, TASK_PAGES)))
+    return and_(
+        eq(t.after.brk, to), limits, apart, implies(added, fresh), implies(removed, not_(now.mapped)), or_(added, removed, unchanged(t, p))
+    )
+
+
+def mlock(t: Any, p: Num) -> Bool:
+    """mlock(2): every page of the range is mapped, marked locked where that is possible, and can be accessed."""
+    was, now, inside = t.before.at(p), t.after.at(p), _in_range(t, p)
+    exempt = or_(is_special(was.vma), was.vma.droppable)
+    by_write = and_(was.vma.write, not_(was.vma.shared))
+    denied = or_(and_(by_write, t.before.write_denied(was.vma.pkey)), and_(not_(by_write), t.before.access_denied(was.vma.pkey)))
+    accessible = and_(or_(was.vma.read, was.vma.write, was.vma.exec), not_(denied))
+    promised = and_(was.mapped, accessible, or_(exempt, now.vma.locked))
+    return and_(implies(inside, promised), unchanged_but(t, p, "locked"), or_(inside, unchanged(t, p)))
+
+
+def munlock(t: Any, p: Num) -> Bool:
+    """munlock(2): every page of the range is mapped and no longer locked."""
+    was, now, inside = t.before.at(p), t.after.at(p), _in_range(t, p)
+    exempt = or_(is_special(was.vma), was.vma.droppable)
+    promised = and_(was.mapped, or_(exempt, not_(now.vma.locked)))
+    return and_(implies(inside, promised), unchanged_but(t, p, "locked"), or_(inside, unchanged(t, p)))
+
+
+def write(t: Any, p: Num) -> Bool:
+    """A store: the page was mapped, writable and no guard page, and holds the value now."""
+    here, was = eq(p, t.to.page), t.before.at(p)
+    denied = or_(not_(was.vma.write), t.before.write_denied(was.vma.pkey), was.page.guard)
+    inside_object = or_(not_(eq(was.vma.backing, 1)), lt(was.vma.offset + (p - was.vma.start), t.before.object_pages(was.vma.object)))
+    special = is_special(was.vma)
+    stored = or_(special, eq(t.after.at(p).visible, t.to.byte))
+    return implies(here, and_(was.mapped, not_(denied), inside_object, stored))
+
+
+CONTRACTS: dict[str, Contract] = {
+    "mseal": mseal,
+    "munmap": munmap,
+    "mmap": mmap,
+    "mprotect": mprotect,
+    "pkey_mprotect": mprotect,
+    "mremap": mremap,
+    "madvise": madvise,
+    "brk": brk,
+    "mlock": mlock,
+    "munlock": munlock,
+    "write": write,
+}
+"""What success of each call promises."""
