@@ -13,27 +13,30 @@ from typer.exceptions import TyperException
 
 from reports.cli_common import BadUsage, ExitCode, console, line, printable
 
-EXIT_CODES = """
-[bold]Exit codes[/bold]: 0 everything is as expected; 1 a verdict or an answer differs from the expected one, or there is
-none (unknown, timeout); 2 wrong usage, or a document that is not what it must be (one line says what and where);
-130 interrupted (what was decided so far is printed).
-"""
-INTRODUCTION = f"""
+INTRODUCTION = """
 A formal specification of Linux mseal(2): prove what sealing promises, find how it fails, run calls on the model.
 
 [bold]First steps[/bold]
 
-  sealspec prove                        every theorem of the v10 patch, with its expected verdict
+  [green]sealspec prove[/green]  every theorem of the v10 patch
 
-  sealspec find eperm-only-with-cause   how a property fails: the smallest counterexample, drawn
+  [green]sealspec find eperm-only-with-cause[/green]  how a property fails, drawn
 
-  sealspec explain mprotect             the checks of a call in the kernel's order
+  [green]sealspec explain mprotect[/green]  a call's checks in the kernel's order
 
-  sealspec list properties              what is promised, by whom
+  [green]sealspec list properties[/green]  what is promised, and by whom
 
-  sealspec run scenario.json            execute calls on the model; compare with a kernel's answers
+  [green]sealspec run scenario.json[/green]  execute calls on the model
 
-{EXIT_CODES}
+[bold]Exit codes[/bold]
+
+  0  everything is as expected
+
+  1  a verdict or an answer is not the expected one, or there is none (unknown)
+
+  2  wrong usage, or a bad document: one line says what and where
+
+  130  interrupted: what was decided so far is printed
 """
 
 app = typer.Typer(
@@ -91,7 +94,9 @@ def prove(
     ] = None,
     timeout: Annotated[float, typer.Option(min=0.001, metavar="SECONDS", help="For each query of the solver.")] = 20.0,
     jobs: Annotated[int, typer.Option(min=1, metavar="N", help="Processes to work in.")] = 1,
-    mutants: Annotated[bool, typer.Option("--mutants/--no-mutants", help="Drop each check in turn: some theorem must fail.")] = True,
+    mutants: Annotated[
+        bool, typer.Option("--mutants/--no-mutants", help="Drop each check in turn: some theorem must fail.")
+    ] = True,
     lemmas: Annotated[bool, typer.Option("--lemmas/--no-lemmas", help="Prove the induction lemmas too.")] = True,
     smt2: Annotated[
         str | None, typer.Option("--smt2", metavar="DIR", help="Write every query there as SMT-LIB.")
@@ -135,7 +140,9 @@ def find(
     property_name: Annotated[str, typer.Argument(metavar="PROPERTY", help="See [b]sealspec list properties[/b].")],
     call: Annotated[str | None, typer.Option("--call", "-c", metavar="NAME", help="Only in this call.")] = None,
     edition: Edition = None,
-    trace: Annotated[bool, typer.Option("--trace", help="The shortest series of calls from an empty address space.")] = False,
+    trace: Annotated[
+        bool, typer.Option("--trace", help="The shortest series of calls from an empty address space.")
+    ] = False,
     json_file: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write the document.")] = None,
     svg_file: Annotated[str | None, typer.Option("--svg", metavar="FILE", help="Write the drawing.")] = None,
     dot_file: Annotated[str | None, typer.Option("--dot", metavar="FILE", help="Write the graph for Graphviz.")] = None,
@@ -189,9 +196,13 @@ def run(
     ] = None,
     expect: Annotated[
         bool | None,
-        typer.Option("--expect/--no-expect", help="Insist on expected answers, or ignore them. [default: compare if any]"),
+        typer.Option(
+            "--expect/--no-expect", help="Insist on expected answers, or ignore them; left out: compare if any."
+        ),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only scenarios that differ, and the summary.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print only scenarios that differ, and the summary.")
+    ] = False,
 ) -> ExitCode:
     """Execute a scenario (calls, one after the other) on the concrete reading of an edition.
 

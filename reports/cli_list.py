@@ -199,7 +199,9 @@ def explain_call(call: str, edition: str | None, as_json: bool) -> ExitCode:
         table.add_row(str(number), check.stage, _errno(check.errno), Text(check.check), by_then)
     if found.checks:
         out.print(table)
-        line(out, "In the order in which the kernel decides; a call that passes them all succeeds. OK: it returns there.")
+        line(
+            out, "In the kernel's order; a call that passes them all succeeds. OK: it returns there, without an error."
+        )
     else:
         line(out, "No check: it always succeeds.")
     return ExitCode.OK

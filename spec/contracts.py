@@ -12,7 +12,7 @@ from typing import Any
 from spec.syscalls.madvise import COLD, COLLAPSE, DODUMP, DOFORK, DONTDUMP, DONTFORK, DONTNEED, DONTNEED_LOCKED, FREE
 from spec.syscalls.madvise import GUARD_INSTALL, HUGEPAGE, HWPOISON, KEEPONFORK, MERGEABLE, NOHUGEPAGE, PAGEOUT
 from spec.syscalls.madvise import POPULATE_READ, POPULATE_WRITE, REMOVE, SOFT_OFFLINE, UNMERGEABLE, WIPEONFORK
-from spec.syscalls.mmap import MIN_PAGE, NO_FILE, READ_ONLY_FILE
+from spec.syscalls.mmap import LARGEST_FILE_PAGES, MIN_PAGE, NO_FILE, READ_ONLY_FILE
 from spec.terms import Bool, Num, all_, and_, between, eq, implies, le, lt, ne, not_, one_of, or_, smaller
 from spec.vma import HUGE_PAGES, HUGETLB, SPECIAL, Vma, has_file, is_anonymous, is_special, same_mapping, starts_huge_page
 from spec.words import TASK_PAGES
@@ -72,6 +72,7 @@ def mmap(t: Any, p: Num) -> Bool:
         not_(and_(new.growsdown, or_(shared, ne(new.file, NO_FILE)))),
         not_(and_(eq(new.type, 8), or_(new.locked, new.growsdown))),
         new.small,
+        implies(one_of(new.file, (1, READ_ONLY_FILE)), lt(new.offset + new.pages, LARGEST_FILE_PAGES)),
     )
     placed = implies(new.fixed, and_(eq(start, new.page), new.aligned, le(MIN_PAGE, start), le(start + new.pages, TASK_PAGES)))
     kept = implies(or_(not_(new.fixed), new.noreplace), not_(was.mapped))

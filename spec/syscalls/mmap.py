@@ -25,6 +25,9 @@ MAP_LOCKED, MAP_NORESERVE, MAP_POPULATE, MAP_FIXED_NOREPLACE = 0x2000, 0x4000, 0
 MIN_PAGE = 16
 """vm.mmap_min_addr in pages: 65536 bytes, below which only a privileged caller may map."""
 
+LARGEST_FILE_PAGES = 1 << 51
+"""s_maxbytes in pages, rounded up: a mapped range of a file ends below it (file_mmap_ok)."""
+
 NO_FILE, WRITABLE_FILE, READ_ONLY_FILE, DEV_ZERO = 0, 1, 2, 3
 """What the file descriptor stands for; a caller of the specification says so instead of opening files."""
 
@@ -75,7 +78,6 @@ class Map(Decoded):
             le(0, self.object),
             eq(eq(self.file, NO_FILE), eq(self.object, 0)),
             le(0, self.offset),
-            lt(self.offset + self.pages, PAGES + 1),
         ]
 
 
@@ -86,7 +88,8 @@ def arguments(
     `file` is above DEV_ZERO for a descriptor that is not open."""
     do.fail_if(not_(is_page_aligned(offset)), Errno.EINVAL, "mmap: the file offset is not page aligned")
     anonymous = has(flags, MAP_ANONYMOUS)
-    do.fail_if(and_(not_(anonymous), or_(equal(file, NO_FILE), above(file, DEV_ZERO))), Errno.EBADF, "mmap: bad descriptor")
+    closed = or_(equal(file, NO_FILE), above(file, DEV_ZERO), equal(object, 0))
+    do.fail_if(and_(not_(anonymous), closed), Errno.EBADF, "mmap: bad descriptor")
     do.fail_if(equal(length, 0), Errno.EINVAL, "mmap: the length is zero")
     size = page_align(length)
     do.fail_if(equal(size, 0), Errno.ENOMEM, "mmap: the length wraps to zero")
@@ -176,6 +179,8 @@ def _check_kind(mm: AddressSpace, new: Map) -> None:
     """The checks by MAP_TYPE and file (the switch in do_mmap)."""
     is_shared = one_of(new.type, (MAP_SHARED, MAP_SHARED_VALIDATE))
     has_file = ne(new.file, NO_FILE)
+    beyond = and_(one_of(new.file, (WRITABLE_FILE, READ_ONLY_FILE)), le(LARGEST_FILE_PAGES, new.offset + new.pages))
+    mm.fail_if(beyond, Errno.EOVERFLOW, "mmap: the range is beyond the largest file")
     known = or_(one_of(new.type, (MAP_SHARED, MAP_PRIVATE)), and_(has_file, eq(new.type, MAP_SHARED_VALIDATE)))
     if mm.edition.droppable:
         droppable = and_(not_(has_file), eq(new.type, MAP_DROPPABLE))

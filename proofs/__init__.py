@@ -1,0 +1,1 @@
+"""What is proved with the engine: the theorems and their expected verdicts, the induction lemmas, the mutants."""

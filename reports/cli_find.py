@@ -1,0 +1,108 @@
+"""`sealspec find`: the smallest counterexample to one property, or the shortest attack trace, drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, TypeAlias
+
+from rich.console import Console
+
+from reports.cli_common import (
+    DEFAULT_EDITION,
+    BadUsage,
+    ExitCode,
+    check_call,
+    check_property,
+    console,
+    edition_named,
+    line,
+    write_out,
+)
+from reports.cli_prove import check_selection
+from reports.cli_run import confirmed, drawing
+
+if TYPE_CHECKING:
+    from checker.documents import Counterexample
+
+
+def find(name: str, call: str | None, edition: str | None, trace: bool, files: Mapping[str, str | None]) -> ExitCode:
+    """Look for a counterexample and draw it. `files` says where the document ("json") and its drawings ("svg", "dot")
+    go. Raises BadUsage."""
+    check_property(name)
+    if call is not None:
+        check_call(call)
+        check_selection([name], [call])
+    chosen = edition_named(edition or DEFAULT_EDITION).name
+    standard = [form for form, path in files.items() if path == "-"]
+    if len(standard) > 1:
+        raise BadUsage(f"only one of {' and '.join('--' + form for form in standard)} can go to standard output")
+    out = console(error=bool(standard))
+    wanted = [call] if call else None
+    verdict, example, why = _trace(name, wanted, chosen) if trace else _single(name, call, chosen)
+    if example is not None:
+        if not confirmed(example, name):
+            return ExitCode.DIFFERS
+        out.print(drawing(example, "text"), end="", soft_wrap=True)
+        _write(example, files)
+    return _conclude(out, name, wanted, chosen, verdict, example, why)
+
+
+Found: TypeAlias = tuple[str, "Counterexample | None", str]
+"""Verdict, the counterexample if there is one, and why there is none."""
+
+
+def _single(name: str, call: str | None, edition: str) -> Found:
+    from proofs.run import find as search
+
+    found = search(name, call, edition)
+    return found.verdict, found.counterexample, found.why
+
+
+def _trace(name: str, calls: list[str] | None, edition: str) -> Found:
+    from checker.search_traces import MAX_CALLS, attack_trace
+    from proofs.theorems import theorems
+    from spec.editions import EDITIONS
+    from spec.properties import PROPERTIES
+
+    expected = {theorem.expected for theorem in theorems(EDITIONS[edition], [name], calls)}
+    example = attack_trace(
+        PROPERTIES[name], EDITIONS[edition], calls=calls, expected="broken" if "broken" in expected else "holds"
+    )
+    if example is None:
+        return "bounded", None, f"no series of up to {MAX_CALLS} calls that the search knows breaks it"
+    return "refuted", example, ""
+
+
+def _write(example: Counterexample, files: Mapping[str, str | None]) -> None:
+    from checker.documents import dump_document
+
+    for form, path in files.items():
+        if path is not None:
+            write_out(path, dump_document(example) if form == "json" else drawing(example, form))
+
+
+def _conclude(
+    out: Console,
+    name: str,
+    calls: list[str] | None,
+    edition: str,
+    verdict: str,
+    example: Counterexample | None,
+    why: str,
+) -> ExitCode:
+    """Hold the verdict against the expected one, and say so."""
+    from proofs.theorems import theorems
+    from spec.editions import EDITIONS
+
+    known = {theorem.call: theorem.broken for theorem in theorems(EDITIONS[edition], [name], calls) if theorem.broken}
+    because = f" ({why})" if why else ""
+    if example is not None and (broken := known.get(example.call)) is not None:
+        mended = f"; mended in {broken.mended}" if broken.mended else ""
+        line(out, f"{name}, {example.call}, {edition}: {verdict}, as expected: {broken.reason}{mended}", "yellow")
+        return ExitCode.OK
+    if example is None and not known and verdict in ("proved", "bounded"):
+        line(out, f"{name}, {edition}: {verdict}, as expected{because}", "green" if verdict == "proved" else "")
+        return ExitCode.OK
+    expected = f"refuted for {', '.join(known)}" if known else "proved"
+    line(out, f"{name}, {edition}: {verdict}, but expected to be {expected}{because}", "bold red")
+    return ExitCode.DIFFERS

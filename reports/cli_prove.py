@@ -1,0 +1,246 @@
+"""`sealspec prove`: the theorems of an edition, with live progress, a table, and a report as JSON."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from reports.cli_common import (
+    DEFAULT_EDITION,
+    BadUsage,
+    ExitCode,
+    check_call,
+    check_property,
+    console,
+    edition_named,
+    line,
+    write_out,
+)
+
+if TYPE_CHECKING:
+    from proofs.run import Event, ProofReport
+
+KINDS = {"theorem": "theorems", "lemma": "lemmas", "reachable": "outcomes", "mutant": "mutants"}
+"""Kinds of event, and what several of them are called."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the user asked of `sealspec prove`."""
+
+    properties: list[str] | None
+    calls: list[str] | None
+    edition: str | None
+    json_file: str | None
+    timeout_ms: int
+    jobs: int
+    mutants: bool
+    lemmas: bool
+    smt2: str | None
+
+
+@dataclass(slots=True)
+class Watcher:
+    """Follows a run: draws its progress on a terminal, and remembers what was decided in case the run is broken off."""
+
+    progress: Progress | None
+    decided: Counter[str] = field(default_factory=Counter)
+    unexpected: list[str] = field(default_factory=list)
+    bars: dict[str, TaskID] = field(default_factory=dict)
+
+    def __call__(self, event: Event) -> None:
+        """Something was decided."""
+        self.decided[event.kind] += 1
+        if not event.as_expected:
+            self.unexpected.append(f"{event.kind} {event.name}: {event.verdict}")
+        if self.progress is None:
+            return
+        if not event.as_expected:
+            self.progress.console.print(Text(f"not as expected: {self.unexpected[-1]}", style="red"))
+        if event.kind not in self.bars:
+            self.bars[event.kind] = self.progress.add_task(
+                KINDS.get(event.kind, event.kind), total=event.total, last=""
+            )
+        self.progress.update(
+            self.bars[event.kind], completed=event.done, total=event.total, last=f"{event.name}: {event.verdict}"
+        )
+
+
+def prove(request: Request) -> ExitCode:
+    """Run the proofs and show what came of them. Raises BadUsage."""
+    edition = edition_named(request.edition or DEFAULT_EDITION).name
+    check_selection(request.properties, request.calls)
+    from proofs import run as proofs
+
+    out = console(error=request.json_file == "-")
+    watcher = Watcher(_progress())
+    shown: AbstractContextManager[object] = watcher.progress or nullcontext()
+    try:
+        with shown:
+            report = proofs.prove(
+                edition,
+                properties=request.properties,
+                calls=request.calls,
+                timeout_ms=request.timeout_ms,
+                mutants=request.mutants,
+                lemmas=request.lemmas,
+                on_event=watcher,
+            )
+    except KeyboardInterrupt:
+        _print_broken_off(out, edition, watcher)
+        return ExitCode.INTERRUPTED
+    if request.json_file is not None:
+        write_out(request.json_file, report.model_dump_json(indent=2) + "\n")
+    print_report(out, report)
+    if not report.complete:
+        return ExitCode.INTERRUPTED
+    return ExitCode.OK if report.as_expected else ExitCode.DIFFERS
+
+
+def check_selection(properties: list[str] | None, calls: list[str] | None) -> None:
+    """Raises BadUsage unless the names are known and some chosen property speaks of some chosen call."""
+    from spec.properties import PROPERTIES
+
+    for name in properties or ():
+        check_property(name)
+    for name in calls or ():
+        check_call(name)
+    if properties and calls and not any(set(PROPERTIES[name].calls) & set(calls) for name in properties):
+        spoken = sorted({call for name in properties for call in PROPERTIES[name].calls})
+        raise BadUsage(
+            f"no theorem: {' and '.join(properties)} speaks of {', '.join(spoken)}; not of {' or '.join(calls)}"
+        )
+
+
+def _progress() -> Progress | None:
+    """Progress bars on standard error if it is a terminal."""
+    if not sys.stderr.isatty():
+        return None
+    return Progress(
+        TextColumn("{task.description:9}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[last]}", markup=False),
+        console=console(error=True),
+        transient=True,
+    )
+
+
+def _print_broken_off(out: Console, edition: str, watcher: Watcher) -> None:
+    done = ", ".join(f"{number} {KINDS.get(kind, kind)}" for kind, number in watcher.decided.items()) or "nothing"
+    line(out, f"{edition}: interrupted; decided so far: {done}", "yellow")
+    for text in watcher.unexpected:
+        line(out, f"  not as expected: {text}", "red")
+
+
+# the report -----------------------------------------------------------------------------------------------------------
+
+
+def print_report(out: Console, report: ProofReport) -> None:
+    """The theorems as a table, whatever is not as expected in full, and a summary."""
+    if report.theorems:
+        out.print(_theorems(report))
+        line(out)
+    _print_unexpected(out, report)
+    _print_summary(out, report)
+
+
+def _theorems(report: ProofReport) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for heading in ("property", "call", "verdict", "engine"):
+        table.add_column(heading, no_wrap=heading != "property", overflow="fold")
+    table.add_column("seconds", justify="right")
+    table.add_column("assuming", overflow="fold")
+    before = ""
+    for theorem in report.theorems:
+        table.add_row(
+            theorem.property if theorem.property != before else "",
+            theorem.call,
+            _verdict(theorem.verdict, theorem.expected, theorem.as_expected),
+            theorem.engine,
+            f"{theorem.seconds:.2f}",
+            ", ".join(name for name in theorem.assumptions if name not in _always()),
+        )
+        before = theorem.property
+    return table
+
+
+def _always() -> tuple[str, ...]:
+    from spec.assumptions import ALWAYS
+
+    return ALWAYS
+
+
+def _verdict(verdict: str, expected: str, as_expected: bool) -> Text:
+    """Green is for proofs alone: what is refuted or undecided never looks like one."""
+    if not as_expected:
+        wanted = {"holds": "proved", "broken": "refuted"}.get(expected, expected)
+        return Text(f"{verdict}, but expected to be {wanted}", style="bold red")
+    return Text(verdict, style="green") if verdict == "proved" else Text(f"{verdict}, as expected", style="yellow")
+
+
+def _print_unexpected(out: Console, report: ProofReport) -> None:
+    for theorem in report.theorems:
+        if not theorem.as_expected:
+            verdict = _verdict(theorem.verdict, theorem.expected, False)
+            line(out, Text.assemble((f"{theorem.property}, {theorem.call}: ", "bold red"), verdict))
+            for text in (theorem.sentence, theorem.why, theorem.reason):
+                if text:
+                    line(out, f"  {text}")
+            line(out, f"  sealspec find {theorem.property} --call {theorem.call} --edition {theorem.edition}")
+    for lemma in report.lemmas:
+        if not lemma.as_expected:
+            line(out, f"lemma {lemma.name}: {lemma.verdict}", "bold red")
+            line(out, f"  {lemma.sentence}")
+    for outcome in report.reachability:
+        if not outcome.as_expected:
+            reached = "is reached, though it should not be" if outcome.reachable else "is never reached"
+            line(out, f"{outcome.call}, {outcome.errno} ({outcome.check or 'ran to its end'}): {reached}", "bold red")
+            if outcome.reason:
+                line(out, f"  {outcome.reason}")
+    for mutant in report.mutants:
+        if not mutant.as_expected:
+            state = "dropping it refutes no theorem" if mutant.survived else "listed as a survivor, but it is needed"
+            line(out, f"{mutant.call}, {mutant.check}: {state}", "bold red")
+            if mutant.reason:
+                line(out, f"  {mutant.reason}")
+
+
+def _print_summary(out: Console, report: ProofReport) -> None:
+    verdicts = Counter(theorem.verdict for theorem in report.theorems)
+    seconds = sum(theorem.seconds for theorem in report.theorems)
+    _row(out, "theorems", len(report.theorems), verdicts, f"{seconds:.1f} s")
+    _row(out, "lemmas", len(report.lemmas), Counter(lemma.verdict for lemma in report.lemmas))
+    reached = Counter("reached" if o.reachable else "known to be out of reach" for o in report.reachability)
+    _row(out, "outcomes", len(report.reachability), reached)
+    killed = Counter("survive for a reason" if m.survived else "killed" for m in report.mutants)
+    _row(out, "mutants", len(report.mutants), killed)
+    wrong = sum(
+        not result.as_expected
+        for results in (report.theorems, report.lemmas, report.reachability, report.mutants)
+        for result in results
+    )
+    about = f"{report.edition}, {report.solver}"
+    if not report.complete:
+        line(out, f"{about}: interrupted; so far, {wrong} results are not as expected", "bold yellow")
+    elif report.as_expected:
+        line(out, f"{about}: everything is as expected", "bold green")
+    else:
+        line(out, f"{about}: {wrong} {'result is' if wrong == 1 else 'results are'} not as expected", "bold red")
+    if verdicts["refuted"]:
+        line(out, "How a property fails, drawn: sealspec find PROPERTY --call CALL")
+
+
+def _row(out: Console, what: str, number: int, parts: Counter[str], note: str = "") -> None:
+    if number:
+        told = ", ".join(f"{count} {name}" for name, count in parts.most_common())
+        line(out, f"{what:9} {number:4}: {told}{f'; {note}' if note else ''}")
