@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from functools import cache
 from typing import Any
 
 import z3
@@ -78,8 +79,14 @@ def finish(space_call: Any) -> tuple[Errno, str, Num]:
         return Errno.OK, done.check, done.value
 
 
-def explore_body(name: str, edition: Edition, dropped: str | None = None) -> ExploredCall:
-    """All paths of a call's body; `dropped` names a check to leave out (a mutant)."""
+def explore_body(name: str, edition: Edition) -> ExploredCall:
+    """All paths of a call's body."""
+    explored, paths = walk_body(name, edition)
+    return replace(explored, paths=tuple(paths))
+
+
+def walk_body(name: str, edition: Edition, dropped: str | None = None) -> tuple[ExploredCall, Iterator[CallPath]]:
+    """A call's body with its paths still to be explored, one by one; `dropped` names a check to leave out (a mutant)."""
     call, world = CALLS[name], World()
     arguments = symbolic_arguments(call.decoded)
     facts = [fact for fact in arguments.facts(edition) if not isinstance(fact, bool)]
@@ -92,19 +99,20 @@ def explore_body(name: str, edition: Edition, dropped: str | None = None) -> Exp
         return Transition(name, arguments, errno, value, check, before, space.snapshot()), space
 
     found = explore(run, lambda: world.axioms)
-    return ExploredCall(
-        call, edition, world, arguments, tuple(CallPath(e.conditions, e.outcome[0], e.outcome[1]) for e in found)
-    )
+    paths = (CallPath(e.conditions, e.outcome[0], e.outcome[1]) for e in found)
+    return ExploredCall(call, edition, world, arguments, ()), paths
 
 
 class _WordPath(Guards):
     def __init__(self, edition: Edition, run: Run, dropped: str | None) -> None:
         self.edition, self.run, self.dropped = edition, run, dropped
+        self.checks: list[str] = []
 
     def decide(self, cond: Bool) -> bool:
         return self.run.decide(cond)
 
     def skipped(self, check: str) -> bool:
+        self.checks.append(check)
         return check == self.dropped
 
 
@@ -117,6 +125,8 @@ class WordPath:
     check: str
     decoded: Any
     """The decoded arguments if the stage goes on to the body, else None."""
+    checks: tuple[str, ...]
+    """The checks that the path came to, in order."""
 
 
 def words_of(call: Call) -> dict[str, z3.BitVecRef]:
@@ -124,20 +134,25 @@ def words_of(call: Call) -> dict[str, z3.BitVecRef]:
     return {name: z3.BitVec(name, 64) for name in call.words}
 
 
-def explore_arguments(name: str, edition: Edition, dropped: str | None = None) -> list[WordPath]:
+@cache
+def explore_arguments(name: str, edition: Edition, dropped: str | None = None) -> tuple[WordPath, ...]:
     """All paths of a call's argument stage."""
     call = CALLS[name]
     words = words_of(call)
 
-    def run(path: Run) -> tuple[Errno, str, Any]:
-        try:
-            return Errno.OK, "", call.arguments(_WordPath(edition, path, dropped), *words.values())
-        except Refused as refused:
-            return refused.errno, refused.check, None
-        except Done as done:
-            return Errno.OK, done.check, None
+    def run(path: Run) -> tuple[Errno, str, Any, tuple[str, ...]]:
+        guards = _WordPath(edition, path, dropped)
+        decoded = None
 
-    return [WordPath(e.conditions, *e.outcome) for e in explore(run, list)]
+        def stage() -> int:
+            nonlocal decoded
+            decoded = call.arguments(guards, *words.values())
+            return 0
+
+        errno, check, _ = finish(stage)
+        return errno, check, decoded, tuple(guards.checks)
+
+    return tuple(WordPath(e.conditions, *e.outcome) for e in explore(run, list))
 
 
 def words_for(name: str, edition: Edition, values: Decoded) -> Mapping[str, int] | None:
@@ -153,8 +168,9 @@ def words_for(name: str, edition: Edition, values: Decoded) -> Mapping[str, int]
             made, wanted = getattr(path.decoded, f.name), getattr(values, f.name)
             pairs = zip(made, wanted, strict=True) if isinstance(wanted, tuple) else [(made, wanted)]
             for term, value in pairs:
-                number = value % (1 << 64) if isinstance(value, int) and not isinstance(value, bool) else value
-                solver.add(term == number)
+                number = value if isinstance(value, bool) else value % (1 << 64)
+                known = term if isinstance(term, bool | z3.ExprRef) else term % (1 << 64)
+                solver.add(known == number)
         if solver.check() == z3.sat:
             model = solver.model()
             return {n: model.eval(w, model_completion=True).as_long() for n, w in words.items()}  # type: ignore[attr-defined]

@@ -339,7 +339,7 @@ class LayoutDoc(Document):
         self._fill_pages(state)
         self._fill_objects(state)
         used = [whole(n) for vma in vmas for n in (vma.object, vma.anon_vma)]
-        state.next_id = max(FIRST_FRESH, *used, *(doc.object for doc in self.objects))
+        state.next_id = max([FIRST_FRESH, *used, *(doc.object for doc in self.objects)])
         return state
 
     def _fill_pages(self, state: State) -> None:
@@ -384,7 +384,11 @@ class LayoutDoc(Document):
 FAILURES: Final[Mapping[str, tuple[str, ...]]] = {
     "brk": ("brk: memory or a limit on it runs out",),
     "mlock": ("mlock: RLIMIT_MEMLOCK has no room",),
-    "mmap": ("mmap: memory or a limit on it runs out",),
+    "mmap": (
+        "mmap: RLIMIT_AS has no room",
+        "mmap: RLIMIT_AS or the accounting has no room",
+        "mmap: memory for the new VMA runs out",
+    ),
     "mremap": (
         "mremap: RLIMIT_AS has no room for both copies",
         "mremap: RLIMIT_MEMLOCK has no room",

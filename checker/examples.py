@@ -102,7 +102,7 @@ class Example:
 
     def pages(self, after: State) -> list[int]:
         """Every page that a property could tell apart: those of the VMAs before and after, and their neighbours."""
-        numbers: set[int] = set()
+        numbers: set[int] = {16}
         for vma in (*self.state.vmas, *after.vmas):
             if vma.end - vma.start > 256:
                 numbers.update((vma.start, vma.start + 1, vma.end - 2, vma.end - 1))  # type: ignore[arg-type]
@@ -143,8 +143,9 @@ def violation(prop: Property, example: Example, edition: Edition, dropped: str |
     if not prop.outcomes(transition):
         return None
     pages = example.pages(after)
-    if prop.every is not None and not all(prop.every(transition, q) for q in pages):
-        return None
+    for of_every_page in (prop.every, prop.none):
+        if of_every_page is not None and not all(of_every_page(transition, q) for q in pages):
+            return None
     for arguments in _pages_for(prop, pages):
         if prop.when(transition, *arguments) and not prop.holds(transition, *arguments):
             return arguments[0], transition, after

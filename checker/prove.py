@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 import z3
 
 from checker.calls import CallPath, ExploredCall
-from checker.examples import Example, from_model, problems, violation
+from checker.examples import Example, from_model, problems, violation, witnesses
+from spec.errors import Errno
 from spec.properties import Property
-from spec.vma import ANONYMOUS, HUGE_PAGES, HUGETLB, SPECIAL, Vma, starts_huge_page
-from spec.terms import Bool, and_, any_, eq, implies, le, lt, not_, or_
+from spec.vma import ANONYMOUS, HUGE_PAGES, HUGETLB, SPECIAL, Page, Vma, starts_huge_page
+from spec.terms import Bool, and_, any_, eq, implies, le, lt, ne, not_, or_
 
 P, Q = z3.Int("page"), z3.Int("second_page")
 """The Skolem constants: the pages that stand for all."""
+
+ROOM = "no room under the map-count limit for a split"
 
 SEARCH_LIMIT = 3_000_000
 """Solver steps (z3's rlimit, so that results do not depend on the machine) for one query of the search for examples."""
@@ -102,7 +106,7 @@ class Prover:
             if not goals:
                 continue
             self._enter(path)
-            plain = [goal for prop, goal in goals if prop.every is None]
+            plain = [goal for prop, goal in goals if prop.every is None and prop.none is None]
             all_hold = False
             if plain:
                 either = any_(plain)
@@ -110,7 +114,7 @@ class Prover:
                 all_hold = answer == z3.unsat
             for prop, goal in goals:
                 queries[prop.name] += 1
-                if all_hold and prop.every is None:
+                if all_hold and prop.every is None and prop.none is None:
                     continue
                 wanted = self._wanted(path, prop, goal)
                 answer, why = self._check(*wanted)
@@ -123,6 +127,21 @@ class Prover:
             for prop, _ in goals:
                 started[prop.name] += spent
         return {prop.name: self._conclude(prop, opened[prop.name], queries[prop.name], started[prop.name], unknown) for prop in props}
+
+    def first_broken(self, props: Sequence[Property], path: CallPath) -> tuple[str, str] | None:
+        """The first property that this path may break, with the solver's answer: for mutants, which only need one."""
+        goals = [(prop, goal) for prop in props if (goal := self._goal(path, prop)) is not False]
+        if not goals:
+            return None
+        self._enter(path)
+        try:
+            for prop, goal in goals:
+                answer, _ = self._check(*self._wanted(path, prop, goal))
+                if answer != z3.unsat:
+                    return prop.name, str(answer)
+        finally:
+            self.solver.pop()
+        return None
 
     def _conclude(self, prop: Property, opened: list[_Open], queries: int, seconds: float, unknown: dict[str, str]) -> Decision:
         if prop.name in unknown:
@@ -147,11 +166,62 @@ class Prover:
         return and_(not_(prop.holds(t, *pages)), prop.when(t, *pages))
 
     @staticmethod
-    def _wanted(path: CallPath, prop: Property, goal: Bool) -> list[z3.BoolRef]:
+    def _wanted(path: CallPath, prop: Property, goal: Bool, *, broken: bool = True) -> list[z3.BoolRef]:
         wanted = [goal]
-        if prop.every is not None:
-            wanted += [prop.every(path.transition, q) for q in list(path.space.named.values())]
+        for of_every_page in (prop.every, prop.none) if broken else (prop.every,):
+            if of_every_page is not None:
+                wanted += [of_every_page(path.transition, q) for q in list(path.space.named.values())]
         return [w if isinstance(w, z3.ExprRef) else z3.BoolVal(w) for w in wanted]
+
+    # witnesses ---------------------------------------------------------------------------------------------------------
+
+    def witness(self, prop: Property) -> Example | None:
+        """A concrete case in which the property's hypotheses hold; None if none was found."""
+        for path in self.explored.paths:
+            t = path.transition
+            if not prop.outcomes(t):
+                continue
+            when = prop.when(t, *((P, Q) if prop.second else (P,)))
+            if when is False:
+                continue
+            for vmas in range(3):
+                accept: Callable[[Example], int | None] = lambda e: 0 if witnesses(prop, e, self.explored.edition) else None  # noqa: E731
+                found = self.example(path, self._wanted(path, prop, when, broken=False), vmas, 5, accept)
+                if found is not None:
+                    return found[0]
+        return None
+
+    def reach(self, paths: Sequence[CallPath]) -> Example | None:
+        """A concrete case that ends as these paths do (with one errno and check); None if none was found."""
+        for vmas in range(3):
+            for path in paths:
+                t = path.transition
+
+                def ends_so(example: Example, errno: Errno = t.errno, check: str = t.check) -> int | None:
+                    outcome, _ = example.run(self.explored.edition)
+                    return 0 if (outcome.errno, outcome.check) == (errno, check) else None
+
+                found = self.example(path, [], vmas, 4, ends_so)
+                if found is not None:
+                    return found[0]
+        return None
+
+    def all_values(self, prop: Property, term: z3.ArithRef) -> set[int]:
+        """Every value that the term takes in some counterexample to the property."""
+        found: set[int] = set()
+        for path in self.explored.paths:
+            goal = self._goal(path, prop)
+            if goal is False:
+                continue
+            self._enter(path)
+            self.solver.add(*self._wanted(path, prop, goal), *self.explored.world.attribute_axioms)
+            self.solver.add(*[term != value for value in found])
+            while self.solver.check() == z3.sat:
+                value = self.solver.model().eval(term, model_completion=True).as_long()  # type: ignore[attr-defined]
+                found.add(value)
+                self.solver.add(term != value)
+            self.solver.pop()
+        return found
 
     # smallest first ------------------------------------------------------------------------------------------------
 
@@ -173,7 +243,7 @@ class Prover:
                 for some in (anonymous[:4], sized[:12]):
                     found = [(*f, item.path) for item in some if (f := self._sized(prop, item, vmas, pages)) is not None]
                     if found:
-                        return min(found, key=lambda f: strangeness(f[0]))
+                        return min(found, key=lambda f: strangeness(f[0]) + (3 if f[2].transition.failed else 0))
         return None
 
     def _fits(self, item: _Open, vmas: int, pages: int, *, anonymous: bool = False) -> bool:
@@ -189,12 +259,39 @@ class Prover:
         return answer == z3.sat
 
     def _sized(self, prop: Property, item: _Open, vmas: int, pages: int) -> tuple[Example, int] | None:
-        """An example on this path with at most so many VMAs and pages, made as plain as possible."""
+        """A counterexample on this path with at most so many VMAs and pages, made as plain as possible."""
+
+        def broken(example: Example) -> int | None:
+            found = violation(prop, example, self.explored.edition)
+            return None if found is None else found[0]
+
+        return self.example(item.path, item.goal, vmas, pages, broken)
+
+    def example(
+        self, path: CallPath, goal: Sequence[z3.BoolRef], vmas: int, pages: int, accept: Callable[[Example], int | None]
+    ) -> tuple[Example, int] | None:
+        """An example on the path, with at most so many VMAs and pages, that satisfies the goal and that `accept`s to a
+        page; as plain as possible. Neighbours that are alike may merge where the path did not, so that a second try
+        asks for neighbours that differ."""
+        for apart in (False, True) if vmas > 1 else (False,):
+            example = self._plainest(path, goal, vmas, pages, apart=apart)
+            if example is not None and not problems(example.state):
+                page = accept(example)
+                if page is not None:
+                    return example, page
+        return None
+
+    def _plainest(
+        self, path: CallPath, goal: Sequence[z3.BoolRef], vmas: int, pages: int, *, apart: bool
+    ) -> Example | None:
         solver = self.solver
+        item = _Open(path, list(goal))
         solver.push()
         try:
-            solver.add(*self._path_facts(item.path), *item.goal, *self.explored.world.attribute_axioms)
+            solver.add(*self._path_facts(path), *goal, *self.explored.world.attribute_axioms)
             solver.add(*self._size_limits(item, vmas, pages))
+            if apart:
+                solver.add(*self._neighbours_differ(item))
             if solver.check() != z3.sat:
                 return None
             model = solver.model()
@@ -208,14 +305,19 @@ class Prover:
                     model = solver.model()
                 else:
                     solver.pop()
-            example = from_model(self.explored, item.path, model)
+            return from_model(self.explored, path, model)
         finally:
             while solver.num_scopes():
                 solver.pop()
-        if problems(example.state):
-            return None
-        broken = violation(prop, example, self.explored.edition)
-        return None if broken is None else (example, broken[0])
+
+    def _named(self, item: _Open) -> list[tuple[z3.ArithRef, Bool, Vma, Page]]:
+        return [v for v in self.explored.world.views.values() if v[0].get_id() in item.path.space.named]
+
+    def _neighbours_differ(self, item: _Open) -> list[z3.BoolRef]:
+        facts: list[Bool] = []
+        for (_, m, v, _), (_, n, w, _) in itertools.combinations(self._named(item), 2):
+            facts.append(implies(and_(m, n, ne(v.start, w.start)), ne(v.write, w.write)))
+        return [f for f in facts if isinstance(f, z3.ExprRef)]
 
     def _size_limits(self, item: _Open, vmas: int, pages: int) -> list[z3.BoolRef]:
         starts = [z3.Int(f"size_start{i}") for i in range(vmas)]
@@ -240,6 +342,9 @@ class Prover:
         """Wishes that make an example plain: readable and writable private anonymous memory, nothing marked, no keys,
         few pages, contents zero unless they matter."""
         wishes: list[Bool] = []
+        if item.path.transition.check == ROOM:
+            spare = 1 if str(item.path.space.count).endswith("+ 1") else 0
+            wishes.append(eq(self.explored.world.map_count, self.explored.world.max_map_count - spare))
         arguments = self.explored.arguments
         world = self.explored.world
         for name in ("start", "page", "old"):
@@ -251,6 +356,9 @@ class Prover:
             if term is not None:
                 base = getattr(arguments, "start", 0) if name == "end" else 0
                 wishes += [le(term - base, n) for n in (4, 2, 1)]
+        for name in ("access_denied", "write_denied"):
+            if name in world.functions:
+                wishes += [not_(world.functions[name](key)) for key in range(2)]
         seen: set[int] = set()
         for term, mapped, vma, page in world.views.values():
             if term.get_id() not in item.path.space.named or vma.start.get_id() in seen:  # type: ignore[union-attr]
@@ -264,15 +372,15 @@ class Prover:
                 vma.read, vma.write, not_(vma.sealed), eq(vma.offset, 0), eq(vma.object, 1),
             ]  # fmt: skip
             wishes += [implies(mapped, w) for w in plain]
+            wishes += [implies(mapped, eq(vma.start, WINDOW)), implies(mapped, le(vma.start, WINDOW + 2))]
             wishes += [not_(page.copied), not_(page.lazy), not_(page.guard), eq(page.own, 0), le(page.own, 9)]
         for f in fields(arguments):
             term = getattr(arguments, f.name)
             if f.type == "Bool":
                 wishes.append(not_(term))
-        plain_codes = {"pkey": -1, "type": 2, "file": 0, "offset": 0, "byte": 1, "advice": 4, "new": 0}
+        plain_codes = {"pkey": -1, "type": 2, "file": 0, "offset": 0, "byte": 1, "new": 0}
         wishes += [eq(getattr(arguments, n), v) for n, v in plain_codes.items() if hasattr(arguments, n)]
+        if hasattr(arguments, "advice"):
+            wishes += [eq(arguments.advice, 4), eq(arguments.advice, 1)]
         wishes += [eq(world.exec_key, 0), eq(world.max_map_count, 65530), eq(world.map_count, 3)]
-        for name in ("access_denied", "write_denied"):
-            if name in world.functions:
-                wishes += [not_(world.functions[name](key)) for key in range(2)]
         return [or_(w) if isinstance(w, bool) else w for w in wishes if isinstance(w, z3.ExprRef)]  # type: ignore[misc]

@@ -7,7 +7,7 @@ and a search that tries them in order finds the plainest of the shortest traces 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
@@ -22,7 +22,7 @@ from spec.syscalls.mmap import MAP_ANONYMOUS, MAP_DROPPABLE, MAP_FIXED, MAP_PRIV
 from spec.syscalls.mprotect import PROT_READ, PROT_WRITE
 from spec.syscalls.mremap import DONTUNMAP, FIXED, MAYMOVE
 from spec.vma import RANDOM
-from spec.words import PAGE_SHIFT, PAGE_SIZE, WORD
+from spec.words import PAGE_SHIFT, WORD
 
 WINDOW: Final = 0x2_0000_0000
 """First page of the window in which mappings are made."""
@@ -74,6 +74,9 @@ class Area:
         return [(self.first + at, size) for size in sizes for at in range(self.pages - size + 1)]
 
 
+WHOLE_AREA: Final = Area()
+
+
 KINDS: Final = {
     "anonymous rw": (RW, MAP_PRIVATE | MAP_ANONYMOUS, NO_FILE),
     "anonymous r": (PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, NO_FILE),
@@ -87,10 +90,14 @@ KINDS: Final = {
 PLAIN_KINDS: Final = ("anonymous rw", "anonymous r")
 
 
-def maps(area: Area, kinds: Sequence[str], edition: Edition, *, failing: bool = False) -> list[Letter]:
+def failing(letters: Sequence[Letter]) -> list[Letter]:
+    """The same calls, each with every single failure that the environment may cause in it."""
+    return [replace(x, failures=frozenset((name,))) for x in letters for name in FAILURES.get(x.call, ())]
+
+
+def maps(area: Area, kinds: Sequence[str], edition: Edition) -> list[Letter]:
     """mmap with MAP_FIXED of each range, once for each kind; a file is mapped from the offset that equals the place in
-    the area. `failing`: the environment makes it fail."""
-    failures = frozenset(FAILURES["mmap"]) if failing else frozenset()
+    the area."""
     letters = []
     for page, pages in area.ranges():
         for kind in kinds:
@@ -98,8 +105,8 @@ def maps(area: Area, kinds: Sequence[str], edition: Edition, *, failing: bool = 
             if flags & MAP_DROPPABLE and not edition.droppable:
                 continue
             object, offset = (OBJECT, page - area.first) if file else (0, 0)
-            words = (page << PAGE_SHIFT, pages << PAGE_SHIFT, prot, flags | MAP_FIXED, file, object, offset << PAGE_SHIFT)
-            letters.append(Letter("mmap", words, failures))
+            place = (page << PAGE_SHIFT, pages << PAGE_SHIFT)
+            letters.append(Letter("mmap", (*place, prot, flags | MAP_FIXED, file, object, offset << PAGE_SHIFT)))
     return letters
 
 
@@ -115,8 +122,8 @@ def advises(area: Area, advice: Sequence[int], edition: Edition) -> list[Letter]
 
 
 def moves(area: Area) -> list[Letter]:
-    """mremap: duplicate (old size 0), shrink, grow (in place or not), move and leave the source, move to a fixed address
-    inside the area and right behind it; last the moves of one page that the environment makes fail."""
+    """mremap: duplicate (old size 0), shrink, grow (in place or not), move and leave the source, move to a fixed
+    address inside the area and right behind it."""
     letters: list[Letter] = []
     end = area.first + area.pages
 
@@ -138,8 +145,7 @@ def moves(area: Area) -> list[Letter]:
                 if pages > 1:
                     add(page, pages, 1, MAYMOVE | FIXED, to)
         add(page, pages, pages + 1, MAYMOVE | FIXED, end)
-    onto = [letter for letter in letters if letter.arguments[1] == PAGE_SIZE == letter.arguments[2] and letter.arguments[3] & FIXED]
-    return letters + [Letter("mremap", letter.arguments, frozenset(FAILURES["mremap"])) for letter in onto]
+    return letters
 
 
 def breaks(pages: int) -> list[Letter]:
@@ -152,24 +158,29 @@ def single(call: str, area: Area, *rest: int) -> list[Letter]:
     return [Letter(call, (page << PAGE_SHIFT, *rest)) for page in range(area.first, area.first + area.pages)]
 
 
+ALL_ADVICE: Final = tuple(ADVICE.values())
 FEW_ADVICE: Final = (RANDOM, DONTNEED, FREE, DONTFORK, WIPEONFORK, PAGEOUT, POPULATE_WRITE)
 """One of each sort: what only changes flags, what discards now, later, at fork, or under pressure, what faults in."""
+LAYOUT_ADVICE: Final = (RANDOM, DONTNEED, DONTFORK)
+"""Where pages hold nothing: with and without a change of flags, discarding or not."""
+FEW_KINDS: Final = (*PLAIN_KINDS, "shared file rw")
 
 
-def letters_of(call: str, area: Area, edition: Edition, *, rich: bool) -> list[Letter]:
-    """A call's letters as the last call of a trace. `rich`: every kind of mapping, every advice and the failures that
-    the environment makes, else one of each sort. KeyError for a call without letters (mseal32 changes nothing)."""
-    kinds = tuple(KINDS) if rich else ("anonymous rw", "anonymous r", "shared file rw")
-    protections = (PROT_READ, RW, 0) if rich else (PROT_READ, RW)
+def letters_of(
+    call: str, area: Area, edition: Edition, *, kinds: Sequence[str] = FEW_KINDS, advice: Sequence[int] = FEW_ADVICE
+) -> list[Letter]:
+    """A call's letters as the last call of a trace, with the given kinds of mappings and values of advice. None for
+    mseal32, which changes nothing, and for brk outside the heap. KeyError for an unknown call."""
     makers: dict[str, Callable[[], list[Letter]]] = {
         "mseal": lambda: ranged("mseal", area, 0),
+        "mseal32": list,
         "munmap": lambda: ranged("munmap", area),
-        "mmap": lambda: maps(area, kinds, edition) + maps(area, kinds[:1], edition, failing=True),
-        "mprotect": lambda: [x for prot in protections for x in ranged("mprotect", area, prot)],
-        "pkey_mprotect": lambda: [x for prot in (PROT_READ, RW) for x in ranged("pkey_mprotect", area, prot, 0)],
+        "mmap": lambda: maps(area, kinds, edition),
+        "mprotect": lambda: [x for prot in (PROT_READ, RW) for x in ranged("mprotect", area, prot)],
+        "pkey_mprotect": lambda: ranged("pkey_mprotect", area, PROT_READ, 0),
         "mremap": lambda: moves(area),
-        "madvise": lambda: advises(area, tuple(ADVICE.values()) if rich else FEW_ADVICE, edition),
-        "brk": lambda: breaks(2) if area.first == HEAP_PAGE else [],
+        "madvise": lambda: advises(area, advice, edition),
+        "brk": lambda: breaks(area.pages) if area.first == HEAP_PAGE else [],
         "mlock": lambda: ranged("mlock", area),
         "munlock": lambda: ranged("munlock", area),
         "write": lambda: single("write", area, WRITTEN),
@@ -181,8 +192,11 @@ def letters_of(call: str, area: Area, edition: Edition, *, rich: bool) -> list[L
     return makers[call]()
 
 
-def whole_alphabet(edition: Edition, area: Area = Area(), *, rich: bool = False) -> tuple[Letter, ...]:
-    """Letters of every call, for explicit-state search: the window's, and the heap's two pages for brk and mseal."""
-    calls = [call for call in CALLS if call not in ("mseal32", "brk")]
-    letters = [letter for call in calls for letter in letters_of(call, area, edition, rich=rich)]
-    return (*letters, *breaks(2), *ranged("mseal", Area(HEAP_PAGE, 1), 0))
+def whole_alphabet(edition: Edition, area: Area = WHOLE_AREA) -> tuple[Letter, ...]:
+    """Letters of every call, for explicit-state search: the window's, and the heap's two pages for brk and mseal;
+    last, on one page, the calls that the environment makes fail."""
+    letters = [letter for call in CALLS for letter in letters_of(call, area, edition)]
+    heap = Area(HEAP_PAGE, 2)
+    letters += [*letters_of("brk", heap, edition), *letters_of("mseal", heap, edition)]
+    one = Area(area.first, 1)
+    return (*letters, *failing([letter for call in CALLS for letter in letters_of(call, one, edition)]))

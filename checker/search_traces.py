@@ -3,7 +3,7 @@
 The search is breadth first over finite alphabets (checker.search_letters), so "shortest" means: no shorter trace is in
 the language that `plans` lists. Each plan is an area of a few pages, how much room the map-count limit leaves, the
 letters that lead up to the last call, and those that the last call is one of. Among the shortest traces the first plan
-wins (fewer pages, no memory pressure, no heap), within it the first trace in the order of the letters.
+wins (fewer pages, no memory pressure, no heap, no failure of the environment), within it the first trace in the order of the letters.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from checker.examples import violation
 from checker.machine import perform
 from checker.scenario import re_execute
 from checker.search_letters import (
+    ALL_ADVICE,
     KEY_0_READ_ONLY,
     KINDS,
+    LAYOUT_ADVICE,
     PLAIN_KINDS,
     RW,
     WRITTEN,
@@ -29,6 +31,7 @@ from checker.search_letters import (
     advises,
     breaks,
     decoded,
+    failing,
     letters_of,
     maps,
     ranged,
@@ -36,11 +39,13 @@ from checker.search_letters import (
 )
 from checker.search_steps import Edge, Start, canonical, empty_space
 from checker.view import PageView, Transition
+from spec.arguments import PageRange
 from spec.editions import Edition
 from spec.properties import Property
+from spec.syscalls import CALLS
 from spec.syscalls.madvise import DONTFORK, DONTNEED, FREE, WIPEONFORK
 from spec.syscalls.mprotect import PROT_READ
-from spec.vma import changed_fields
+from spec.vma import BOOKKEEPING, changed_fields
 
 MAX_CALLS: Final = 6
 LIMIT: Final = 50_000
@@ -66,16 +71,17 @@ class Plan:
     """Its traces have at most so many calls: what keeps a search to seconds."""
 
 
-def plans(calls: Sequence[str], edition: Edition) -> Iterator[Plan]:
+def plans(calls: Sequence[str], edition: Edition) -> list[Plan]:
     """The language of traces whose last call is one of `calls`, plainest part first.
 
     1. One page, everything: mmap of every kind, write, madvise FREE, DONTNEED, WIPEONFORK, DONTFORK, mprotect, mseal,
        mlock, and a PKRU that denies writes through key 0. The last call may have any advice. Up to 6 calls.
     2. Two pages: mmap read-write or read-only private anonymous, read-write shared and private file; write, madvise
-       FREE and WIPEONFORK, mprotect, mseal, munmap. Up to 4 calls.
+       FREE and WIPEONFORK, mprotect, mseal, munmap. Up to 3 calls.
     3. Three pages, layout only: mmap read-write or read-only private anonymous, mprotect, mseal, munmap. Up to 5 calls.
     4. Two pages, then three, layout only, with room for 3, 2, 1 or 0 VMAs before map_count reaches its limit. Up to 4.
     5. If brk is among the calls, two pages of the heap: brk, mprotect, mseal, munmap. Up to 5.
+    6. The second and the fifth, the last call failing for each reason that the environment may have. Up to 3.
     """
     one, two, three = (Area(pages=n) for n in (1, 2, 3))
     rich = [
@@ -86,29 +92,29 @@ def plans(calls: Sequence[str], edition: Edition) -> Iterator[Plan]:
         *ranged("mlock", one),
         Letter("pkru", (KEY_0_READ_ONLY,)),
     ]
-    yield Plan(Lead(one, None, tuple(rich)), _last(calls, one, edition, rich=True), MAX_CALLS)
     kinds = (*PLAIN_KINDS, "shared file rw", "private file rw")
     contents = [*single("write", two, WRITTEN), *advises(two, (FREE, WIPEONFORK), edition)]
-    some = [*maps(two, kinds, edition), *contents, *_structure(two)]
-    yield Plan(Lead(two, None, tuple(some)), _last(calls, two, edition), 4)
+    on_one = Lead(one, None, tuple(rich))
+    on_two = Lead(two, None, (*maps(two, kinds, edition), *contents, *_structure(two)))
+    every_kind = [x for call in calls for x in letters_of(call, one, edition, kinds=tuple(KINDS), advice=ALL_ADVICE)]
+    some = [letter for call in calls for letter in letters_of(call, two, edition)]
+    found = [Plan(on_one, tuple(every_kind), MAX_CALLS), Plan(on_two, tuple(some), 3)]
     for area, free in ((three, None), *((area, free) for area in (two, three) for free in (3, 2, 1, 0))):
-        few = [*maps(area, PLAIN_KINDS, edition), *_structure(area)]
-        yield Plan(Lead(area, free, tuple(few)), _last(calls, area, edition), 5 if free is None else 4)
+        few = (*maps(area, PLAIN_KINDS, edition), *_structure(area))
+        last = [letter for call in calls for letter in letters_of(call, area, edition, advice=LAYOUT_ADVICE)]
+        found.append(Plan(Lead(area, free, few), tuple(last), 5 if free is None else 4))
+    failures = [Plan(on_two, tuple(failing(some)), 3)]
     if "brk" in calls:
-        heap = Area(HEAP_PAGE, 2)
-        yield Plan(Lead(heap, None, (*breaks(2), *_structure(heap))), tuple(breaks(2)), 5)
+        on_heap = Lead(Area(HEAP_PAGE, 2), None, (*breaks(2), *_structure(Area(HEAP_PAGE, 2))))
+        found.append(Plan(on_heap, tuple(breaks(2)), 5))
+        failures.append(Plan(on_heap, tuple(failing(breaks(2))), 3))
+    return found + failures
 
 
 def _structure(area: Area) -> list[Letter]:
     """mprotect, mseal and munmap of each range."""
     protects = [letter for prot in (PROT_READ, RW) for letter in ranged("mprotect", area, prot)]
     return [*protects, *ranged("mseal", area, 0), *ranged("munmap", area)]
-
-
-def _last(calls: Sequence[str], area: Area, edition: Edition, *, rich: bool = False) -> tuple[Letter, ...]:
-    """The last calls: those that the environment makes fail come after all others."""
-    letters = [letter for call in calls if call != "mseal32" for letter in letters_of(call, area, edition, rich=rich)]
-    return tuple(sorted(letters, key=lambda letter: bool(letter.failures)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,27 +176,60 @@ def attack_trace(
     limit: int = LIMIT,
     expected: str = "holds",
 ) -> Counterexample | None:
-    """The shortest series of at most `max_calls` calls, from an empty address space, whose last call breaks the property.
+    """The shortest series of at most `max_calls` calls, from an empty address space, the last of which breaks the
+    property.
 
     `calls` are those that the last call may be (all calls of the property if left out); `limit` bounds the states of
     each plan; `expected` is the verdict that the document says was expected. None if there is none in the language of
     `plans`. Deterministic. Raises AssertionError if the document that was made is not confirmed by a second run.
     """
-    wanted = [call for call in prop.calls if calls is None or call in calls]
-    searched = list(plans(wanted, edition))
+    return attack_traces([prop], edition, calls=calls, max_calls=max_calls, limit=limit, expected=expected)[prop.name]
+
+
+def attack_traces(
+    props: Sequence[Property],
+    edition: Edition,
+    *,
+    calls: Sequence[str] | None = None,
+    max_calls: int = MAX_CALLS,
+    limit: int = LIMIT,
+    expected: str = "holds",
+) -> dict[str, Counterexample | None]:
+    """As attack_trace for several properties at once, by name: the same traces, in less time than one by one."""
+    traces: dict[str, Counterexample | None] = {prop.name: None for prop in props}
+    open_props = list(props)
+    wanted = {call for prop in props for call in prop.calls if calls is None or call in calls}
+    searched = plans([call for call in CALLS if call in wanted], edition)
     for length in range(1, max_calls + 1):
-        for plan in (plan for plan in searched if length <= plan.max_calls):
+        for plan in searched:
+            if length > plan.max_calls or not open_props:
+                continue
             for node in layers_of(plan.lead, edition).layer(length - 1, limit):
-                if not node.start.may_break(prop):
-                    continue
-                for letter in plan.last:
-                    edge = node.start.edge(letter)
-                    if edge is not None and violation(prop, edge, edition) is not None:
-                        return trace_document(prop, edition, plan.lead, [*node.letters(), letter], expected)
-    return None
+                for prop, letter in _broken(node, plan.last, open_props):
+                    letters = [*node.letters(), letter]
+                    traces[prop.name] = trace_document(prop, edition, plan.lead, letters, expected)
+                open_props = [prop for prop in open_props if traces[prop.name] is None]
+    return traces
 
 
-def trace_document(prop: Property, edition: Edition, lead: Lead, letters: Sequence[Letter], expected: str) -> Counterexample:
+def _broken(node: Node, last: Sequence[Letter], props: Sequence[Property]) -> list[tuple[Property, Letter]]:
+    """The properties that some last call breaks from here, each with the first such call."""
+    left = [prop for prop in props if node.start.may_break(prop)]
+    found = []
+    for letter in last:
+        judged = [prop for prop in left if letter.call in prop.calls]
+        edge = node.start.edge(letter) if judged else None
+        if edge is None:
+            continue
+        broken = [prop for prop in judged if violation(prop, edge, node.start.edition) is not None]
+        found += [(prop, letter) for prop in broken]
+        left = [prop for prop in left if prop not in broken]
+    return found
+
+
+def trace_document(
+    prop: Property, edition: Edition, lead: Lead, letters: Sequence[Letter], expected: str
+) -> Counterexample:
     """The document of a series of calls whose last one breaks the property. Raises AssertionError if it does not, or if
     the calls do something else when they are made again from the document."""
     start = empty_space(lead.area.pages, lead.free)
@@ -244,11 +283,13 @@ def _range(state: State, edition: Edition, letter: Letter) -> tuple[int, int] | 
     if letter.call == "brk":
         old, new = state.brk, whole(getattr(to, "page", state.brk))
         return min(old, new), max(old, new)
+    if isinstance(to, PageRange):
+        return whole(to.start), whole(to.end)
     for first, size in (("page", "pages"), ("old", "old_pages")):
         if hasattr(to, first):
             start = whole(getattr(to, first))
             return start, start + whole(getattr(to, size, 1))
-    return (whole(getattr(to, "start")), whole(getattr(to, "end"))) if hasattr(to, "start") else None  # noqa: B009
+    return None
 
 
 def why(prop: Property, t: Transition, page: int) -> str:
@@ -261,12 +302,12 @@ def why(prop: Property, t: Transition, page: int) -> str:
 
 
 def _change(a: PageView, b: PageView) -> str:
-    if not a.mapped or not b.mapped:
-        known = {True: "mapped", False: "unmapped"}
-        was, now = known[bool(a.mapped)], known[bool(b.mapped)]
-        return f"was {was}" + ("" if was == now else f" and is now {now}" + (" and sealed" if b.mapped and b.vma.sealed else ""))
-    found = [f"{name} was {_shown(x)} and is now {_shown(y)}" for name, x, y in _values(a, b) if x != y]
-    return ": ".join(["changed", "; ".join(found)]) if found else "did not change"
+    if a.mapped and b.mapped:
+        found = [f"{name} was {_shown(x)} and is now {_shown(y)}" for name, x, y in _values(a, b) if x != y]
+        return f"changed: {'; '.join(found)}" if found else "did not change"
+    if not a.mapped and not b.mapped:
+        return "was not mapped and is not"
+    return "is no longer mapped" if a.mapped else "is now mapped" + (" and sealed" if b.vma.sealed else "")
 
 
 def _values(a: PageView, b: PageView) -> Iterator[tuple[str, object, object]]:
@@ -274,7 +315,7 @@ def _values(a: PageView, b: PageView) -> Iterator[tuple[str, object, object]]:
     yield "its guard mark", a.page.guard, b.page.guard
     yield "a VMA boundary before it", a.cut, b.cut
     for name in changed_fields(a.vma, b.vma):
-        if name not in ("offset", "anon_vma", "inherited"):
+        if name not in BOOKKEEPING:
             yield name, getattr(a.vma, name), getattr(b.vma, name)
 
 

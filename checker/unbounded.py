@@ -44,6 +44,10 @@ class World:
         self.axioms: list[z3.BoolRef] = []
         self.attribute_axioms: list[z3.BoolRef] = []
         """Well-formedness of attributes and pages: kept apart, for most proofs do without."""
+        self.checks: set[str] = set()
+        """Names of all checks that some path came to."""
+        self.environment_checks: set[str] = set()
+        """Those of them that the environment decides."""
         self.map_count = z3.Int("map_count")
         self.max_map_count = z3.Int("max_map_count")
         self.brk = z3.Int("brk")
@@ -117,6 +121,8 @@ class UnboundedSpace(AddressSpace):
         self._access_denied: Callable[[Num], Bool] = lambda key: cast(z3.BoolRef, world.function("access_denied", Number, Truth)(key))
         self._brk: Num = world.brk
         self.failing_page: Num | None = None
+        self.let_passed = False
+        """The dropped check was reached, and would have refused."""
 
     # the arbitrary state ------------------------------------------------------------------------------------------
 
@@ -176,7 +182,12 @@ class UnboundedSpace(AddressSpace):
         return self.run.decide(cond)
 
     def skipped(self, check: str) -> bool:
+        self.world.checks.add(check)
         return check == self.dropped
+
+    def let_pass(self, cond: Bool) -> None:
+        self.let_passed = True
+        self.run.assume(cond)
 
     # looking ----------------------------------------------------------------------------------------------------------
 
@@ -234,6 +245,7 @@ class UnboundedSpace(AddressSpace):
         return cast(z3.ArithRef, self.world.function("object_pages", Number, Number)(object))
 
     def environment(self, why: str) -> Bool:
+        self.world.environment_checks.add(why)
         return self.run.choose(self._choice(f"fails({why})"))
 
     def find(self, page: Num) -> Vma | None:
@@ -269,9 +281,11 @@ class UnboundedSpace(AddressSpace):
     # passes -------------------------------------------------------------------------------------------------------------
 
     def check_each(self, start: Num, end: Num, test: Callable[[Vma], Bool], errno: Errno, check: str) -> None:
-        if self.skipped(check):
-            return
         view = self._view
+        if self.skipped(check):
+            page = self._number("witness")
+            self.let_pass(and_(between(start, page, end), view(page)[0], test(view(page)[1])))
+            return
         if self._free("found"):
             page = self._number("witness")
             mapped, vma = view(page)
@@ -281,9 +295,11 @@ class UnboundedSpace(AddressSpace):
         self.every_page.append(lambda q: implies(and_(between(start, q, end), view(q)[0]), not_(test(view(q)[1]))))
 
     def check_mapped(self, start: Num, end: Num, errno: Errno, check: str) -> None:
-        if self.skipped(check):
-            return
         view = self._view
+        if self.skipped(check):
+            page = self._number("witness")
+            self.let_pass(and_(between(start, page, end), not_(view(page)[0])))
+            return
         if self._free("gap"):
             page = self._number("witness")
             self.run.assume(and_(between(start, page, end), not_(view(page)[0])))
@@ -302,12 +318,14 @@ class UnboundedSpace(AddressSpace):
         cursor: str = "follows",
     ) -> None:
         view, page_at = self._view, self._page
+        dropped: list[tuple[Num, Bool]] = []
 
         def step(page: Num) -> tuple[Bool, Vma, Vma, Visit]:
             mapped, vma = view(page)
             at = Visit(larger(start, vma.start), smaller(end, vma.end))
             after = visit(vma, at)
-            at.tests = [t for t in at.tests if not self.skipped(t[2])]
+            dropped.extend((page, and_(mapped, t[0])) for t in at.tests if self.skipped(t[2]))
+            at.tests = [t for t in at.tests if t[2] != self.dropped]
             return mapped, vma, after, at
 
         stop = self._number("stop")
@@ -327,6 +345,7 @@ class UnboundedSpace(AddressSpace):
             return implies(between(start, q, reached), implies(mapped, ok) if gap is not Gap.STOP else and_(mapped, ok))
 
         self.every_page.append(passed)
+        self._drop_in_pass(start, end, reached, step, dropped, stop if refusal is not None else None)
         self._apply(start, reached, step, page_at, stray=stray)
         if refusal is not None:
             self.failing_page = stop
@@ -337,6 +356,31 @@ class UnboundedSpace(AddressSpace):
                 self.run.assume(and_(between(start, hole, end), not_(view(hole)[0])))
                 raise Refused(Errno.ENOMEM, "some page of the range was unmapped")
             self.every_page.append(lambda q: implies(between(start, q, end), view(q)[0]))
+
+    def _drop_in_pass(
+        self,
+        start: Num,
+        end: Num,
+        reached: Num,
+        step: Callable[[Num], tuple[Bool, Vma, Vma, Visit]],
+        dropped: list[tuple[Num, Bool]],
+        stop: Num | None,
+    ) -> None:
+        """A mutant without one of the pass's own checks: some VMA that the pass came to would have failed it."""
+        if self.dropped is None:
+            return
+        page = self._number("witness")
+        mapped, vma, after, _ = step(page)
+        would = [cond for at, cond in dropped if at is page]
+        came = between(start, page, reached)
+        came = came if stop is None else or_(came, eq(page, stop))
+        changed = and_(mapped, not_(same_flags(vma, after)))
+        if self.dropped == "the VMA refuses to be split":
+            would = [and_(changed, lt(vma.start, start), refuses_split(vma, start)), and_(changed, lt(end, vma.end), refuses_split(vma, end))]
+        elif self.dropped == "no room under the map-count limit for a split":
+            would = [and_(changed, or_(lt(vma.start, start), lt(end, vma.end)), le(self.max_map_count, self.count))]
+        if would:
+            self.let_pass(and_(came, any_(would)))
 
     def _why_it_stops(
         self, start: Num, end: Num, stop: Num, mapped: Bool, vma: Vma, after: Vma, at: Visit, gap: Gap, no_room: Errno
@@ -428,7 +472,10 @@ class UnboundedSpace(AddressSpace):
         )
         before = self.count
         after_count = self._number("map_count")
-        self.run.assume(le(after_count, larger(before, self.max_map_count)))
+        if self.dropped == "no room under the map-count limit for a split":
+            self.run.assume(le(after_count, before + 2))
+        else:
+            self.run.assume(le(after_count, larger(before, self.max_map_count)))
         self.run.assume(implies(lt(0, before), lt(0, after_count)))
         self.count = ite(touched, after_count, before + (1 if stray else 0))
         self._punch(start, reached, step, view, old_stored)

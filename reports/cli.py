@@ -273,6 +273,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         line(console(error=True), "interrupted")
         return ExitCode.INTERRUPTED
+    except MemoryError:
+        return _wrong("out of memory: the document asks for more pages than can be kept")
     except ValueError as error:
         from checker.documents import BadDocument
 

@@ -26,7 +26,9 @@ from reports.cli_common import (
 )
 
 if TYPE_CHECKING:
-    from proofs.run import Event, ProofReport
+    from proofs.run import Event
+
+    from proofs.results import ProofReport
 
 KINDS = {"theorem": "theorems", "lemma": "lemmas", "reachable": "outcomes", "mutant": "mutants"}
 """Kinds of event, and what several of them are called."""
@@ -200,7 +202,9 @@ def _print_unexpected(out: Console, report: ProofReport) -> None:
     for lemma in report.lemmas:
         if not lemma.as_expected:
             line(out, f"lemma {lemma.name}: {lemma.verdict}", "bold red")
-            line(out, f"  {lemma.sentence}")
+            for text in (lemma.sentence, lemma.why):
+                if text:
+                    line(out, f"  {text}")
     for outcome in report.reachability:
         if not outcome.as_expected:
             reached = "is reached, though it should not be" if outcome.reachable else "is never reached"
@@ -216,10 +220,10 @@ def _print_unexpected(out: Console, report: ProofReport) -> None:
 
 
 def _print_summary(out: Console, report: ProofReport) -> None:
-    verdicts = Counter(theorem.verdict for theorem in report.theorems)
-    seconds = sum(theorem.seconds for theorem in report.theorems)
-    _row(out, "theorems", len(report.theorems), verdicts, f"{seconds:.1f} s")
-    _row(out, "lemmas", len(report.lemmas), Counter(lemma.verdict for lemma in report.lemmas))
+    verdicts: Counter[str] = Counter(theorem.verdict for theorem in report.theorems)
+    _row(out, "theorems", len(report.theorems), verdicts)
+    lemmas: Counter[str] = Counter(lemma.verdict for lemma in report.lemmas)
+    _row(out, "lemmas", len(report.lemmas), lemmas)
     reached = Counter("reached" if o.reachable else "known to be out of reach" for o in report.reachability)
     _row(out, "outcomes", len(report.reachability), reached)
     killed = Counter("survive for a reason" if m.survived else "killed" for m in report.mutants)
@@ -229,7 +233,10 @@ def _print_summary(out: Console, report: ProofReport) -> None:
         for results in (report.theorems, report.lemmas, report.reachability, report.mutants)
         for result in results
     )
-    about = f"{report.edition}, {report.solver}"
+    if report.blocked_advice:
+        names = ", ".join(advice.name for advice in report.blocked_advice)
+        line(out, f"refused on sealed memory though it discards nothing: {names}", "yellow")
+    about = f"{report.edition}, {report.solver}, {report.seconds:.1f} s"
     if not report.complete:
         line(out, f"{about}: interrupted; so far, {wrong} results are not as expected", "bold yellow")
     elif report.as_expected:
@@ -240,7 +247,7 @@ def _print_summary(out: Console, report: ProofReport) -> None:
         line(out, "How a property fails, drawn: sealspec find PROPERTY --call CALL")
 
 
-def _row(out: Console, what: str, number: int, parts: Counter[str], note: str = "") -> None:
+def _row(out: Console, what: str, number: int, parts: Counter[str]) -> None:
     if number:
         told = ", ".join(f"{count} {name}" for name, count in parts.most_common())
-        line(out, f"{what:9} {number:4}: {told}{f'; {note}' if note else ''}")
+        line(out, f"{what:9} {number:4}: {told}")

@@ -36,6 +36,9 @@ class Property:
     """(transition, page) -> where the property says anything."""
     every: Callable[[Any, Num], Bool] | None = None
     """(transition, page) -> what the property presupposes of every page."""
+    none: Callable[[Any, Num], Bool] | None = None
+    """(transition, page) -> what would be true of every page where the property is broken: it says that some page is
+    not like that."""
     outcomes: Callable[[Any], bool] = lambda t: True
     """(transition) -> the property speaks of calls that ended like this one."""
     assumptions: tuple[str, ...] = ()
@@ -397,7 +400,7 @@ PROPERTIES: dict[str, Property] = {
             COMMIT + "1> to 6>",
             tuple(BLOCKED_KINDS),
             outcomes=refused_with(Errno.EPERM),
-            every=_no_cause,
+            none=_no_cause,
             when=lambda t, p: not_(_eperm_for_another_reason(t)),
             pageless=True,
             holds=lambda t, p: False,
@@ -449,11 +452,22 @@ PROPERTIES: dict[str, Property] = {
         ),
         Property(
             "map-count-stays-in-bounds",
-            "map_count never exceeds its limit by more than one.",
+            "A call that succeeds leaves map_count at most one above its limit.",
             "do_mmap: the test is map_count > sysctl_max_map_count",
             (*CHANGING, "fork"),
-            when=lambda t, p: le(t.before.map_count, t.before.max_map_count + 1),
+            outcomes=succeeded,
             pageless=True,
+            when=lambda t, p: le(t.before.map_count, t.before.max_map_count + 1),
+            holds=lambda t, p: le(t.after.map_count, t.after.max_map_count + 1),
+        ),
+        Property(
+            "failure-keeps-map-count",
+            "A call that fails leaves map_count at most one above its limit.",
+            "do_mmap: the test is map_count > sysctl_max_map_count; " + THREAD_THEO,
+            SYSTEM_CALLS,
+            outcomes=failed,
+            pageless=True,
+            when=lambda t, p: le(t.before.map_count, t.before.max_map_count + 1),
             holds=lambda t, p: le(t.after.map_count, t.after.max_map_count + 1),
         ),
         Property(

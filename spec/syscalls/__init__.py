@@ -48,7 +48,7 @@ CALLS: dict[str, Call] = {
             "mm/mmap.c do_mmap, mmap_region",
         ),
         Call(
-            "mprotect", ("addr", "len", "prot"), mprotect.arguments, mprotect.mprotect, mprotect.Protect, "mm/mprotect.c do_mprotect_pkey"
+            "mprotect", ("addr", "len", "prot"), mprotect.arguments, mprotect.mprotect, mprotect.PlainProtect, "mm/mprotect.c do_mprotect_pkey"
         ),
         Call(
             "pkey_mprotect",

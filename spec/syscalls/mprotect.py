@@ -39,13 +39,22 @@ class Protect(PageRange):
             lt(self.start, self.end),
             lt(self.end, 1 << 52),
             not_(and_(self.growsdown, self.growsup)),
-            or_(eq(self.pkey, NO_PKEY), between(0, self.pkey, (1 << 32) - 1)),
+            or_(eq(self.pkey, -1), between(0, self.pkey, (1 << 32) - 1)),
         ]
 
 
-def arguments(do: Guards, addr: Word, length: Word, prot: Word) -> Protect:
+@dataclass(frozen=True, slots=True)
+class PlainProtect(Protect):
+    """mprotect's arguments: there is no key."""
+
+    def facts(self, edition: Edition) -> list[Bool]:
+        return [*Protect.facts(self, edition), eq(self.pkey, NO_PKEY)]
+
+
+def arguments(do: Guards, addr: Word, length: Word, prot: Word) -> PlainProtect:
     """Bytes to pages for mprotect, which is pkey_mprotect without a key."""
-    return pkey_arguments(do, addr, length, prot, 0xFFFF_FFFF)
+    to = pkey_arguments(do, addr, length, prot, 0xFFFF_FFFF)
+    return PlainProtect(to.start, to.end, to.read, to.write, to.exec, to.growsdown, to.growsup, NO_PKEY)
 
 
 def pkey_arguments(do: Guards, addr: Word, length: Word, prot: Word, pkey: Word) -> Protect:

@@ -1,0 +1,429 @@
+"""Run proofs: theorems, lemmas, reachability and mutants of one edition, as one report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass, fields
+from multiprocessing import get_context
+
+import z3
+
+from checker.calls import CallPath, ExploredCall, explore_arguments, explore_body, words_for
+from checker.documents import Counterexample, CounterexampleStep, Culprit, LayoutDoc, ResultDoc, Size
+from checker.examples import Example, witnesses
+from checker.prove import Decision, Prover
+from checker.scenario import re_execute
+from proofs.lemmas import LEMMAS, LEMMAS_BROKEN, decide_lemma
+from proofs.mutants import SURVIVORS, mutants_of
+from proofs.results import Advised, FindResult, LemmaResult, MutantResult, ProofReport, ReachableResult, TheoremResult
+from proofs.results import Verdict, Witness
+from proofs.theorems import Theorem, theorems
+from spec.assumptions import ALWAYS
+from spec.editions import EDITIONS, Edition
+from spec.errors import Errno
+from spec.properties import PROPERTIES
+from spec.syscalls import CALLS
+from spec.syscalls.madvise import ADVICE, DISCARDING
+
+UNREACHABLE: dict[tuple[str, str], str] = {
+    ("mprotect", "mprotect: the protection key is not allocated"): "mprotect passes no key",
+    ("mremap", "mremap onto: a hole inside one VMA would exceed the map-count limit"): "six free maps were asked for before",
+    ("mremap", "mremap: the page offset wraps around"): "no page offset is large enough",
+    ("*", "no free range is large enough"): "the simulated address space has always room; a free choice in the proofs",
+}
+"""(call, check) that no concrete case is expected to reach, with the reason. `*` stands for every call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Progress: one result is there."""
+
+    kind: str
+    """`theorem`, `lemma`, `reachable` or `mutant`."""
+    name: str
+    verdict: str
+    as_expected: bool
+    done: int
+    total: int
+    """How many results of this kind are expected; 0 while that is not known."""
+
+
+OnEvent = Callable[[Event], None]
+Result = TheoremResult | LemmaResult | ReachableResult | MutantResult
+Task = tuple[str, str, str, tuple[str, ...] | None, int]
+"""(kind, call or lemma, edition, names of properties, timeout in ms): what one process is given to do."""
+
+
+def prove(
+    edition_name: str,
+    *,
+    properties: list[str] | None = None,
+    calls: list[str] | None = None,
+    timeout_ms: int = 20_000,
+    mutants: bool = True,
+    lemmas: bool = True,
+    on_event: OnEvent | None = None,
+    jobs: int = 1,
+) -> ProofReport:
+    """Decide all theorems of an edition (or those chosen), the lemmas they rest on, and the mutants.
+
+    `timeout_ms` is for one query of the solver. On Ctrl-C the report holds what was decided so far, and is not complete.
+    Raises KeyError for an edition, property or call that does not exist.
+    """
+    edition = EDITIONS[edition_name]
+    started = time.perf_counter()
+    chosen = theorems(edition, properties, calls)
+    names = tuple(p.name for p in PROPERTIES.values() if properties is None or p.name in properties)
+    touched = list(dict.fromkeys(t.call for t in chosen))
+    tasks: list[Task] = [("theorem", call, edition_name, names, timeout_ms) for call in touched]
+    if lemmas:
+        tasks += [("lemma", name, edition_name, None, timeout_ms) for name in LEMMAS]
+    if mutants:
+        tasks += [("mutant", call, edition_name, None, timeout_ms) for call in touched if call != "mseal32"]
+    tasks.sort(key=lambda task: task[1] != "mremap")  # the longest first, so that processes end together
+    results: list[Result] = []
+    totals = {"theorem": len(chosen), "lemma": len(LEMMAS) if lemmas else 0, "mutant": 0, "reachable": 0}
+    complete = True
+    try:
+        for result in _carry_out(tasks, jobs):
+            results.append(result)
+            if on_event is not None:
+                on_event(_event(result, results, totals))
+    except KeyboardInterrupt:
+        complete = False
+    return _report(edition, chosen, results, time.perf_counter() - started, complete)
+
+
+def _report(edition: Edition, chosen: list[Theorem], results: list[Result], seconds: float, complete: bool) -> ProofReport:
+    order = {(t.property.name, t.call): i for i, t in enumerate(chosen)}
+    found = sorted((r for r in results if isinstance(r, TheoremResult)), key=lambda r: order[r.property, r.call])
+    lemma_order = list(LEMMAS)
+    call_order = list(CALLS)
+    used = {name for r in found for name in r.assumptions}
+    return ProofReport(
+        edition=edition.name,
+        kernel=edition.kernel,
+        solver=f"z3 {z3.get_version_string()}",
+        assumptions=sorted(used),
+        theorems=found,
+        lemmas=sorted((r for r in results if isinstance(r, LemmaResult)), key=lambda r: lemma_order.index(r.name)),
+        reachability=sorted((r for r in results if isinstance(r, ReachableResult)), key=lambda r: (call_order.index(r.call), r.check)),
+        mutants=sorted((r for r in results if isinstance(r, MutantResult)), key=lambda r: (call_order.index(r.call), r.check)),
+        blocked_advice=blocked_advice(edition) if any(r.property == "eperm-only-with-cause" and r.call == "madvise" for r in found) else [],
+        seconds=round(seconds, 3),
+        complete=complete and len(found) == len(chosen),
+    )
+
+
+def _event(result: Result, results: list[Result], totals: dict[str, int]) -> Event:
+    done = sum(type(r) is type(result) for r in results)
+    if isinstance(result, TheoremResult):
+        return Event("theorem", f"{result.property}({result.call})", result.verdict, result.as_expected, done, totals["theorem"])
+    if isinstance(result, LemmaResult):
+        return Event("lemma", result.name, result.verdict, result.as_expected, done, totals["lemma"])
+    if isinstance(result, ReachableResult):
+        verdict = "reachable" if result.reachable else "unreachable"
+        return Event("reachable", f"{result.call}: {result.check or 'success'}", verdict, result.as_expected, done, 0)
+    verdict = "survived" if result.survived else "killed"
+    return Event("mutant", f"{result.call}: {result.check}", verdict, result.as_expected, done, 0)
+
+
+def _carry_out(tasks: list[Task], jobs: int) -> Iterator[Result]:
+    """Results in the order in which they come."""
+    if jobs <= 1:
+        for task in tasks:
+            yield from carry_out(task)
+        return
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        waiting: set[Future[list[Result]]] = {pool.submit(carry_out_all, task) for task in tasks}
+        try:
+            while waiting:
+                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield from future.result()
+        except BaseException:
+            for process in (pool._processes or {}).values():
+                process.terminate()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def carry_out_all(task: Task) -> list[Result]:
+    """All results of a task, in another process."""
+    return list(carry_out(task))
+
+
+def carry_out(task: Task) -> Iterator[Result]:
+    """The results of one task."""
+    kind, name, edition_name, properties, timeout_ms = task
+    edition = EDITIONS[edition_name]
+    if kind == "lemma":
+        yield lemma_result(name, edition, timeout_ms)
+    elif kind == "mutant":
+        yield from mutants_of(name, edition, explore_body(name, edition), timeout_ms)
+        yield from _stale_survivors(name, edition)
+    elif name == "mseal32":
+        yield from _arguments_only(name, edition, properties or ())
+    else:
+        yield from _theorems_of(name, edition, properties or (), timeout_ms)
+
+
+def _stale_survivors(call: str, edition: Edition) -> Iterator[MutantResult]:
+    """A survivor that is listed with a reason, for a check that no longer exists in any edition's call."""
+    known: set[str] = set()
+    for other in EDITIONS.values():
+        explored = explore_body(call, other)
+        known |= explored.world.checks | {c for path in explore_arguments(call, other) for c in path.checks}
+    for listed, check in SURVIVORS:
+        if listed == call and check not in known:
+            yield MutantResult(
+                call=call, check=check, killed_by="", survived=True, as_expected=False,
+                reason="listed as a survivor, but the call has no such check", seconds=0,
+            )  # fmt: skip
+
+
+def lemma_result(name: str, edition: Edition, timeout_ms: int) -> LemmaResult:
+    """Decide a lemma."""
+    lemma = LEMMAS[name]
+    outcome = decide_lemma(lemma, edition, timeout_ms)
+    broken = LEMMAS_BROKEN.get((name, edition.name))
+    return LemmaResult(
+        name=name,
+        sentence=lemma.sentence,
+        verdict=outcome.verdict,  # type: ignore[arg-type]
+        as_expected=outcome.verdict == ("refuted" if broken else "proved"),
+        obligations=outcome.obligations,
+        seconds=round(outcome.seconds, 3),
+        why=(broken + ": " if broken else "") + outcome.why,
+    )
+
+
+# theorems of one call -----------------------------------------------------------------------------------------------------
+
+
+def _theorems_of(call: str, edition: Edition, names: tuple[str, ...], timeout_ms: int) -> Iterator[Result]:
+    explored = explore_body(call, edition)
+    prover = Prover(explored, timeout_ms)
+    chosen = [t for t in theorems(edition, list(names), [call])]
+    decisions = prover.decide([t.property for t in chosen])
+    pool, reached = _reachable(prover, explored)
+    for theorem in chosen:
+        yield _theorem_result(theorem, decisions[theorem.property.name], prover, pool)
+    yield from reached
+    yield from _reachable_arguments(call, edition)
+
+
+def _theorem_result(theorem: Theorem, decision: Decision, prover: Prover, pool: list[Example]) -> TheoremResult:
+    prop, edition = theorem.property, theorem.edition
+    verdict: Verdict
+    counterexample, why = None, decision.why
+    witness: Witness | None = None
+    if decision.verdict == "refuted" and decision.example is not None:
+        counterexample = counterexample_of(theorem, decision.example, decision.page)
+        problems = re_execute(counterexample)
+        verdict, why = ("error", "the concrete reading disagrees: " + "; ".join(problems)) if problems else ("refuted", "")
+        witness = witness_of(decision.example, edition)
+    elif decision.verdict == "proved":
+        found = _vacuity(theorem, prover, pool)
+        verdict = "proved" if found is not None else "vacuous"
+        witness = witness_of(found, edition) if found is not None else None
+    elif decision.verdict == "open":
+        verdict, why = "bounded", "not proved, and no counterexample with up to 3 VMAs and 9 pages"
+    else:
+        verdict, why = "unknown", f"the solver gave up: {decision.why}"
+    broken = theorem.broken
+    return TheoremResult(
+        property=prop.name,
+        call=theorem.call,
+        edition=edition.name,
+        sentence=prop.sentence,
+        source=prop.source,
+        expected="broken" if broken else "holds",
+        verdict=verdict,
+        as_expected=verdict == ("refuted" if broken else "proved"),
+        engine="unbounded",
+        seconds=round(decision.seconds, 4),
+        queries=decision.queries,
+        assumptions=[*ALWAYS, *prop.assumptions],
+        reason=broken.reason if broken else "",
+        mended=broken.mended if broken else "",
+        witness=witness,
+        counterexample=counterexample,
+        why=why,
+    )
+
+
+def _vacuity(theorem: Theorem, prover: Prover, pool: list[Example]) -> Example | None:
+    """A concrete case in which the theorem says something; None if there is none."""
+    for example in pool:
+        if witnesses(theorem.property, example, theorem.edition):
+            return example
+    return prover.witness(theorem.property)
+
+
+def witness_of(example: Example, edition: Edition) -> Witness:
+    """An example as a document."""
+    transition, _ = example.run(edition)
+    arguments = {f.name: getattr(example.arguments, f.name) for f in fields(example.arguments)}
+    return Witness(
+        before=LayoutDoc.from_state(example.state),
+        call=example.call,
+        arguments={k: list(v) if isinstance(v, tuple) else v for k, v in arguments.items()},
+        failures=sorted(example.failures),
+        errno=transition.errno.name,
+        check=transition.check,
+    )
+
+
+def counterexample_of(theorem: Theorem, example: Example, page: int | None) -> Counterexample:
+    """An example as the document that is drawn, replayed and reported."""
+    prop, edition = theorem.property, theorem.edition
+    transition, after = example.run(edition)
+    words = words_for(example.call, edition, example.arguments)
+    if words is None:
+        raise AssertionError(f"no words decode to {example.arguments}")
+    pageless = prop.pageless
+    before_doc, after_doc = LayoutDoc.from_state(example.state), LayoutDoc.from_state(after)
+    step = CounterexampleStep(
+        call=example.call,
+        words=dict(words),
+        failures=tuple(sorted(example.failures)),
+        range=_range_of(example),
+        result=ResultDoc(value=int(transition.value), errno=transition.errno.name, check=transition.check),  # type: ignore[arg-type]
+        after=after_doc,
+    )
+    vmas = len(example.state.vmas)
+    pages = sum(int(v.end) - int(v.start) for v in example.state.vmas)  # type: ignore[arg-type]
+    why = ("This breaks the property: " if pageless else "At this page the property does not hold: ") + prop.sentence
+    return Counterexample(
+        property=prop.name,
+        sentence=prop.sentence,
+        edition=edition.name,
+        call=example.call,
+        expected=theorem.expected,
+        assumptions=(*ALWAYS, *prop.assumptions),
+        before=before_doc,
+        steps=(step,),
+        culprit=Culprit(page=None if pageless else page, why=why),
+        size=Size(vmas=vmas, pages=pages, calls=1),
+    )
+
+
+def _range_of(example: Example) -> tuple[int, int] | None:
+    """The pages that the call is about, for drawing."""
+    to = example.arguments
+    if hasattr(to, "start") and hasattr(to, "end"):
+        return to.start, to.end
+    if hasattr(to, "old"):
+        reach = to.old_pages if to.old_pages < 1 << 30 else 1
+        return to.old, to.old + max(reach, 1)
+    if hasattr(to, "pages"):
+        return to.page, to.page + to.pages
+    return (to.page, to.page + 1) if hasattr(to, "page") else None
+
+
+# reachability ----------------------------------------------------------------------------------------------------------------
+
+
+def _reachable(prover: Prover, explored: ExploredCall) -> tuple[list[Example], list[ReachableResult]]:
+    """For each way that a body can end, a concrete case that ends so."""
+    call, edition = explored.call.name, explored.edition
+    groups: dict[tuple[str, str], list[CallPath]] = {}
+    for path in explored.paths:
+        groups.setdefault((path.transition.errno.name, path.transition.check), []).append(path)
+    pool: list[Example] = []
+    results: list[ReachableResult] = []
+    for (errno, check), paths in groups.items():
+        found = prover.reach(paths)
+        if found is not None:
+            pool.append(found)
+        reason = UNREACHABLE.get((call, check), UNREACHABLE.get(("*", check), ""))
+        results.append(
+            ReachableResult(
+                call=call,
+                errno=errno,
+                check=check,
+                reachable=found is not None,
+                as_expected=(found is None) == bool(reason),
+                reason=reason,
+                witness=witness_of(found, edition) if found is not None else None,
+            )
+        )
+    return pool, results
+
+
+def _reachable_arguments(call: str, edition: Edition) -> Iterator[ReachableResult]:
+    for path in explore_arguments(call, edition):
+        if path.decoded is None:
+            solver = z3.SimpleSolver()
+            solver.add(*path.conditions)
+            reachable = solver.check() == z3.sat
+            yield ReachableResult(
+                call=call, errno=path.errno.name, check=path.check, reachable=reachable, as_expected=reachable, reason="", witness=None
+            )
+
+
+def _arguments_only(call: str, edition: Edition, names: tuple[str, ...]) -> Iterator[Result]:
+    """The 32-bit variant has no body: it refuses in its argument stage, which never sees the address space."""
+    for theorem in theorems(edition, list(names), [call]):
+        paths = explore_arguments(call, edition)
+        holds = all(path.errno is Errno.EPERM and path.decoded is None for path in paths)
+        yield TheoremResult(
+            property=theorem.property.name,
+            call=call,
+            edition=edition.name,
+            sentence=theorem.property.sentence,
+            source=theorem.property.source,
+            expected="holds",
+            verdict="proved" if holds else "error",
+            as_expected=holds,
+            engine="arguments",
+            seconds=0.0,
+            queries=len(paths),
+            assumptions=list(ALWAYS),
+            reason="",
+            mended="",
+            witness=Witness(before=LayoutDoc(), call=call, arguments={"addr": 0, "len": 0, "flags": 0}, failures=[], errno="EPERM", check=paths[0].check),
+            counterexample=None,
+            why="",
+        )
+    yield from _reachable_arguments(call, edition)
+
+
+# questions about one property ---------------------------------------------------------------------------------------------------
+
+
+def find(property_name: str, call: str | None, edition_name: str, *, timeout_ms: int = 20_000) -> FindResult:
+    """The smallest counterexample to a property (of one call, or of the first call that breaks it).
+
+    Raises KeyError for names that do not exist, ValueError if the call is not one that the property speaks of.
+    """
+    edition = EDITIONS[edition_name]
+    chosen = theorems(edition, [property_name], [call] if call else None)
+    if not chosen:
+        raise ValueError(f"{property_name} says nothing about {call}")
+    chosen.sort(key=lambda t: t.expected != "broken")
+    last: FindResult | None = None
+    for theorem in chosen:
+        results = [r for r in carry_out(("theorem", theorem.call, edition_name, (property_name,), timeout_ms)) if isinstance(r, TheoremResult)]
+        result = results[0]
+        last = FindResult(
+            property=property_name, call=theorem.call, edition=edition_name, verdict=result.verdict, expected=result.expected,
+            as_expected=result.as_expected, counterexample=result.counterexample, why=result.why or result.reason,
+        )  # fmt: skip
+        if result.counterexample is not None or result.verdict not in ("proved",):
+            return last
+    assert last is not None
+    return last
+
+
+def blocked_advice(edition: Edition) -> list[Advised]:
+    """The advice values that are refused on sealed read-only anonymous memory although they discard nothing: each one
+    is a model of the refutation of eperm-only-with-cause(madvise), all of them together are all such models."""
+    explored = explore_body("madvise", edition)
+    prover = Prover(explored, 20_000)
+    values = prover.all_values(PROPERTIES["eperm-only-with-cause"], explored.arguments.advice)
+    names = {value: name for name, value in ADVICE.items()}
+    return [Advised(value=v, name=names[v]) for v in sorted(values) if v not in DISCARDING]
