@@ -67,6 +67,19 @@ class Prover:
         self.solver = z3.SimpleSolver()
         self.solver.set("timeout", timeout_ms)
         self.asserted = 0
+        self._feasible: list[CallPath] | None = None
+
+    def feasible(self) -> list[CallPath]:
+        """The paths that can be taken: exploring leaves free choices unchecked, so that some contradict themselves. A
+        path of which the solver cannot tell is kept."""
+        if self._feasible is None:
+            self._feasible = []
+            for path in self.explored.paths:
+                self._enter(path)
+                if self.solver.check() != z3.unsat:
+                    self._feasible.append(path)
+                self.solver.pop()
+        return self._feasible
 
     def _path_facts(self, path: CallPath) -> list[z3.BoolRef]:
         """Conditions of the path, and what holds of every page at the pages that it and the goals name."""
@@ -100,7 +113,7 @@ class Prover:
         queries = dict.fromkeys(started, 0)
         unknown: dict[str, str] = {}
         opened: dict[str, list[_Open]] = {prop.name: [] for prop in props}
-        for path in self.explored.paths:
+        for path in self.feasible():
             begun = time.perf_counter()
             goals = [(prop, goal) for prop in props if (goal := self._goal(path, prop)) is not False]
             if not goals:
@@ -177,23 +190,21 @@ class Prover:
 
     def witness(self, prop: Property) -> Example | None:
         """A concrete case in which the property's hypotheses hold; None if none was found."""
-        for path in self.explored.paths:
-            t = path.transition
-            if not prop.outcomes(t):
-                continue
-            when = prop.when(t, *((P, Q) if prop.second else (P,)))
-            if when is False:
-                continue
-            for vmas in range(3):
-                accept: Callable[[Example], int | None] = lambda e: 0 if witnesses(prop, e, self.explored.edition) else None  # noqa: E731
-                found = self.example(path, self._wanted(path, prop, when, broken=False), vmas, 5, accept)
+        accept: Callable[[Example], int | None] = lambda e: 0 if witnesses(prop, e, self.explored.edition) else None  # noqa: E731
+        for vmas in (1, 2, 0, 3):
+            for path in self.feasible():
+                t = path.transition
+                when = prop.when(t, *((P, Q) if prop.second else (P,))) if prop.outcomes(t) else False
+                if when is False:
+                    continue
+                found = self.example(path, self._wanted(path, prop, when, broken=False), vmas, 5, accept, plain=False)
                 if found is not None:
                     return found[0]
         return None
 
     def reach(self, paths: Sequence[CallPath]) -> Example | None:
         """A concrete case that ends as these paths do (with one errno and check); None if none was found."""
-        for vmas in range(3):
+        for vmas in (1, 2, 0, 3):
             for path in paths:
                 t = path.transition
 
@@ -201,7 +212,7 @@ class Prover:
                     outcome, _ = example.run(self.explored.edition)
                     return 0 if (outcome.errno, outcome.check) == (errno, check) else None
 
-                found = self.example(path, [], vmas, 4, ends_so)
+                found = self.example(path, [], vmas, 4, ends_so, plain=False) or self.example(path, [], vmas, 4, ends_so)
                 if found is not None:
                     return found[0]
         return None
@@ -209,7 +220,7 @@ class Prover:
     def all_values(self, prop: Property, term: z3.ArithRef) -> set[int]:
         """Every value that the term takes in some counterexample to the property."""
         found: set[int] = set()
-        for path in self.explored.paths:
+        for path in self.feasible():
             goal = self._goal(path, prop)
             if goal is False:
                 continue
@@ -268,13 +279,20 @@ class Prover:
         return self.example(item.path, item.goal, vmas, pages, broken)
 
     def example(
-        self, path: CallPath, goal: Sequence[z3.BoolRef], vmas: int, pages: int, accept: Callable[[Example], int | None]
+        self,
+        path: CallPath,
+        goal: Sequence[z3.BoolRef],
+        vmas: int,
+        pages: int,
+        accept: Callable[[Example], int | None],
+        *,
+        plain: bool = True,
     ) -> tuple[Example, int] | None:
         """An example on the path, with at most so many VMAs and pages, that satisfies the goal and that `accept`s to a
         page; as plain as possible. Neighbours that are alike may merge where the path did not, so that a second try
         asks for neighbours that differ."""
         for apart in (False, True) if vmas > 1 else (False,):
-            example = self._plainest(path, goal, vmas, pages, apart=apart)
+            example = self._plainest(path, goal, vmas, pages, apart=apart, plain=plain)
             if example is not None and not problems(example.state):
                 page = accept(example)
                 if page is not None:
@@ -282,7 +300,7 @@ class Prover:
         return None
 
     def _plainest(
-        self, path: CallPath, goal: Sequence[z3.BoolRef], vmas: int, pages: int, *, apart: bool
+        self, path: CallPath, goal: Sequence[z3.BoolRef], vmas: int, pages: int, *, apart: bool, plain: bool
     ) -> Example | None:
         solver = self.solver
         item = _Open(path, list(goal))
@@ -295,7 +313,7 @@ class Prover:
             if solver.check() != z3.sat:
                 return None
             model = solver.model()
-            for wish in self._plain(item):
+            for wish in self._plain(item) if plain else self._plain(item)[:1]:
                 if z3.is_true(model.eval(wish)):
                     solver.add(wish)
                     continue
@@ -336,6 +354,9 @@ class Prover:
         if vmas:
             limits.append(le(z3.Sum([e - s for s, e in zip(starts, ends, strict=True)]), pages))
         limits += [eq(starts_huge_page(z3.IntVal(WINDOW + n)), n % HUGE_PAGES == 0) for n in range(24)]
+        places = [getattr(self.explored.arguments, n) for n in ("old", "new", "start", "end") if hasattr(self.explored.arguments, n)]
+        limits += [or_(not_(starts_huge_page(t)), eq(t, 0), and_(le(WINDOW, t), lt(t, WINDOW + 24))) for t in places]
+        limits.append(eq(starts_huge_page(z3.IntVal(0)), True))
         return [x for x in limits if isinstance(x, z3.ExprRef)]
 
     def _plain(self, item: _Open) -> list[z3.BoolRef]:

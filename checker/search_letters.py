@@ -122,8 +122,8 @@ def advises(area: Area, advice: Sequence[int], edition: Edition) -> list[Letter]
 
 
 def moves(area: Area) -> list[Letter]:
-    """mremap: duplicate (old size 0), shrink, grow (in place or not), move and leave the source, move to a fixed
-    address inside the area and right behind it."""
+    """mremap: duplicate (old size 0), shrink, keep the size, grow (in place or not), move and leave the source, move to
+    a fixed address inside the area and right behind it."""
     letters: list[Letter] = []
     end = area.first + area.pages
 
@@ -136,6 +136,7 @@ def moves(area: Area) -> list[Letter]:
     for page, pages in area.ranges():
         for fewer in range(1, pages):
             add(page, pages, fewer, 0)
+        add(page, pages, pages, 0)
         add(page, pages, pages + 1, 0)
         add(page, pages, pages + 1, MAYMOVE)
         add(page, pages, pages, MAYMOVE | DONTUNMAP)

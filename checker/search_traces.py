@@ -3,7 +3,8 @@
 The search is breadth first over finite alphabets (checker.search_letters), so "shortest" means: no shorter trace is in
 the language that `plans` lists. Each plan is an area of a few pages, how much room the map-count limit leaves, the
 letters that lead up to the last call, and those that the last call is one of. Among the shortest traces the first plan
-wins (fewer pages, no memory pressure, no heap, no failure of the environment), within it the first trace in the order of the letters.
+wins (fewer pages, no memory pressure, no heap, no failure of the environment), within it the first trace in the order
+of the letters. Only what no such trace breaks is looked for beside a special mapping, which no call makes.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from checker.search_letters import (
     KEY_0_READ_ONLY,
     KINDS,
     LAYOUT_ADVICE,
+    OBJECT,
     PLAIN_KINDS,
     RW,
     WRITTEN,
@@ -45,7 +47,7 @@ from spec.properties import Property
 from spec.syscalls import CALLS
 from spec.syscalls.madvise import DONTFORK, DONTNEED, FREE, WIPEONFORK
 from spec.syscalls.mprotect import PROT_READ
-from spec.vma import BOOKKEEPING, changed_fields
+from spec.vma import BOOKKEEPING, SPECIAL, Vma, changed_fields
 
 MAX_CALLS: Final = 6
 LIMIT: Final = 50_000
@@ -59,6 +61,18 @@ class Lead:
     area: Area
     free: int | None
     letters: tuple[Letter, ...]
+    special: bool = False
+    """The last two pages of the area are a special mapping, as every process has one: the vdso."""
+
+    def start(self) -> State:
+        """The address space before the first call."""
+        state = empty_space(self.area.pages)
+        if self.special:
+            end = self.area.first + self.area.pages
+            state.vmas = [Vma(start=end - 2, end=end, read=True, exec=True, backing=SPECIAL)]
+        if self.free is not None:
+            state.elsewhere = state.max_map_count - self.free - len(state.vmas)
+        return state
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +91,7 @@ def plans(calls: Sequence[str], edition: Edition) -> list[Plan]:
     1. One page, everything: mmap of every kind, write, madvise FREE, DONTNEED, WIPEONFORK, DONTFORK, mprotect, mseal,
        mlock, and a PKRU that denies writes through key 0. The last call may have any advice. Up to 6 calls.
     2. Two pages: mmap read-write or read-only private anonymous, read-write shared and private file; write, madvise
-       FREE and WIPEONFORK, mprotect, mseal, munmap. Up to 3 calls.
+       FREE and WIPEONFORK, mlock, mprotect, mseal, munmap. Up to 3 calls.
     3. Three pages, layout only: mmap read-write or read-only private anonymous, mprotect, mseal, munmap. Up to 5 calls.
     4. Two pages, then three, layout only, with room for 3, 2, 1 or 0 VMAs before map_count reaches its limit. Up to 4.
     5. If brk is among the calls, two pages of the heap: brk, mprotect, mseal, munmap. Up to 5.
@@ -93,7 +107,7 @@ def plans(calls: Sequence[str], edition: Edition) -> list[Plan]:
         Letter("pkru", (KEY_0_READ_ONLY,)),
     ]
     kinds = (*PLAIN_KINDS, "shared file rw", "private file rw")
-    contents = [*single("write", two, WRITTEN), *advises(two, (FREE, WIPEONFORK), edition)]
+    contents = [*single("write", two, WRITTEN), *advises(two, (FREE, WIPEONFORK), edition), *ranged("mlock", two)]
     on_one = Lead(one, None, tuple(rich))
     on_two = Lead(two, None, (*maps(two, kinds, edition), *contents, *_structure(two)))
     every_kind = [x for call in calls for x in letters_of(call, one, edition, kinds=tuple(KINDS), advice=ALL_ADVICE)]
@@ -109,6 +123,15 @@ def plans(calls: Sequence[str], edition: Edition) -> list[Plan]:
         found.append(Plan(on_heap, tuple(breaks(2)), 5))
         failures.append(Plan(on_heap, tuple(failing(breaks(2))), 3))
     return found + failures
+
+
+def special_plans(calls: Sequence[str], edition: Edition) -> list[Plan]:
+    """What is searched if no plain plan has a trace: four pages of which the last two are a special mapping (no call
+    makes one); layout only, with all the room there is, or none. Up to 3 calls."""
+    area = Area(pages=4)
+    last = [letter for call in calls for letter in letters_of(call, area, edition, advice=LAYOUT_ADVICE)]
+    few = (*maps(area, PLAIN_KINDS, edition), *_structure(area))
+    return [Plan(Lead(area, free, few, special=True), tuple(last), 3) for free in (None, 0)]
 
 
 def _structure(area: Area) -> list[Letter]:
@@ -137,16 +160,17 @@ class Layers:
 
     def __init__(self, lead: Lead, edition: Edition) -> None:
         self.lead = lead
-        root = Node(Start(empty_space(lead.area.pages, lead.free), edition))
+        root = Node(Start(lead.start(), edition))
         self.seen: set[Hashable] = {canonical(root.start.state)}
         self.layers = [[root]]
 
     def layer(self, calls: int, limit: int) -> list[Node]:
         """The states that take exactly so many calls; none if the layers before have `limit` states or more."""
-        while len(self.layers) <= calls:
-            if sum(map(len, self.layers)) >= limit:
+        for made in range(1, calls + 1):
+            if sum(map(len, self.layers[:made])) >= limit:
                 return []
-            self.layers.append(self._next())
+            if made == len(self.layers):
+                self.layers.append(self._next())
         return self.layers[calls]
 
     def _next(self) -> list[Node]:
@@ -177,11 +201,11 @@ def attack_trace(
     expected: str = "holds",
 ) -> Counterexample | None:
     """The shortest series of at most `max_calls` calls, from an empty address space, the last of which breaks the
-    property.
+    property; if there is none, the shortest beside a special mapping.
 
     `calls` are those that the last call may be (all calls of the property if left out); `limit` bounds the states of
-    each plan; `expected` is the verdict that the document says was expected. None if there is none in the language of
-    `plans`. Deterministic. Raises AssertionError if the document that was made is not confirmed by a second run.
+    each plan; `expected` is the verdict that the document says was expected. None if there is none in the languages of
+    `plans` and `special_plans`. Deterministic. Raises AssertionError if the document that was made is not confirmed by a second run.
     """
     return attack_traces([prop], edition, calls=calls, max_calls=max_calls, limit=limit, expected=expected)[prop.name]
 
@@ -197,18 +221,16 @@ def attack_traces(
 ) -> dict[str, Counterexample | None]:
     """As attack_trace for several properties at once, by name: the same traces, in less time than one by one."""
     traces: dict[str, Counterexample | None] = {prop.name: None for prop in props}
-    open_props = list(props)
     wanted = {call for prop in props for call in prop.calls if calls is None or call in calls}
-    searched = plans([call for call in CALLS if call in wanted], edition)
-    for length in range(1, max_calls + 1):
-        for plan in searched:
-            if length > plan.max_calls or not open_props:
-                continue
-            for node in layers_of(plan.lead, edition).layer(length - 1, limit):
-                for prop, letter in _broken(node, plan.last, open_props):
+    last = [call for call in CALLS if call in wanted]
+    for searched in (plans(last, edition), special_plans(last, edition)):
+        for length, plan in ((n, plan) for n in range(1, max_calls + 1) for plan in searched if n <= plan.max_calls):
+            left = [prop for prop in props if traces[prop.name] is None]
+            for node in layers_of(plan.lead, edition).layer(length - 1, limit) if left else ():
+                for prop, letter in _broken(node, plan.last, left):
                     letters = [*node.letters(), letter]
                     traces[prop.name] = trace_document(prop, edition, plan.lead, letters, expected)
-                open_props = [prop for prop in open_props if traces[prop.name] is None]
+                left = [prop for prop in left if traces[prop.name] is None]
     return traces
 
 
@@ -232,7 +254,9 @@ def trace_document(
 ) -> Counterexample:
     """The document of a series of calls whose last one breaks the property. Raises AssertionError if it does not, or if
     the calls do something else when they are made again from the document."""
-    start = empty_space(lead.area.pages, lead.free)
+    start = lead.start()
+    if all(letter.words.get("object") != OBJECT for letter in letters):  # the file is of no use to this trace
+        start.sizes, start.objects = {}, {}
     before = LayoutDoc.from_state(start)
     state, steps = before.to_state(), []
     last: Edge | None = None

@@ -221,6 +221,7 @@ class UnboundedSpace(AddressSpace):
 
     def allocate_pkey(self) -> Num:
         if self._free("no_pkey"):
+            self.run.assume(all_(self.pkey_allocated(key) for key in range(1, 16)))
             raise Refused(Errno.EINVAL, "pkey_alloc: there is no protection key")
         key = self._number("pkey")
         self.run.assume(and_(between(1, key, 16), not_(self.pkey_allocated(key))))

@@ -27,13 +27,18 @@ from spec.properties import PROPERTIES
 from spec.syscalls import CALLS
 from spec.syscalls.madvise import ADVICE, DISCARDING
 
-UNREACHABLE: dict[tuple[str, str], str] = {
-    ("mprotect", "mprotect: the protection key is not allocated"): "mprotect passes no key",
-    ("mremap", "mremap onto: a hole inside one VMA would exceed the map-count limit"): "six free maps were asked for before",
-    ("mremap", "mremap: the page offset wraps around"): "no page offset is large enough",
-    ("*", "no free range is large enough"): "the simulated address space has always room; a free choice in the proofs",
+_EVERY = tuple(EDITIONS)
+_NEVER_CUT = "special and huge VMAs are exempt from locking, so that none is ever cut"
+UNREACHABLE: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {
+    ("mprotect", "mprotect: the protection key is not allocated"): ("mprotect passes no key", _EVERY),
+    ("mremap", "mremap onto: a hole inside one VMA would exceed the map-count limit"): ("six free maps were asked for before", _EVERY),
+    ("mremap", "mremap: the page offset wraps around"): ("no page offset is large enough", _EVERY),
+    ("mremap", "no free range is large enough"): ("a VMA that large leaves no room for the search to check it", _EVERY),
+    ("mremap", "mremap tail: a VMA to unmap is sealed"): ("the whole old range was tested for seals before", ("v10", "v6.11")),
+    ("mlock", "the VMA refuses to be split"): (_NEVER_CUT, _EVERY),
+    ("munlock", "the VMA refuses to be split"): (_NEVER_CUT, _EVERY),
 }
-"""(call, check) that no concrete case is expected to reach, with the reason. `*` stands for every call."""
+"""(call, check) that no concrete case is expected to reach: the reason, and the editions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,7 +336,10 @@ def _reachable(prover: Prover, explored: ExploredCall) -> tuple[list[Example], l
     """For each way that a body can end, a concrete case that ends so."""
     call, edition = explored.call.name, explored.edition
     groups: dict[tuple[str, str], list[CallPath]] = {}
-    for path in explored.paths:
+    labels = {(path.transition.errno.name, path.transition.check) for path in explored.paths}
+    for label in sorted(labels):
+        groups[label] = []
+    for path in prover.feasible():
         groups.setdefault((path.transition.errno.name, path.transition.check), []).append(path)
     pool: list[Example] = []
     results: list[ReachableResult] = []
@@ -339,7 +347,8 @@ def _reachable(prover: Prover, explored: ExploredCall) -> tuple[list[Example], l
         found = prover.reach(paths)
         if found is not None:
             pool.append(found)
-        reason = UNREACHABLE.get((call, check), UNREACHABLE.get(("*", check), ""))
+        reason, editions = UNREACHABLE.get((call, check), ("", ()))
+        reason = reason if edition.name in editions else ""
         results.append(
             ReachableResult(
                 call=call,

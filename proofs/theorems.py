@@ -73,7 +73,7 @@ KNOWN_BROKEN: tuple[Broken, ...] = (
     Broken("fork-keeps-contents", ("fork",), EVERY, "MADV_WIPEONFORK, set before sealing, wipes the page in a child (W25)"),
     Broken(
         "failure-keeps-map-count",
-        ("munmap", "mmap", "mremap", "brk"),
+        ("munmap", "mremap", "brk"),
         EVERY,
         "a refused unmapping keeps the cut that it made at the start of its range",
     ),

@@ -93,14 +93,13 @@ def prove(
         str | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON (- is standard output).")
     ] = None,
     timeout: Annotated[float, typer.Option(min=0.001, metavar="SECONDS", help="For each query of the solver.")] = 20.0,
-    jobs: Annotated[int, typer.Option(min=1, metavar="N", help="Processes to work in.")] = 1,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Processes to work in; left out: one for each processor.")
+    ] = None,
     mutants: Annotated[
         bool, typer.Option("--mutants/--no-mutants", help="Drop each check in turn: some theorem must fail.")
     ] = True,
     lemmas: Annotated[bool, typer.Option("--lemmas/--no-lemmas", help="Prove the induction lemmas too.")] = True,
-    smt2: Annotated[
-        str | None, typer.Option("--smt2", metavar="DIR", help="Write every query there as SMT-LIB.")
-    ] = None,
 ) -> ExitCode:
     """Prove the theorems of an edition: each property for each call, from an arbitrary address space.
 
@@ -127,10 +126,9 @@ def prove(
             edition=edition,
             json_file=json_file,
             timeout_ms=max(1, round(timeout * 1000)),
-            jobs=jobs,
+            jobs=jobs or os.cpu_count() or 1,
             mutants=mutants,
             lemmas=lemmas,
-            smt2=smt2,
         )
     )
 

@@ -18,6 +18,7 @@ from reports.cli_common import (
     line,
     write_out,
 )
+from reports.cli_interrupt import interruptible
 from reports.cli_prove import check_selection
 from reports.cli_run import confirmed, drawing
 
@@ -54,7 +55,8 @@ Found: TypeAlias = tuple[str, "Counterexample | None", str]
 def _single(name: str, call: str | None, edition: str) -> Found:
     from proofs.run import find as search
 
-    found = search(name, call, edition)
+    with interruptible():
+        found = search(name, call, edition)
     return found.verdict, found.counterexample, found.why
 
 

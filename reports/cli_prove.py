@@ -24,11 +24,11 @@ from reports.cli_common import (
     line,
     write_out,
 )
+from reports.cli_interrupt import interruptible
 
 if TYPE_CHECKING:
-    from proofs.run import Event
-
     from proofs.results import ProofReport
+    from proofs.run import Event
 
 KINDS = {"theorem": "theorems", "lemma": "lemmas", "reachable": "outcomes", "mutant": "mutants"}
 """Kinds of event, and what several of them are called."""
@@ -46,7 +46,6 @@ class Request:
     jobs: int
     mutants: bool
     lemmas: bool
-    smt2: str | None
 
 
 @dataclass(slots=True)
@@ -68,11 +67,15 @@ class Watcher:
         if not event.as_expected:
             self.progress.console.print(Text(f"not as expected: {self.unexpected[-1]}", style="red"))
         if event.kind not in self.bars:
+            # how many mutants and outcomes there are is known once the calls were explored: a total of 0
             self.bars[event.kind] = self.progress.add_task(
-                KINDS.get(event.kind, event.kind), total=event.total, last=""
+                KINDS.get(event.kind, event.kind), total=event.total or None, last=""
             )
         self.progress.update(
-            self.bars[event.kind], completed=event.done, total=event.total, last=f"{event.name}: {event.verdict}"
+            self.bars[event.kind],
+            completed=event.done,
+            total=event.total or None,
+            last=f"{event.name}: {event.verdict}",
         )
 
 
@@ -86,7 +89,7 @@ def prove(request: Request) -> ExitCode:
     watcher = Watcher(_progress())
     shown: AbstractContextManager[object] = watcher.progress or nullcontext()
     try:
-        with shown:
+        with shown, interruptible():
             report = proofs.prove(
                 edition,
                 properties=request.properties,
@@ -95,6 +98,7 @@ def prove(request: Request) -> ExitCode:
                 mutants=request.mutants,
                 lemmas=request.lemmas,
                 on_event=watcher,
+                jobs=request.jobs,
             )
     except KeyboardInterrupt:
         _print_broken_off(out, edition, watcher)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import cast
 
 from spec.editions import Edition
-from spec.terms import Bool, Num, le, lt
-from spec.words import PAGES, Word, page_number
+from spec.terms import Bool, Num, and_, eq, le, lt, or_
+from spec.words import PAGES, TASK_PAGES, Word, page_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,13 @@ class PageRange(Decoded):
 def as_page(word: Word) -> Num:
     """The page number of a byte address, as a number for the page-level stage."""
     return cast(Num, page_number(word))
+
+
+def fits_in_space(page: Num, pages: Num, aligned: Bool) -> Bool:
+    """A byte range of whole pages that begins in `page` ends at or below TASK_SIZE: an unaligned one sticks out into
+    one page more."""
+    end = page + pages
+    return or_(lt(end, TASK_PAGES), and_(aligned, eq(end, TASK_PAGES)))
 
 
 def page_range(start: Word, end: Word) -> PageRange:

@@ -198,7 +198,7 @@ def _well_formed(t: Any, p: Num) -> Bool:
 _POSITION = (
     "it starts below page 0",
     "it is empty (vm_end is not above vm_start)",
-    "its page offset is negative",
+    "its page offset is out of range",
     "untouched anonymous memory has another offset than its page number",
     "it inherited an anon_vma that it does not have",
     "a special mapping is locked",

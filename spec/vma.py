@@ -25,6 +25,9 @@ HUGETLB: Final = 4
 """Huge pages of hugetlbfs: split only at multiples of HUGE_PAGES."""
 BACKINGS: Final = {ANONYMOUS: "anon", FILE: "file", DEVZERO: "devzero", SPECIAL: "special", HUGETLB: "hugetlb"}
 
+LARGEST_OFFSET: Final = 1 << 62
+"""Above every page offset that mmap lets through and that moves and growth can reach from there."""
+
 HUGE_PAGES: Final = 512
 """Pages of 4096 bytes in one huge page of 2 MiB."""
 
@@ -150,7 +153,7 @@ def well_formed_vma(vma: Vma) -> list[tuple[Bool, str]]:
         (implies(vma.write, vma.may_write), "it is writable but may not be"),
         (implies(vma.exec, vma.may_exec), "it is executable but may not be"),
         (and_(le(0, vma.pkey), le(vma.pkey, 15)), "its pkey is not in 0..15"),
-        (le(0, vma.offset), "its page offset is negative"),
+        (and_(le(0, vma.offset), lt(vma.offset, LARGEST_OFFSET)), "its page offset is out of range"),
         (le(0, vma.anon_vma), "its anon_vma is negative"),
         (implies(vma.inherited, lt(0, vma.anon_vma)), "it inherited an anon_vma that it does not have"),
         (implies(vma.shared, eq(vma.anon_vma, 0)), "shared memory has no anon_vma"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from spec.arguments import Decoded, as_page
+from spec.arguments import Decoded, as_page, fits_in_space
 from spec.editions import Edition, SealCheck
 from spec.errors import Errno
 from spec.space import AddressSpace, Guards
@@ -68,10 +68,11 @@ class Map(Decoded):
             lt(self.page, PAGES),
             lt(0, self.pages),
             lt(self.pages, PAGES),
-            implies(self.fits, le(self.page + self.pages, TASK_PAGES)),
-            implies(and_(self.aligned, le(self.page + self.pages, TASK_PAGES)), self.fits),
+            eq(self.fits, fits_in_space(self.page, self.pages, self.aligned)),
             eq(self.small, le(self.pages, TASK_PAGES)),
             implies(lt(0, self.page), self.hinted),
+            implies(and_(eq(self.page, 0), self.aligned), not_(self.hinted)),
+            implies(not_(self.aligned), self.hinted),
             implies(self.noreplace, self.fixed),
             between(0, self.type, 16),
             between(0, self.file, 4),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import cast
 
-from spec.arguments import Decoded, as_page
+from spec.arguments import Decoded, as_page, fits_in_space
 from spec.editions import Edition, Remap, SealCheck
 from spec.errors import Errno
 from spec.space import AddressSpace, Guards
@@ -51,8 +51,7 @@ class Move(Decoded):
             eq(self.old_end, ite(lt(wrapped, PAGES), wrapped, wrapped - PAGES)),
             le(0, self.new),
             lt(self.new, PAGES),
-            implies(self.new_fits, le(self.new + self.new_pages, TASK_PAGES)),
-            implies(and_(self.new_aligned, le(self.new + self.new_pages, TASK_PAGES)), self.new_fits),
+            eq(self.new_fits, fits_in_space(self.new, self.new_pages, self.new_aligned)),
             implies(or_(self.fixed, self.dontunmap), self.may_move),
             implies(self.dontunmap, eq(self.old_pages, self.new_pages)),
         ]

@@ -85,7 +85,9 @@ def test_expected_trace(name: str, edition: str, expected: str, errno: str) -> N
     assert all(step.result.errno == "OK" for step in document.steps[:-1])
     assert document.call == document.steps[-1].call and document.size.calls == len(document.steps)
     assert (document.culprit.page is None) == PROPERTIES[name].pageless
-    assert not document.before.vmas
+    assert not document.before.vmas and not document.before.pages
+    uses_file = any(step.words.get("object") == 100 for step in document.steps)
+    assert bool(document.before.objects) == uses_file
     assert re_execute(document) == []
     assert breaks_when_run_again(document)
     assert parse_document(document.model_dump(mode="json")) == document
@@ -122,6 +124,14 @@ def test_the_environment_makes_a_call_fail() -> None:
     assert [(step.call, len(step.failures)) for step in document.steps] == [("mmap", 0), ("mmap", 1)]
     assert document.steps[-1].result.check == document.steps[-1].failures[0]
     assert re_execute(document) == []
+    assert breaks_when_run_again(document)
+
+
+def test_a_special_mapping_is_the_last_resort() -> None:
+    document = attack_trace(PROPERTIES["einval-only-as-documented"], V10)
+    assert document is not None
+    assert [vma.backing for vma in document.before.vmas] == ["special"]
+    assert calls(document) == ["mseal"] and document.steps[0].result.errno == "EINVAL"
     assert breaks_when_run_again(document)
 
 

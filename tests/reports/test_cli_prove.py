@@ -247,16 +247,47 @@ def test_find_a_trace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "call 5: madvise" in capsys.readouterr().out
 
 
-def test_ctrl_c(tmp_path: Path) -> None:
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_ctrl_c(jobs: str, tmp_path: Path) -> None:
+    """As from a terminal: every process of the run gets the signal."""
     target = tmp_path / "report.json"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "reports.cli", "prove", "--json", str(target)]
+    command = [sys.executable, "-m", "reports.cli", "prove", "--jobs", jobs, "--json", str(target)]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environment
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env=environment,
+        start_new_session=True,
     )
-    time.sleep(1.5)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    time.sleep(2.5)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert "interrupted" in out
+    assert json.loads(target.read_text())["complete"] is False
+
+
+def test_ctrl_c_ends_a_query() -> None:
+    """z3 alone would swallow the signal, and answer unknown."""
+    program = """
+import os, signal, threading, time, z3
+from reports.cli_interrupt import interruptible
+p, q, solver = z3.BitVec("p", 96), z3.BitVec("q", 96), z3.SimpleSolver()
+solver.add(p * q == 0x9D3F5A1B7C2E4F6081A3B5C7, z3.ULT(p, 2**48), z3.ULT(q, 2**48), p > 1, q > 1)
+solver.set("timeout", 20_000)
+threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+begun = time.monotonic()
+try:
+    with interruptible():
+        solver.check()
+except KeyboardInterrupt:
+    print("interrupted" if time.monotonic() - begun < 10 else "too late")
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=False, timeout=60
+    )
+    assert result.stdout == "interrupted\n", result.stderr
