@@ -14,6 +14,7 @@ import z3
 
 from checker.calls import CallPath, ExploredCall, concrete_arguments, finish
 from checker.concrete import ConcreteSpace, State
+from checker.layout import NO_VMA
 from checker.unbounded import World
 from checker.view import PageView, Transition
 from spec.arguments import Decoded
@@ -76,10 +77,6 @@ class ConcreteSnapshot:
         if found is None:
             return PageView(False, NO_VMA, EMPTY_PAGE, 0, cut)
         return PageView(True, found, self._space.page(page), self._space.visible(found, page), cut)
-
-
-NO_VMA = Vma(start=0, end=0)
-"""Stands where there is no VMA."""
 
 
 @dataclass(frozen=True, slots=True)

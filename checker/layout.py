@@ -24,6 +24,10 @@ ELSEWHERE_TOP = 0x7FFF_F000_0
 """Below this page the engine looks for room for mappings that may go anywhere (top-down, like the kernel)."""
 
 
+NO_VMA = Vma(start=0, end=0)
+"""Stands where there is no VMA."""
+
+
 class LayoutSpace(AddressSpace):
     """A list of VMAs in address order. `elsewhere` counts VMAs that are mapped but not listed."""
 
@@ -79,6 +83,10 @@ class LayoutSpace(AddressSpace):
         if i < len(self.vmas) and self.decide(le(self.vmas[i].start, page)):
             return self.vmas[i]
         return None
+
+    def holding(self, page: Num) -> tuple[Bool, Vma]:
+        vma = self.find(page)
+        return (False, NO_VMA) if vma is None else (True, vma)
 
     def first(self, start: Num, end: Num) -> Vma | None:
         i = self.index(start)

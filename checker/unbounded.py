@@ -253,6 +253,9 @@ class UnboundedSpace(AddressSpace):
         mapped, vma = self._view(page)
         return vma if self.decide(mapped) else None
 
+    def holding(self, page: Num) -> tuple[Bool, Vma]:
+        return self._view(page)
+
     def page(self, page: Num) -> Page:
         return self._page(page)
 

@@ -33,7 +33,6 @@ UNREACHABLE: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {
     ("mprotect", "mprotect: the protection key is not allocated"): ("mprotect passes no key", _EVERY),
     ("mremap", "mremap onto: a hole inside one VMA would exceed the map-count limit"): ("six free maps were asked for before", _EVERY),
     ("mremap", "mremap: the page offset wraps around"): ("no page offset is large enough", _EVERY),
-    ("mremap", "no free range is large enough"): ("a VMA that large leaves no room for the search to check it", _EVERY),
     ("mremap", "mremap tail: a VMA to unmap is sealed"): ("the whole old range was tested for seals before", ("v10", "v6.11")),
     ("mlock", "the VMA refuses to be split"): (_NEVER_CUT, _EVERY),
     ("munlock", "the VMA refuses to be split"): (_NEVER_CUT, _EVERY),

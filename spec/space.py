@@ -175,6 +175,10 @@ class AddressSpace(Guards):
         """The VMA that holds this page (the kernel's vma_lookup)."""
 
     @abstractmethod
+    def holding(self, page: Num) -> tuple[Bool, Vma]:
+        """As `find`, without taking a branch: whether a VMA holds this page, and which (meaningless if none does)."""
+
+    @abstractmethod
     def first(self, start: Num, end: Num) -> Vma | None:
         """The first VMA that reaches into the range (the kernel's vma_find)."""
 

@@ -166,12 +166,12 @@ def _make_room(mm: AddressSpace, new: Map, page: Num) -> None:
     early = mm.edition.seals is SealCheck.IN_THE_LOOP
     if not early:
         mm.may_fail(Errno.ENOMEM, "mmap: RLIMIT_AS has no room")
-    occupied = False
-    if mm.decide(new.fixed):
-        occupied = gather(mm, page, page + new.pages, "mmap", Errno.EINVAL if early else Errno.ENOMEM)
+    fixed = mm.decide(new.fixed)
+    if fixed:
+        gather(mm, page, page + new.pages, "mmap", Errno.EINVAL if early else Errno.ENOMEM)
     if early:
         mm.may_fail(Errno.ENOMEM, limits)
-    if occupied:
+    if fixed:
         mm.unmap(page, page + new.pages)
     mm.may_fail(Errno.ENOMEM, "mmap: memory for the new VMA runs out")
 

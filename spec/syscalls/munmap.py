@@ -33,13 +33,12 @@ def munmap(mm: AddressSpace, pages: PageRange) -> Num:
 
 def unmap_range(mm: AddressSpace, start: Num, end: Num, caller: str) -> None:
     """What munmap does once the arguments are checked (do_vmi_munmap); `caller` names the call in the checks' names."""
-    if gather(mm, start, end, caller):
-        mm.unmap(start, end)
+    gather(mm, start, end, caller)
+    mm.unmap(start, end)
 
 
-def gather(mm: AddressSpace, start: Num, end: Num, caller: str, refused_split: Errno = Errno.EINVAL) -> bool:
-    """All that can fail in unmapping a range; True if there is something to unmap. A VMA that refuses to be split ends
-    the call with `refused_split`.
+def gather(mm: AddressSpace, start: Num, end: Num, caller: str, refused_split: Errno = Errno.EINVAL) -> None:
+    """All that can fail in unmapping a range. A VMA that refuses to be split ends the call with `refused_split`.
 
     Up to 6.11 the whole range is tested for seals before anything else. From 6.12 on each VMA is tested as it is
     gathered, after the first one may already have been split: nothing is unmapped, but the cut stays (weakness W7).
@@ -47,16 +46,13 @@ def gather(mm: AddressSpace, start: Num, end: Num, caller: str, refused_split: E
     up_front = mm.edition.seals is SealCheck.UP_FRONT
     if up_front:
         mm.check_each(start, end, lambda vma: vma.sealed, Errno.EPERM, f"{caller}: a VMA to unmap is sealed")
-    first = mm.first(start, end)
-    if first is None:
-        return False
-    if mm.decide(lt(first.start, start)):
-        hole = and_(lt(end, first.end), mm.at_limit())
-        mm.fail_if(hole, Errno.ENOMEM, f"{caller}: a hole inside one VMA would exceed the map-count limit")
-        if not up_front:
-            mm.fail_if(first.sealed, Errno.EPERM, f"{caller}: the first VMA to unmap is sealed")
-        mm.split(start, refused_split)
+    mapped, first = mm.holding(start)
+    cut = and_(mapped, lt(first.start, start))
+    hole = and_(cut, lt(end, first.end), mm.at_limit())
+    mm.fail_if(hole, Errno.ENOMEM, f"{caller}: a hole inside one VMA would exceed the map-count limit")
+    if not up_front:
+        mm.fail_if(and_(cut, first.sealed), Errno.EPERM, f"{caller}: the first VMA to unmap is sealed")
+    mm.split(start, refused_split)
     if not up_front:
         mm.check_each(start, end, lambda vma: vma.sealed, Errno.EPERM, f"{caller}: a VMA to unmap is sealed")
     mm.split(end, refused_split)
-    return True
