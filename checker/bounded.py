@@ -167,6 +167,13 @@ class BoundedSpace(LayoutSpace):
 
     # pages --------------------------------------------------------------------------------------------------------
 
+    def guarded(self, vma: Vma, start: Num, end: Num) -> Bool:
+        if not self.run.choose(z3.Bool(self._fresh("guarded"))):
+            return False
+        page = z3.Int(self._fresh("guard"))
+        self.run.assume(and_(between(start, page, end), self._page(page).guard))
+        return True
+
     def page(self, page: Num) -> Page:
         return self._page(page)
 

@@ -149,6 +149,9 @@ class ConcreteSpace(LayoutSpace):
             raise Refused(Errno.ENOMEM, "no free range is large enough")
         return top - pages
 
+    def guarded(self, vma: Vma, start: Num, end: Num) -> Bool:
+        return any(page.guard for number, page in self.state.pages.items() if start <= number < end)  # type: ignore[operator]
+
     def page(self, page: Num) -> Page:
         return self.state.pages.get(page, EMPTY_PAGE)  # type: ignore[call-overload, no-any-return]
 

@@ -173,6 +173,8 @@ class LayoutSpace(AddressSpace):
         self.fail_if(gap_seen, Errno.ENOMEM, "some page of the range was unmapped")
 
     def _affect_pages(self, vma: Vma, step: Visit) -> None:
+        if step.prepares is not False and self.decide(and_(step.prepares, not_(vma.shared))):
+            self.touch(step.start)
         change = step.change_page
         if change is not None:
             self.update_pages(step.start, step.end, lambda number, now: change(number, vma, now))
@@ -193,9 +195,8 @@ class LayoutSpace(AddressSpace):
         return or_(equal, into_written, and_(eq(target.anon_vma, 0), not_(source_inherited)))
 
     def _same_kind(self, target: Vma, source: Vma) -> Bool:
-        flags = replace(source, account=target.account) if self.edition.sticky_account else source
         return and_(
-            same_flags(target, flags), eq(target.object, source.object), eq(target.backing, source.backing), not_(is_special(target))
+            same_flags(target, source), eq(target.object, source.object), eq(target.backing, source.backing), not_(is_special(target))
         )
 
     def _merges_left(self, left: Vma | None, new: Vma) -> bool:
@@ -338,7 +339,7 @@ class LayoutSpace(AddressSpace):
         vma = self.vmas[i]
         unfaulted = self.decide(and_(is_anonymous(vma), eq(vma.anon_vma, 0)))
         copy = replace(vma, start=new, end=new + new_pages, offset=new if unfaulted else offset_at(vma, old))
-        made = self._insert(copy, forbidden=vma if unfaulted and keep_source else None)
+        made = self._insert(copy, forbidden=vma if unfaulted and keep_source and not self.edition.joins_kept_source else None)
         if self.edition.merges_into_unfaulted and made is not copy:
             j = self.index(new)
             self.vmas[j] = self._joined(made, vma)

@@ -12,6 +12,7 @@ import z3
 from checker.calls import CallPath, ExploredCall
 from checker.examples import Example, from_model, problems, violation, witnesses
 from spec.errors import Errno
+from checker.layout import ELSEWHERE_TOP
 from spec.properties import Property
 from spec.vma import ANONYMOUS, HUGE_PAGES, HUGETLB, SPECIAL, Page, Vma, starts_huge_page
 from spec.terms import Bool, and_, any_, eq, implies, le, lt, ne, not_, or_
@@ -366,6 +367,9 @@ class Prover:
         if item.path.transition.check == ROOM:
             spare = 1 if str(item.path.space.count).endswith("+ 1") else 0
             wishes.append(eq(self.explored.world.map_count, self.explored.world.max_map_count - spare))
+        elif item.path.transition.check == "no free range is large enough":
+            to = self.explored.arguments
+            wishes.append(le(ELSEWHERE_TOP, to.new_pages if hasattr(to, "new_pages") else to.pages))
         arguments = self.explored.arguments
         world = self.explored.world
         for name in ("start", "page", "old"):

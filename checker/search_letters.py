@@ -136,7 +136,7 @@ def moves(area: Area) -> list[Letter]:
     for page, pages in area.ranges():
         for fewer in range(1, pages):
             add(page, pages, fewer, 0)
-        add(page, pages, pages, 0)
+        add(page, pages, pages, 0, page)
         add(page, pages, pages + 1, 0)
         add(page, pages, pages + 1, MAYMOVE)
         add(page, pages, pages, MAYMOVE | DONTUNMAP)

@@ -94,8 +94,8 @@ def plans(calls: Sequence[str], edition: Edition) -> list[Plan]:
        FREE and WIPEONFORK, mlock, mprotect, mseal, munmap. Up to 3 calls.
     3. Three pages, layout only: mmap read-write or read-only private anonymous, mprotect, mseal, munmap. Up to 5 calls.
     4. Two pages, then three, layout only, with room for 3, 2, 1 or 0 VMAs before map_count reaches its limit. Up to 4.
-    5. If brk is among the calls, two pages of the heap: brk, mprotect, mseal, munmap. Up to 5.
-    6. The second and the fifth, the last call failing for each reason that the environment may have. Up to 3.
+    5. If brk is among the calls, three pages of the heap: brk, mprotect, mseal, munmap; with the same room. Up to 4.
+    6. The second and the fifth, with the last call failing for each reason that the environment may have. Up to 3.
     """
     one, two, three = (Area(pages=n) for n in (1, 2, 3))
     rich = [
@@ -118,10 +118,11 @@ def plans(calls: Sequence[str], edition: Edition) -> list[Plan]:
         last = [letter for call in calls for letter in letters_of(call, area, edition, advice=LAYOUT_ADVICE)]
         found.append(Plan(Lead(area, free, few), tuple(last), 5 if free is None else 4))
     failures = [Plan(on_two, tuple(failing(some)), 3)]
-    if "brk" in calls:
-        on_heap = Lead(Area(HEAP_PAGE, 2), None, (*breaks(2), *_structure(Area(HEAP_PAGE, 2))))
-        found.append(Plan(on_heap, tuple(breaks(2)), 5))
-        failures.append(Plan(on_heap, tuple(failing(breaks(2))), 3))
+    heap = Area(HEAP_PAGE, 3)
+    for free in (None, 3, 2, 1, 0) if "brk" in calls else ():
+        on_heap = Lead(heap, free, (*breaks(3), *_structure(heap)))
+        found.append(Plan(on_heap, tuple(breaks(3)), 4))
+        failures.append(Plan(on_heap, tuple(failing(breaks(3))), 3))
     return found + failures
 
 
@@ -205,7 +206,8 @@ def attack_trace(
 
     `calls` are those that the last call may be (all calls of the property if left out); `limit` bounds the states of
     each plan; `expected` is the verdict that the document says was expected. None if there is none in the languages of
-    `plans` and `special_plans`. Deterministic. Raises AssertionError if the document that was made is not confirmed by a second run.
+    `plans` and `special_plans`. Deterministic. Raises AssertionError if the document that was made is not confirmed by
+    a second run.
     """
     return attack_traces([prop], edition, calls=calls, max_calls=max_calls, limit=limit, expected=expected)[prop.name]
 

@@ -256,6 +256,9 @@ class UnboundedSpace(AddressSpace):
     def holding(self, page: Num) -> tuple[Bool, Vma]:
         return self._view(page)
 
+    def guarded(self, vma: Vma, start: Num, end: Num) -> Bool:
+        return cast(z3.BoolRef, self.world.function("guarded", Number, Truth)(vma.start))
+
     def page(self, page: Num) -> Page:
         return self._page(page)
 

@@ -50,6 +50,19 @@ KNOWN_BROKEN: tuple[Broken, ...] = (
     Broken(
         "eperm-only-with-cause", ("madvise",), ("v10",), "the advice is tested as a bit mask, so that harmless advice is blocked (W1)", "v6.11"
     ),
+    Broken(
+        "eperm-only-with-cause",
+        ("madvise",),
+        ("v6.11", "v6.12"),
+        "a special mapping such as the vdso has no file, and counts as anonymous memory (W16)",
+        "v6.17",
+    ),
+    Broken(
+        "never-discarded",
+        ("madvise",),
+        tuple(e for e in EVERY if e != "v10"),
+        "MADV_PAGEOUT, which is no discarding advice, drops a lazily free page (W22)",
+    ),
     Broken("eperm-only-with-cause", ("mremap",), EVERY, "mremap to the same size does nothing, and is refused on a sealed VMA (W10)"),
     Broken(
         "eperm-changes-nothing",
@@ -76,6 +89,12 @@ KNOWN_BROKEN: tuple[Broken, ...] = (
         ("munmap", "mremap", "brk"),
         EVERY,
         "a refused unmapping keeps the cut that it made at the start of its range",
+    ),
+    Broken(
+        "failure-keeps-map-count",
+        ("mmap",),
+        IN_LOOP,
+        "limits are tested after the range to replace was cut at both ends, and the cuts stay",
     ),
 )
 """Every refutation that is expected, with its reason."""

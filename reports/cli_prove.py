@@ -162,21 +162,21 @@ def print_report(out: Console, report: ProofReport) -> None:
 
 def _theorems(report: ProofReport) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for heading in ("property", "call", "verdict", "engine"):
+    for heading in ("call", "property", "verdict", "engine"):
         table.add_column(heading, no_wrap=heading != "property", overflow="fold")
     table.add_column("seconds", justify="right")
     table.add_column("assuming", overflow="fold")
     before = ""
     for theorem in report.theorems:
         table.add_row(
-            theorem.property if theorem.property != before else "",
-            theorem.call,
+            theorem.call if theorem.call != before else "",
+            theorem.property,
             _verdict(theorem.verdict, theorem.expected, theorem.as_expected),
             theorem.engine,
             f"{theorem.seconds:.2f}",
             ", ".join(name for name in theorem.assumptions if name not in _always()),
         )
-        before = theorem.property
+        before = theorem.call
     return table
 
 

@@ -57,10 +57,10 @@ class Edition:
     """MAP_DROPPABLE exists (6.11)."""
     merges_into_unfaulted: bool = False
     """Written private memory merges with a neighbour that was never written (6.16)."""
-    sticky_account: bool = False
-    """VM_ACCOUNT no longer keeps VMAs from merging (seen from 6.18.44 on)."""
-    shrink_needs_room: bool = False
-    """mremap that shrinks wants room for the moves that it does not make (seen on 7.3.4)."""
+    joins_kept_source: bool = False
+    """MREMAP_DONTUNMAP of memory that was never written, to right beside it, leaves one VMA (seen on 6.18.15 and 6.18.44)."""
+    early_room: bool = False
+    """mremap asks for four free maps before it looks at any VMA, whatever it is to do (seen on 7.3.4)."""
 
 
 V10 = Edition(
@@ -88,8 +88,11 @@ V6_17 = replace(
     seal_protects="no vm_ops",
     guard_pages=True,
     merges_into_unfaulted=True,
+    joins_kept_source=True,
 )
 V6_18 = replace(V6_17, name="v6.18", kernel="Linux 6.18 with the cursor mended (6.18.44)", cursor=Cursor.CLAMPED)
 
-EDITIONS = {e.name: e for e in (V10, V6_11, V6_12, V6_17, V6_18)}
+V7_3 = replace(V6_18, name="v7.3", kernel="Linux 7.3 (7.3.4): mremap asks for room first", early_room=True, joins_kept_source=False)
+
+EDITIONS = {e.name: e for e in (V10, V6_11, V6_12, V6_17, V6_18, V7_3)}
 """Editions by name, oldest first."""

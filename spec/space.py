@@ -91,6 +91,7 @@ class Visit:
     change_page: Callable[[Num, Vma, Page], Page] | None = None
     punches_hole: Bool = False
     populates: Bool = False
+    prepares: Bool = False
 
     def fail_if(self, cond: Bool, errno: Errno, check: str) -> None:
         """The pass ends at this VMA with `errno` if `cond`; what was changed before stays changed."""
@@ -103,6 +104,10 @@ class Visit:
     def punch_hole_if(self, cond: Bool) -> None:
         """If `cond`, the object behind the VMA's part of the range reads zero afterwards, wherever else it is mapped."""
         self.punches_hole = cond
+
+    def prepare_if(self, cond: Bool) -> None:
+        """If `cond`, the private VMA gets an anon_vma, as if a page of it had been written."""
+        self.prepares = cond
 
     def populate_if(self, cond: Bool) -> None:
         """If `cond`, every page of the VMA's part of the range is faulted in as by a write of what it already holds."""
@@ -161,6 +166,10 @@ class AddressSpace(Guards):
     @abstractmethod
     def page(self, page: Num) -> Page:
         """What this page holds."""
+
+    @abstractmethod
+    def guarded(self, vma: Vma, start: Num, end: Num) -> Bool:
+        """Some page of the VMA's part [start, end) is a guard page."""
 
     @abstractmethod
     def stack_above(self, page: Num) -> bool:
@@ -304,6 +313,11 @@ class AddressSpace(Guards):
     def beyond_object(self, vma: Vma, page: Num) -> Bool:
         """The page is mapped beyond the end of its object."""
         return and_(eq(vma.backing, FILE), le(self.object_pages(vma.object), offset_at(vma, page)))
+
+    def faults_fail(self, vma: Vma, start: Num, end: Num) -> Bool:
+        """Some page of the VMA's part [start, end) cannot be faulted in: a guard page, or beyond the end of its object."""
+        beyond = self.beyond_object(vma, end - 1)
+        return or_(beyond, self.guarded(vma, start, end)) if self.edition.guard_pages else beyond
 
     def at_limit(self, spare: int = 0) -> Bool:
         """map_count has reached the limit less `spare`."""

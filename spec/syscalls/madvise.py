@@ -212,6 +212,7 @@ def _discard(advice: Num, vma: Vma, at: Visit) -> None:
         )
 
     at.pages(after)
+    at.prepare_if(installs)
     at.punch_hole_if(eq(advice, REMOVE))
 
 
@@ -222,6 +223,7 @@ def _populate(mm: AddressSpace, to: Advise) -> None:
     def populate(vma: Vma, at: Visit) -> Vma:
         denied = or_(and_(writes, mm.cannot_write(vma)), and_(not_(writes), mm.cannot_read(vma)))
         at.fail_if(denied, Errno.EINVAL, "madvise: MADV_POPULATE wants that access")
+        at.fail_if(mm.faults_fail(vma, at.start, at.end), Errno.EFAULT, "madvise: MADV_POPULATE meets a page that faults")
         at.populate_if(writes)
         return vma
 

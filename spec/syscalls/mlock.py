@@ -10,7 +10,7 @@ from dataclasses import replace
 from spec.arguments import PageRange, page_range
 from spec.errors import Errno
 from spec.space import AddressSpace, Gap, Guards, Visit
-from spec.terms import Bool, Num, ite_bool, not_, or_
+from spec.terms import Bool, Num, ite_bool, larger, or_, smaller
 from spec.vma import Vma, is_special
 from spec.words import PAGE_SIZE, WORD, Word, add, below, equal, mask, page_align, untagged
 
@@ -33,7 +33,12 @@ def mlock(mm: AddressSpace, pages: PageRange) -> Num:
     _mark(mm, pages, locked=True)
     mm.lock(pages.start, pages.end)
 
-    mm.check_each(pages.start, pages.end, mm.cannot_fault_in, Errno.ENOMEM, "mlock: a page cannot be faulted in")
+
+    def stuck(vma: Vma) -> Bool:
+        part = larger(pages.start, vma.start), smaller(pages.end, vma.end)
+        return or_(mm.cannot_fault_in(vma), mm.faults_fail(vma, *part))
+
+    mm.check_each(pages.start, pages.end, stuck, Errno.ENOMEM, "mlock: a page cannot be faulted in")
     return 0
 
 

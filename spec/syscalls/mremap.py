@@ -15,7 +15,7 @@ from spec.errors import Errno
 from spec.space import AddressSpace, Guards
 from spec.syscalls.munmap import unmap_range
 from spec.terms import Bool, Num, and_, eq, implies, ite, larger, le, lt, ne, not_, or_, smaller
-from spec.vma import HUGETLB, Vma, is_special, offset_at, starts_huge_page
+from spec.vma import HUGETLB, Vma, is_special, offset_at, refuses_split, starts_huge_page
 from spec.words import PAGES, TASK_PAGES, TASK_SIZE, Word, above, add, equal, has, is_page_aligned, mask, page_align
 from spec.words import page_number, sub, untagged
 
@@ -194,9 +194,12 @@ def grow(mm: AddressSpace, to: Move, vma: Vma) -> Num:
 
 def move(mm: AddressSpace, to: Move, vma: Vma, old_pages: Num, new: Num) -> Num:
     """Move the pages (move_vma)."""
-    mm.fail_if(mm.at_limit(spare=3), Errno.ENOMEM, "mremap: a move wants four free maps")
-    from spec.vma import refuses_split
-
+    if mm.edition.early_room:
+        locked = and_(to.dontunmap, vma.locked)
+        no_room = or_(mm.at_limit(spare=1), and_(locked, mm.at_limit(spare=2)))
+    else:
+        no_room = mm.at_limit(spare=3)
+    mm.fail_if(no_room, Errno.ENOMEM, "mremap: a move wants room for its splits")
     before = and_(lt(vma.start, to.old), refuses_split(vma, to.old))
     after = and_(ne(vma.end, to.old + old_pages), refuses_split(vma, to.old + old_pages))
     mm.fail_if(or_(before, after), Errno.EINVAL, "mremap: the VMA refuses to be split")
@@ -218,7 +221,11 @@ def _remap_6_17(mm: AddressSpace, to: Move) -> Num:
         mm.fail_if(not_(to.new_aligned), Errno.EINVAL, "mremap: the new address is not page aligned")
         overlap = and_(lt(to.new, to.old_end), lt(to.old, to.new + to.new_pages))
         mm.fail_if(overlap, Errno.EINVAL, "mremap: the old and the new range overlap")
-        mm.fail_if(mm.at_limit(spare=5), Errno.ENOMEM, "mremap: a move to a given address wants six free maps")
+        if not mm.edition.early_room:
+            mm.fail_if(mm.at_limit(spare=5), Errno.ENOMEM, "mremap: a move to a given address wants six free maps")
+    if mm.edition.early_room:
+        no_room = or_(mm.at_limit(spare=3), and_(to.dontunmap, mm.at_limit(spare=4)))
+        mm.fail_if(no_room, Errno.ENOMEM, "mremap: four free maps are asked for first")
     if mm.decide(and_(to.fixed, eq(to.old_pages, to.new_pages))):
         return _move_each(mm, to)
     vma = _checked_6_17(mm, to, mm.find(to.old))
