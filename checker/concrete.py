@@ -16,6 +16,14 @@ PKRU_AT_START = 0x5555_5554
 """PKRU as the kernel sets it up: every key but 0 is denied."""
 
 
+MANY_PAGES = 1 << 20
+"""So many pages are kept one by one at most (4 GiB of the simulated memory)."""
+
+
+class TooManyPages(MemoryError):
+    """The call would fill more pages than the concrete reading keeps."""
+
+
 @dataclass(slots=True)
 class State:
     """A whole concrete address space, apart from the verbs on it."""
@@ -161,6 +169,8 @@ class ConcreteSpace(LayoutSpace):
         numbers = {n for n in pages if start <= n < end}  # type: ignore[operator]
         for vma in self.vmas:
             first, last = max(vma.start, start), min(vma.end, end)  # type: ignore[type-var]
+            if last - first > MANY_PAGES and change(first, EMPTY_PAGE) != EMPTY_PAGE:
+                raise TooManyPages(f"a mapping of {last - first} pages would be filled page by page; the limit is {MANY_PAGES}")
             if first < last and change(first, EMPTY_PAGE) != EMPTY_PAGE:
                 numbers.update(range(first, last))  # type: ignore[arg-type]
         for number in numbers:

@@ -3,8 +3,9 @@
 The search is breadth first over finite alphabets (checker.search_letters), so "shortest" means: no shorter trace is in
 the language that `plans` lists. Each plan is an area of a few pages, how much room the map-count limit leaves, the
 letters that lead up to the last call, and those that the last call is one of. Among the shortest traces the first plan
-wins (fewer pages, no memory pressure, no heap, no failure of the environment), within it the first trace in the order
-of the letters. Only what no such trace breaks is looked for beside a special mapping, which no call makes.
+wins (fewer pages, no memory pressure, no heap, no failure of the environment), within it the last call that comes first
+in the property, then the first trace in the order of the letters. Only what no such trace breaks is looked for beside a
+special mapping, which no call makes.
 """
 
 from __future__ import annotations
@@ -44,7 +45,6 @@ from checker.view import PageView, Transition
 from spec.arguments import PageRange
 from spec.editions import Edition
 from spec.properties import Property
-from spec.syscalls import CALLS
 from spec.syscalls.madvise import DONTFORK, DONTNEED, FREE, WIPEONFORK
 from spec.syscalls.mprotect import PROT_READ
 from spec.vma import BOOKKEEPING, SPECIAL, Vma, changed_fields
@@ -94,8 +94,10 @@ def plans(calls: Sequence[str], edition: Edition) -> list[Plan]:
        FREE and WIPEONFORK, mlock, mprotect, mseal, munmap. Up to 3 calls.
     3. Three pages, layout only: mmap read-write or read-only private anonymous, mprotect, mseal, munmap. Up to 5 calls.
     4. Two pages, then three, layout only, with room for 3, 2, 1 or 0 VMAs before map_count reaches its limit. Up to 4.
-    5. If brk is among the calls, three pages of the heap: brk, mprotect, mseal, munmap; with the same room. Up to 4.
-    6. The second and the fifth, with the last call failing for each reason that the environment may have. Up to 3.
+    5. If brk is among the calls, three pages of the heap: brk, mprotect, mseal, munmap; and mmap of a page
+       elsewhere; with the same room. Up to 4.
+    6. The second and the fifth, with the last call failing for each reason that the environment may have; and mmap of
+       four pages with room for 2 VMAs, so that one that fails may cut two. Up to 3.
     """
     one, two, three = (Area(pages=n) for n in (1, 2, 3))
     rich = [
@@ -118,9 +120,13 @@ def plans(calls: Sequence[str], edition: Edition) -> list[Plan]:
         last = [letter for call in calls for letter in letters_of(call, area, edition, advice=LAYOUT_ADVICE)]
         found.append(Plan(Lead(area, free, few), tuple(last), 5 if free is None else 4))
     failures = [Plan(on_two, tuple(failing(some)), 3)]
+    if "mmap" in calls:
+        four = Area(pages=4)
+        last_maps = failing(maps(four, PLAIN_KINDS[:1], edition))
+        failures.append(Plan(Lead(four, 2, tuple(maps(four, PLAIN_KINDS, edition))), tuple(last_maps), 3))
     heap = Area(HEAP_PAGE, 3)
     for free in (None, 3, 2, 1, 0) if "brk" in calls else ():
-        on_heap = Lead(heap, free, (*breaks(3), *_structure(heap)))
+        on_heap = Lead(heap, free, (*breaks(3), *_structure(heap), *maps(one, PLAIN_KINDS[:1], edition)))
         found.append(Plan(on_heap, tuple(breaks(3)), 4))
         failures.append(Plan(on_heap, tuple(failing(breaks(3))), 3))
     return found + failures
@@ -223,32 +229,43 @@ def attack_traces(
 ) -> dict[str, Counterexample | None]:
     """As attack_trace for several properties at once, by name: the same traces, in less time than one by one."""
     traces: dict[str, Counterexample | None] = {prop.name: None for prop in props}
-    wanted = {call for prop in props for call in prop.calls if calls is None or call in calls}
-    last = [call for call in CALLS if call in wanted]
+    last = list(dict.fromkeys(call for prop in props for call in prop.calls if calls is None or call in calls))
     for searched in (plans(last, edition), special_plans(last, edition)):
         for length, plan in ((n, plan) for n in range(1, max_calls + 1) for plan in searched if n <= plan.max_calls):
             left = [prop for prop in props if traces[prop.name] is None]
-            for node in layers_of(plan.lead, edition).layer(length - 1, limit) if left else ():
-                for prop, letter in _broken(node, plan.last, left):
-                    letters = [*node.letters(), letter]
-                    traces[prop.name] = trace_document(prop, edition, plan.lead, letters, expected)
-                left = [prop for prop in left if traces[prop.name] is None]
+            nodes = layers_of(plan.lead, edition).layer(length - 1, limit) if left else []
+            for prop, node, letter in _broken(nodes, plan.last, left):
+                letters = [*node.letters(), letter]
+                traces[prop.name] = trace_document(prop, edition, plan.lead, letters, expected)
     return traces
 
 
-def _broken(node: Node, last: Sequence[Letter], props: Sequence[Property]) -> list[tuple[Property, Letter]]:
-    """The properties that some last call breaks from here, each with the first such call."""
-    left = [prop for prop in props if node.start.may_break(prop)]
-    found = []
-    for letter in last:
-        judged = [prop for prop in left if letter.call in prop.calls]
-        edge = node.start.edge(letter) if judged else None
-        if edge is None:
-            continue
-        broken = [prop for prop in judged if violation(prop, edge, node.start.edition) is not None]
-        found += [(prop, letter) for prop in broken]
-        left = [prop for prop in left if prop not in broken]
-    return found
+def _broken(
+    nodes: Sequence[Node], last: Sequence[Letter], props: Sequence[Property]
+) -> list[tuple[Property, Node, Letter]]:
+    """The properties that a last call breaks from some node, each with the first such call: first in the order of the
+    property's calls, then of the nodes, then of the letters."""
+    able = {prop.name: {id(node) for node in nodes if node.start.may_break(prop)} for prop in props}
+    found: dict[str, tuple[Property, Node, Letter]] = {}
+
+    def better(prop: Property, call: str) -> bool:
+        known = found.get(prop.name)
+        return call in prop.calls and (known is None or prop.calls.index(call) < prop.calls.index(known[2].call))
+
+    for call in dict.fromkeys(letter.call for letter in last):
+        letters = [letter for letter in last if letter.call == call]
+        judged = [prop for prop in props if better(prop, call)]
+        for node in nodes if judged else ():
+            here = [prop for prop in judged if id(node) in able[prop.name]]
+            for letter in letters if here else ():
+                edge = node.start.edge(letter)
+                broken = [p for p in here if edge is not None and violation(p, edge, node.start.edition) is not None]
+                found |= {prop.name: (prop, node, letter) for prop in broken}
+                here = [prop for prop in here if prop not in broken]
+                judged = [prop for prop in judged if prop not in broken]
+                if not here:
+                    break
+    return list(found.values())
 
 
 def trace_document(
@@ -277,8 +294,8 @@ def trace_document(
             )
         )
     broken = None if last is None else violation(prop, last, edition)
-    assert broken is not None, f"the trace does not break {prop.name}"
-    page, transition, _ = broken
+    assert last is not None and broken is not None, f"the trace does not break {prop.name}"
+    page = _culprit(prop, last, broken[0])
     document = Counterexample(
         property=prop.name,
         sentence=prop.sentence,
@@ -288,7 +305,7 @@ def trace_document(
         assumptions=prop.assumptions,
         before=before,
         steps=tuple(steps),
-        culprit=Culprit(page=None if prop.pageless else page, why=why(prop, transition, page)),
+        culprit=Culprit(page=None if prop.pageless else page, why=why(prop, last.transition, page)),
         size=_size(steps),
     )
     differences = re_execute(document)
@@ -318,13 +335,23 @@ def _range(state: State, edition: Edition, letter: Letter) -> tuple[int, int] | 
     return None
 
 
+def _culprit(prop: Property, edge: Edge, first: int) -> int:
+    """The first page that breaks the property and changed; if none did (a count did), the first that breaks it."""
+    t = edge.transition
+    if prop.second or prop.pageless:
+        return first
+    broken = (page for page in edge.pages(edge.after) if prop.when(t, page) and not prop.holds(t, page))
+    return next((page for page in broken if _differ(t.before.at(page), t.after.at(page))), first)
+
+
 def why(prop: Property, t: Transition, page: int) -> str:
     """How the call broke the property there, in a few words."""
     ended = "succeeded" if not t.failed else f"failed with {t.errno.name} ({t.check})"
-    if prop.pageless:
-        return f"{t.call} {ended}"
-    a, b = t.before.at(page), t.after.at(page)
-    return f"{t.call} {ended}; the page {_change(a, b)}"
+    counted = f"map_count was {t.before.map_count} and is now {t.after.map_count}"
+    count = "" if t.before.map_count == t.after.map_count else f"; {counted}"
+    if prop.pageless or (count and not _differ(t.before.at(page), t.after.at(page))):
+        return f"{t.call} {ended}{count}"
+    return f"{t.call} {ended}; the page {_change(t.before.at(page), t.after.at(page))}"
 
 
 def _change(a: PageView, b: PageView) -> str:
@@ -334,6 +361,10 @@ def _change(a: PageView, b: PageView) -> str:
     if not a.mapped and not b.mapped:
         return "was not mapped and is not"
     return "is no longer mapped" if a.mapped else "is now mapped" + (" and sealed" if b.vma.sealed else "")
+
+
+def _differ(a: PageView, b: PageView) -> bool:
+    return a.mapped != b.mapped or a.cut != b.cut or bool(a.mapped and any(x != y for _, x, y in _values(a, b)))
 
 
 def _values(a: PageView, b: PageView) -> Iterator[tuple[str, object, object]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -140,7 +141,9 @@ def _carry_out(tasks: list[Task], jobs: int) -> Iterator[Result]:
         for task in tasks:
             yield from carry_out(task)
         return
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    # a Ctrl-C in the terminal reaches every process: only this one answers it
+    ignoring = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_IGN)}
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), **ignoring) as pool:  # type: ignore[arg-type]
         waiting: set[Future[list[Result]]] = {pool.submit(carry_out_all, task) for task in tasks}
         try:
             while waiting:
@@ -300,7 +303,7 @@ def counterexample_of(theorem: Theorem, example: Example, page: int | None) -> C
     )
     vmas = len(example.state.vmas)
     pages = sum(int(v.end) - int(v.start) for v in example.state.vmas)  # type: ignore[arg-type]
-    why = ("This breaks the property: " if pageless else "At this page the property does not hold: ") + prop.sentence
+    why = prop.sentence
     return Counterexample(
         property=prop.name,
         sentence=prop.sentence,

@@ -70,6 +70,7 @@ EXPECTED = [
     ("failure-changes-no-page", "v10", "mmap mprotect", "ENOMEM"),
     ("never-discarded", "v6.11", "mmap write mprotect mseal madvise", "OK"),
     ("eperm-changes-nothing", "v6.12", "mmap mseal mprotect", "EPERM"),
+    ("failure-keeps-map-count", "v6.12", "mmap mmap mmap", "ENOMEM"),
     ("failed-mseal-seals-nothing", "v6.18", "mmap mmap mseal", "ENOMEM"),
 ]
 
@@ -116,6 +117,20 @@ def test_a_given_last_call() -> None:
     for call in ("mseal", "madvise", "pkey_mprotect"):
         document = attack_trace(prop, V10, calls=[call])
         assert document is not None and document.call == call
+
+
+def test_the_culprit_is_a_page_that_changed() -> None:
+    document = attack_trace(PROPERTIES["eperm-changes-nothing"], V6_12, calls=["brk"])
+    assert document is not None
+    assert calls(document) == ["brk", "mseal", "brk"]
+    assert document.culprit.page == document.before.start_brk + 1  # where the heap was cut
+    assert document.culprit.why.endswith("the page changed: a VMA boundary before it was no and is now yes")
+
+
+def test_a_count_is_the_culprit() -> None:
+    document = attack_trace(PROPERTIES["failure-keeps-map-count"], V6_12, calls=["munmap"])
+    assert document is not None
+    assert document.culprit.page is None and "; map_count was " in document.culprit.why
 
 
 def test_the_environment_makes_a_call_fail() -> None:
@@ -176,7 +191,7 @@ def test_traces_are_shortest_within_the_plan() -> None:
         for n in (1, 2, 3)
     ]
     assert by_length[:2] == [None, None] and by_length[2] is not None
-    document = attack_trace(prop, V10)
+    document = attack_trace(prop, V10, calls=[by_length[2][-1].call])
     assert document is not None
     assert [(step.call, step.words) for step in document.steps] == [(x.call, x.words) for x in by_length[2]]
 

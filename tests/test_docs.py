@@ -1,0 +1,106 @@
+"""The documents say what the code says: generated parts are fresh, links resolve, examples run."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from checker.documents import Scenario, parse_document
+from checker.scenario import compare, run_scenario
+from reports.catalogue import catalogue, verdict_table
+from spec.editions import EDITIONS
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "tests" / "kernel_runs" / "README.md"]
+RUNNABLE = re.compile(r"<!-- runnable: scenario -->\n+```json\n(.*?)```", re.DOTALL)
+PICTURE = re.compile(r"^sealspec (find .*--svg (docs/img/\S+))$", re.MULTILINE)
+VERDICTS = re.compile(r"<!-- verdicts: (\S+) -->\n(.*?)<!-- end -->", re.DOTALL)
+
+
+def without_code(text: str) -> str:
+    """The text without its code blocks and code spans, in which nothing is a link or a heading."""
+    return re.sub(r"`[^`\n]*`", "", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE))
+
+
+def anchors(document: Path) -> set[str]:
+    """The anchors that a renderer gives to the document's headings."""
+    text = re.sub(r"^```.*?^```", "", document.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.*)$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def scenarios() -> Iterator[tuple[str, str]]:
+    """Every example that is marked as one that runs: its document and its text."""
+    for document in DOCUMENTS:
+        for example in RUNNABLE.findall(document.read_text(encoding="utf-8")):
+            yield document.name, example
+
+
+def test_the_catalogue_is_fresh() -> None:
+    written = (ROOT / "docs" / "PROPERTIES.md").read_text(encoding="utf-8")
+    assert written == catalogue(), "run: python -m reports.catalogue > docs/PROPERTIES.md"
+
+
+def test_the_table_of_verdicts_is_fresh() -> None:
+    tables = VERDICTS.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert [edition for edition, _ in tables] == ["v10"]
+    for edition, table in tables:
+        assert table == verdict_table(edition), f"the table is reports.catalogue.verdict_table({edition!r})"
+
+
+def test_the_picture_is_fresh(tmp_path: Path) -> None:
+    """The command that README shows draws the picture that README shows (a few seconds: it proves and searches)."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    [(arguments, picture)] = PICTURE.findall(readme)
+    assert f"]({picture})" in readme
+    drawn = tmp_path / "drawn.svg"
+    command = [sys.executable, "-m", "reports.cli", *arguments.replace(picture, str(drawn)).split()]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=300)
+    assert (ROOT / picture).read_bytes() == drawn.read_bytes(), f"run: sealspec {arguments}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_resolve(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", without_code(document.read_text(encoding="utf-8"))):
+        if target.startswith(("https://", "http://")):
+            continue
+        name, _, anchor = target.partition("#")
+        there = (document.parent / name).resolve() if name else document
+        assert there.exists(), f"{target}: no such file"
+        assert there.is_relative_to(ROOT), f"{target}: outside the repository"
+        if anchor:
+            assert anchor in anchors(there), f"{target}: no such heading"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_that_are_named_exist(document: Path) -> None:
+    text = re.sub(r"^```.*?^```", "", document.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    for name in re.findall(r"`((?:spec|checker|proofs|reports|tests|docs)/[\w./]*\w)/?`", text):
+        if "NAME" not in name:  # stands for any
+            assert (ROOT / name).exists(), f"{name}: no such file"
+
+
+@pytest.mark.parametrize(("document", "example"), list(scenarios()))
+def test_examples_run(document: str, example: str) -> None:
+    scenario = parse_document(json.loads(example))
+    assert isinstance(scenario, Scenario)
+    result = run_scenario(scenario, EDITIONS[scenario.edition or "v10"])
+    assert [str(difference) for difference in compare(scenario, result)] == []
+
+
+def test_there_are_examples() -> None:
+    documents = [document for document, _ in scenarios()]
+    assert "README.md" in documents
+    assert "SCENARIOS.md" in documents
+
+
+def test_no_machine_is_named() -> None:
+    for document in DOCUMENTS:
+        text = document.read_text(encoding="utf-8")
+        assert not re.search(r"(?<![\w.])/(home|root|work|tmp|usr)/", text), document.name
