@@ -157,7 +157,7 @@ def _eperm_for_another_reason(t: Any) -> Bool:
     if t.call == "mmap":
         return lt(t.to.page, 16)
     if t.call == "mremap":
-        return lt(t.to.new, 16)
+        return and_(t.to.fixed, lt(t.to.new, 16))
     if t.call == "madvise":
         return one_of(t.to.advice, (100, 101))
     return False
