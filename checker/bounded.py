@@ -1,8 +1,7 @@
 """The bounded reading: N symbolic VMAs, and the very splits, merges and counters of the concrete reading.
 
 Each comparison that the list engine (checker/layout.py) makes is a decision whose both sides are explored. It serves
-the induction lemmas, which need one step of a loop on a window of a few VMAs, the check that this reading implies the
-unbounded one, and the search for counterexamples that the unbounded reading leaves open.
+the induction lemmas, which need one step of a loop on a window of a few VMAs, and the cross-checks of the readings.
 """
 
 from __future__ import annotations
@@ -181,13 +180,12 @@ class BoundedSpace(LayoutSpace):
         before = self._page
         self._page = lambda q: choose_page(between(start, q, end), change(q, before(q)), before(q))
 
-    def move_pages(self, old: Num, pages: Num, new: Num, *, keep: Bool) -> None:
+    def move_pages(self, old: Num, pages: Num, new: Num) -> None:
         before = self._page
 
         def after(q: Num) -> Page:
-            moved = choose_page(keep, EMPTY_PAGE, before(q - new + old))
-            rest = choose_page(and_(not_(keep), between(old, q, old + pages)), EMPTY_PAGE, before(q))
-            return choose_page(between(new, q, new + pages), moved, rest)
+            rest = choose_page(between(old, q, old + pages), EMPTY_PAGE, before(q))
+            return choose_page(between(new, q, new + pages), before(q - new + old), rest)
 
         self._page = after
 

@@ -180,7 +180,7 @@ class ConcreteSpace(LayoutSpace):
             else:
                 pages[number] = after
 
-    def move_pages(self, old: Num, pages: Num, new: Num, *, keep: Bool) -> None:
+    def move_pages(self, old: Num, pages: Num, new: Num) -> None:
         kept = self.state.pages
         moving = {n: kept[n] for n in list(kept) if old <= n < old + pages}
         for number in moving:

@@ -166,6 +166,10 @@ def _pages_for(prop: Property, pages: Sequence[int]) -> Iterator[tuple[int, ...]
     return ((p,) for p in pages)
 
 
+ENOUGH_PAGES = 1 << 40
+"""Size of an object of which the model says nothing, in pages."""
+
+
 def _number(model: z3.ModelRef, term: Num | z3.ExprRef) -> int:
     if isinstance(term, int):
         return term
@@ -206,6 +210,8 @@ def from_model(explored: ExploredCall, path: CallPath, model: z3.ModelRef) -> Ex
                     objects[found.object, offset] = value  # type: ignore[index]
             if size_of is not None:
                 sizes[found.object] = _number(model, size_of(found.object))  # type: ignore[index]
+            else:
+                sizes[found.object] = ENOUGH_PAGES  # type: ignore[index]
     layout = [vmas[start] for start in sorted(vmas)]
     pkru = 0
     pkeys = {0}
@@ -222,6 +228,10 @@ def from_model(explored: ExploredCall, path: CallPath, model: z3.ModelRef) -> Ex
         for term in path.conditions
         if z3.is_const(term) and str(term).startswith("fails(")
     )
+    exec_key = _number(model, world.exec_key)
+    pkeys.add(exec_key)
+    for (object, offset), _ in objects.items():
+        sizes[object] = max(sizes.get(object, 0), offset + 1)
     state = State(
         vmas=layout,
         pages=pages,
@@ -232,7 +242,7 @@ def from_model(explored: ExploredCall, path: CallPath, model: z3.ModelRef) -> Ex
         start_brk=_number(model, world.start_brk),
         brk=_number(model, world.brk),
         pkeys=pkeys,
-        exec_key=_number(model, world.exec_key),
+        exec_key=exec_key,
         pkru=pkru,
     )
     return Example(state, explored.call.name, concrete_arguments(explored.arguments, model), failures)

@@ -24,6 +24,9 @@ ELSEWHERE_TOP = 0x7FFF_F000_0
 """Below this page the engine looks for room for mappings that may go anywhere (top-down, like the kernel)."""
 
 
+STACK_GUARD_PAGES = 256
+"""stack_guard_gap: free pages that the kernel keeps below a VMA that grows down."""
+
 NO_VMA = Vma(start=0, end=0)
 """Stands where there is no VMA."""
 
@@ -46,8 +49,8 @@ class LayoutSpace(AddressSpace):
         """Replace each page of the range by `change(number, page)`."""
 
     @abstractmethod
-    def move_pages(self, old: Num, pages: Num, new: Num, *, keep: Bool) -> None:
-        """The pages [old, old + pages) are now at `new`; the old place is empty unless `keep`."""
+    def move_pages(self, old: Num, pages: Num, new: Num) -> None:
+        """What the pages [old, old + pages) hold is now at `new`, and the old place is empty."""
 
     @abstractmethod
     def stored(self, object: Num, offset: Num) -> Num:
@@ -99,7 +102,7 @@ class LayoutSpace(AddressSpace):
         if i == len(self.vmas):
             return False
         vma = self.vmas[i]
-        return self.decide(and_(vma.growsdown, lt(vma.start, page + 257)))
+        return self.decide(and_(vma.growsdown, lt(vma.start, page + STACK_GUARD_PAGES + 1)))
 
     def visible(self, vma: Vma, page: Num) -> Num:
         """What a program reads from the page, protection apart."""
@@ -343,7 +346,7 @@ class LayoutSpace(AddressSpace):
         if self.edition.merges_into_unfaulted and made is not copy:
             j = self.index(new)
             self.vmas[j] = self._joined(made, vma)
-        self.move_pages(old, pages, new, keep=vma.may_share)
+        self.move_pages(old, pages, new)
         if keep_source:
             i = self.index(old)
             kept = replace(self.vmas[i], locked=False)

@@ -92,11 +92,12 @@ class Run:
         if step < len(self._prefix):
             answer = self._prefix[step]
         else:
+            # a free choice is mostly that something goes wrong: what goes well is explored first
             yes = free or self._scopes.possible(cond)
             no = free or not yes or self._scopes.possible(z3.Not(cond))
+            answer = yes and not free
             if yes and no:
-                self.open.append([*self._decisions, False])
-            answer = yes
+                self.open.append([*self._decisions, not answer])
         self._decisions.append(answer)
         if step >= self._replayed:
             self._scopes.enter()

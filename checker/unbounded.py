@@ -569,7 +569,6 @@ class UnboundedSpace(AddressSpace):
         view, page_at = self._view, self._page
         source = view(old)[1]
         copy = replace(source, start=new, end=new + new_pages, offset=offset_at(source, old))
-        shared = source.may_share
 
         def view_after(q: Num) -> tuple[Bool, Vma]:
             mapped, vma = view(q)
@@ -581,7 +580,7 @@ class UnboundedSpace(AddressSpace):
         def page_after(q: Num) -> Page:
             there, here = between(new, q, new + pages), between(old, q, old + pages)
             beyond = between(new + pages, q, new + new_pages)
-            moved = choose_page(shared, EMPTY_PAGE, page_at(q - new + old))
+            moved = page_at(q - new + old)
             now = page_at(q)
             return choose_page(there, moved, choose_page(or_(here, beyond), EMPTY_PAGE, now))
 

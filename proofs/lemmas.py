@@ -284,26 +284,36 @@ def _cursor(edition: Edition) -> Iterator[Obligation]:
 
 def _skip(edition: Edition) -> Iterator[Obligation]:
     """A VMA that a merge swallowed would have passed the tests and not have changed: skipping it loses nothing."""
+    from spec.syscalls.madvise import advised
     from spec.syscalls.mprotect import accounted
 
     vma, follower = symbolic_vma("vma"), symbolic_vma("next")
-    write = z3.Bool("prot_write")
-    changes: dict[str, Callable[[Vma], Vma]] = {
-        "mseal": lambda v: replace(v, sealed=True),
-        "mlock": lambda v: replace(v, locked=True),
-        "munlock": lambda v: replace(v, locked=False),
-        "mprotect": lambda v: replace(
-            v, read=z3.Bool("prot_read"), write=write, exec=z3.Bool("prot_exec"), pkey=z3.Int("key"), account=accounted(v, write)
+    read, write, exec = z3.Bool("prot_read"), z3.Bool("prot_write"), z3.Bool("prot_exec")
+    advice = z3.Int("advice")
+
+    def may(v: Vma) -> Bool:
+        return and_(implies(read, v.may_read), implies(write, v.may_write), implies(exec, v.may_exec), not_(v.sealed))
+
+    always: Callable[[Vma], Bool] = lambda v: True  # noqa: E731
+    changes: dict[str, tuple[Callable[[Vma], Vma], Callable[[Vma], Bool]]] = {
+        "mseal": (lambda v: replace(v, sealed=True), always),
+        "mlock": (lambda v: replace(v, locked=True), always),
+        "munlock": (lambda v: replace(v, locked=False), always),
+        "madvise": (lambda v: advised(advice, v), always),
+        "mprotect": (
+            lambda v: replace(v, read=read, write=write, exec=exec, pkey=z3.Int("key"), account=accounted(v, write)),
+            may,
         ),
     }
-    for call, change in changes.items():
+    for call, (change, passes) in changes.items():
         merged = and_(same_flags(change(vma), follower), eq(vma.backing, follower.backing), eq(vma.object, follower.object))
+        merged = and_(merged, passes(vma))
         again = change(follower)
         apart = [n for n in ATTRIBUTES if n not in BOOKKEEPING]
         same = all_(eq(getattr(again, n), getattr(follower, n)) for n in apart)
         yield Obligation(f"skip: {call} would not change what it skips", _z(merged, not_(same)))
-        passes = implies(and_(vma.may_read, vma.may_write, vma.may_exec, not_(vma.sealed)), True)
-        yield Obligation(f"skip: {call} has hypotheses", _z(merged, passes), consistent=True)
+        yield Obligation(f"skip: {call} would have let it pass", _z(merged, not_(passes(follower))))
+        yield Obligation(f"skip: {call} has hypotheses", _z(merged), consistent=True)
 
 
 # bytes to pages ----------------------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ class Broken:
 
 UP_FRONT = ("v10", "v6.11")
 EVERY = tuple(EDITIONS)
-IN_LOOP = ("v6.12", "v6.17", "v6.18")
+IN_LOOP = tuple(e for e in EVERY if e not in UP_FRONT)
 
 KNOWN_BROKEN: tuple[Broken, ...] = (
     Broken(

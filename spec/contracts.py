@@ -10,11 +10,12 @@ from dataclasses import replace
 from typing import Any
 
 from spec.syscalls.madvise import COLD, COLLAPSE, DODUMP, DOFORK, DONTDUMP, DONTFORK, DONTNEED, DONTNEED_LOCKED, FREE
-from spec.syscalls.madvise import GUARD_INSTALL, HUGEPAGE, HWPOISON, KEEPONFORK, MERGEABLE, NOHUGEPAGE, PAGEOUT
+from spec.syscalls.madvise import GUARD_INSTALL, HUGEPAGE, HWPOISON, KEEPONFORK, NOHUGEPAGE, PAGEOUT
 from spec.syscalls.madvise import POPULATE_READ, POPULATE_WRITE, REMOVE, SOFT_OFFLINE, UNMERGEABLE, WIPEONFORK
 from spec.syscalls.mmap import LARGEST_FILE_PAGES, MIN_PAGE, NO_FILE, READ_ONLY_FILE
 from spec.terms import Bool, Num, all_, and_, between, eq, implies, le, lt, ne, not_, one_of, or_, smaller
-from spec.vma import HUGE_PAGES, HUGETLB, SPECIAL, Vma, has_file, is_anonymous, is_special, same_mapping, starts_huge_page
+from spec.vma import FILE, HUGE_PAGES, HUGETLB, SPECIAL, Vma, has_file, is_anonymous, is_special, offset_at, same_mapping
+from spec.vma import starts_huge_page
 from spec.words import TASK_PAGES
 
 Contract = Callable[[Any, Num], Bool]
@@ -155,9 +156,10 @@ def madvise(t: Any, p: Num) -> Bool:
         when((GUARD_INSTALL,), and_(not_(vma.locked), not_(is_special(vma)))),
         when((POPULATE_READ,), and_(vma.read, not_(t.before.access_denied(vma.pkey)))),
         when((POPULATE_WRITE,), and_(vma.write, not_(t.before.write_denied(vma.pkey)))),
+        when((POPULATE_READ, POPULATE_WRITE), not_(and_(eq(vma.backing, FILE), le(t.before.object_pages(vma.object), offset_at(vma, p))))),
         when((HWPOISON, SOFT_OFFLINE), False),
     )
-    dropped = and_(not_(now.page.copied), implies(eq(p, t.to.start), implies(huge, starts_huge_page(p))))
+    dropped = not_(now.page.copied)
     taken = and_(
         when((DONTNEED, DONTNEED_LOCKED), or_(huge, dropped)),
         when((DONTNEED, DONTNEED_LOCKED), implies(and_(huge, eq(p, t.to.start)), starts_huge_page(p))),
@@ -175,13 +177,13 @@ def madvise(t: Any, p: Num) -> Bool:
     discarding = (DONTNEED, DONTNEED_LOCKED, FREE, REMOVE, PAGEOUT, GUARD_INSTALL)
     kept = implies(was.mapped, or_(one_of(advice, (*discarding, 103)), eq(was.visible, now.visible)))
     marks = ("dontfork", "wipeonfork", "dontdump", "mergeable", "thp", "reading")
-    return and_(implies(inside, and_(was.mapped, applies, taken)), kept, _kept_attributes(t, p, marks, one_of(advice, (MERGEABLE,))))
+    return and_(implies(inside, and_(was.mapped, applies, taken)), kept, _kept_attributes(t, p, marks))
 
 
-def _kept_attributes(t: Any, p: Num, marks: tuple[str, ...], any_change: Bool) -> Bool:
+def _kept_attributes(t: Any, p: Num, marks: tuple[str, ...]) -> Bool:
     a, b = t.before.at(p), t.after.at(p)
     alike = same_mapping(replace(a.vma, **{n: getattr(b.vma, n) for n in marks}), b.vma, p)
-    return and_(eq(a.mapped, b.mapped), implies(a.mapped, alike), or_(any_change, True))
+    return and_(eq(a.mapped, b.mapped), implies(a.mapped, alike))
 
 
 def brk(t: Any, p: Num) -> Bool:

@@ -17,9 +17,6 @@ from spec.terms import Bool, Num, eq, le, lt, and_
 from spec.vma import ANONYMOUS, Vma
 from spec.words import PAGES, TASK_PAGES, Word, equal, page_align, not_word_zero
 
-STACK_GUARD_PAGES = 256
-"""stack_guard_gap: free pages that the kernel keeps below a VMA that grows down."""
-
 
 @dataclass(frozen=True, slots=True)
 class Break(Decoded):
