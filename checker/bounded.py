@@ -14,19 +14,21 @@ import z3
 
 from checker.layout import LayoutSpace
 from checker.paths import Run
-from checker.unbounded import Number, Truth
+from checker.unbounded import Number, Truth, UnboundedSpace
 from checker.view import PageView
 from spec.editions import Edition
 from spec.errors import Errno
 from spec.space import Refused
-from spec.terms import Bool, Num, and_, any_, between, eq, implies, ite, le, lt, ne, not_, or_
+from spec.terms import Bool, Num, and_, any_, between, eq, ite, le, lt, ne, not_, or_
 from spec.vma import EMPTY_PAGE, Page, Vma, choose_page, choose_vma, well_formed_page, well_formed_vma
 from spec.words import TASK_PAGES
 
 
 def symbolic_vma(name: str) -> Vma:
     """A VMA of unknowns."""
-    return Vma(**{f.name: z3.Bool(f"{name}.{f.name}") if f.type == "Bool" else z3.Int(f"{name}.{f.name}") for f in fields(Vma)})
+    return Vma(
+        **{f.name: z3.Bool(f"{name}.{f.name}") if f.type == "Bool" else z3.Int(f"{name}.{f.name}") for f in fields(Vma)}
+    )
 
 
 class Window:
@@ -38,7 +40,9 @@ class Window:
         self.max_map_count = z3.Int("max_map_count")
         self.brk, self.start_brk = z3.Int("brk"), z3.Int("start_brk")
         self.exec_key = z3.Int("execute_only_pkey")
-        self.page_functions = {f.name: z3.Function(f"page_{f.name}", Number, Truth if f.type == "Bool" else Number) for f in fields(Page)}
+        self.page_functions = {
+            f.name: z3.Function(f"page_{f.name}", Number, Truth if f.type == "Bool" else Number) for f in fields(Page)
+        }
         self.stored = z3.Function("stored", Number, Number, Number)
         self.object_pages = z3.Function("object_pages", Number, Number)
         self.write_denied = z3.Function("write_denied", Number, Truth)
@@ -226,8 +230,6 @@ class BoundedSnapshot:
 
     def at(self, page: Num) -> PageView:
         """The page now."""
-        from checker.unbounded import UnboundedSpace
-
         mapped: Bool = any_(between(v.start, page, v.end) for v in self._vmas)
         vma = self._vmas[0] if self._vmas else Vma(start=0, end=0)
         for other in self._vmas[1:]:
@@ -235,6 +237,3 @@ class BoundedSnapshot:
         now = self._page(page)
         cut = any_(or_(eq(page, v.start), eq(page, v.end)) for v in self._vmas)
         return PageView(mapped, vma, now, UnboundedSpace._visible(page, vma, now, self._stored), cut)
-
-
-__all__ = ["BoundedSnapshot", "BoundedSpace", "Window", "implies", "symbolic_vma"]

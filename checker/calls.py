@@ -43,7 +43,7 @@ def concrete_arguments(symbolic: Decoded, model: z3.ModelRef) -> Any:
         if isinstance(term, z3.BoolRef):
             return z3.is_true(model.eval(term, model_completion=True))
         if isinstance(term, z3.ArithRef):
-            return model.eval(term, model_completion=True).as_long()  # type: ignore[attr-defined]
+            return model.eval(term, model_completion=True).as_long()
         return term
 
     return type(symbolic)(**{f.name: value(getattr(symbolic, f.name)) for f in fields(symbolic)})
@@ -86,7 +86,7 @@ def explore_body(name: str, edition: Edition) -> ExploredCall:
 
 
 def walk_body(name: str, edition: Edition, dropped: str | None = None) -> tuple[ExploredCall, Iterator[CallPath]]:
-    """A call's body with its paths still to be explored, one by one; `dropped` names a check to leave out (a mutant)."""
+    """A call's body, its paths still to be explored one by one; `dropped` names a check to leave out (a mutant)."""
     call, world = CALLS[name], World()
     arguments = symbolic_arguments(call.decoded)
     facts = [fact for fact in arguments.facts(edition) if not isinstance(fact, bool)]
@@ -156,7 +156,8 @@ def explore_arguments(name: str, edition: Edition, dropped: str | None = None) -
 
 
 def words_for(name: str, edition: Edition, values: Decoded) -> Mapping[str, int] | None:
-    """Words that the argument stage turns into these decoded arguments; None if there are none."""
+    """Words that the argument stage turns into these decoded arguments, whole pages where that is possible; None if
+    there are none."""
     call = CALLS[name]
     words = words_of(call)
     for path in explore_arguments(name, edition):
@@ -172,6 +173,12 @@ def words_for(name: str, edition: Edition, values: Decoded) -> Mapping[str, int]
                 known = term if isinstance(term, bool | z3.ExprRef) else term % (1 << 64)
                 solver.add(known == number)
         if solver.check() == z3.sat:
+            for word in words.values():
+                solver.push()
+                solver.add(word & 0xFFF == 0)
+                if solver.check() != z3.sat:
+                    solver.pop()
+            solver.check()
             model = solver.model()
-            return {n: model.eval(w, model_completion=True).as_long() for n, w in words.items()}  # type: ignore[attr-defined]
+            return {n: model.eval(w, model_completion=True).as_long() for n, w in words.items()}
     return None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import cast
 
+from checker.layout import ELSEWHERE_TOP, LayoutSpace
 from spec.editions import Edition
 from spec.errors import Errno
 from spec.space import Done, Refused
 from spec.terms import Bool, Num
 from spec.vma import EMPTY_PAGE, Page, Vma
-from checker.layout import ELSEWHERE_TOP, LayoutSpace
 
 PKRU_AT_START = 0x5555_5554
 """PKRU as the kernel sets it up: every key but 0 is denied."""
@@ -45,8 +46,19 @@ class State:
     def copy(self) -> State:
         """An independent copy (VMAs and pages are immutable)."""
         return State(
-            list(self.vmas), dict(self.pages), dict(self.objects), dict(self.sizes), self.elsewhere, self.max_map_count, self.start_brk,
-            self.brk, set(self.pkeys), self.has_pkeys, self.exec_key, self.pkru, self.next_id,
+            list(self.vmas),
+            dict(self.pages),
+            dict(self.objects),
+            dict(self.sizes),
+            self.elsewhere,
+            self.max_map_count,
+            self.start_brk,
+            self.brk,
+            set(self.pkeys),
+            self.has_pkeys,
+            self.exec_key,
+            self.pkru,
+            self.next_id,
         )
 
 
@@ -54,7 +66,9 @@ class ConcreteSpace(LayoutSpace):
     """The verbs over a `State`, which they change in place. `answers` decides what the environment does: the names of
     the failures that happen."""
 
-    def __init__(self, state: State, edition: Edition, *, dropped: str | None = None, failures: Iterable[str] = ()) -> None:
+    def __init__(
+        self, state: State, edition: Edition, *, dropped: str | None = None, failures: Iterable[str] = ()
+    ) -> None:
         self.state = state
         self.edition = edition
         self.dropped = dropped
@@ -63,7 +77,7 @@ class ConcreteSpace(LayoutSpace):
         self.cursor_inside: list[Bool] = []
 
     @property
-    def vmas(self) -> list[Vma]:  # type: ignore[override]
+    def vmas(self) -> list[Vma]:
         return self.state.vmas
 
     @vmas.setter
@@ -106,10 +120,13 @@ class ConcreteSpace(LayoutSpace):
         return self.state.has_pkeys and bool(self.state.pkru >> (2 * int(pkey)) & 1)  # type: ignore[arg-type]
 
     def set_write_denied(self, access: tuple[Bool, ...], write: tuple[Bool, ...]) -> None:
-        self.state.pkru = sum((1 if a else 2 if w else 0) << (2 * key) for key, (a, w) in enumerate(zip(access, write, strict=True)))
+        self.state.pkru = sum(
+            (1 if a else 2 if w else 0) << (2 * key) for key, (a, w) in enumerate(zip(access, write, strict=True))
+        )
 
     def pkey_allocated(self, pkey: Num) -> Bool:
-        return self.state.has_pkeys and pkey in self.state.pkeys and pkey != self.state.exec_key or pkey == 0 and self.state.has_pkeys
+        state = self.state
+        return state.has_pkeys and (pkey == 0 or (pkey in state.pkeys and pkey != state.exec_key))
 
     def allocate_pkey(self) -> Num:
         free = [key for key in range(1, 16) if key not in self.state.pkeys]
@@ -139,7 +156,7 @@ class ConcreteSpace(LayoutSpace):
         return made
 
     def object_pages(self, object: Num) -> Num:
-        return self.state.sizes.get(object, 1 << 40)  # type: ignore[call-overload, no-any-return]
+        return self.state.sizes.get(cast(int, object), 1 << 40)
 
     def fresh_anon_vma(self) -> Num:
         return self._fresh()
@@ -158,19 +175,21 @@ class ConcreteSpace(LayoutSpace):
         return top - pages
 
     def guarded(self, vma: Vma, start: Num, end: Num) -> Bool:
-        return any(page.guard for number, page in self.state.pages.items() if start <= number < end)  # type: ignore[operator]
+        return any(page.guard for number, page in self.state.pages.items() if start <= number < end)
 
     def page(self, page: Num) -> Page:
-        return self.state.pages.get(page, EMPTY_PAGE)  # type: ignore[call-overload, no-any-return]
+        return self.state.pages.get(cast(int, page), EMPTY_PAGE)
 
     def update_pages(self, start: Num, end: Num, change: Callable[[Num, Page], Page]) -> None:
-        # `change` makes every empty page of a VMA non-empty or none: so that a huge VMA costs nothing where nothing happens
+        # `change` makes every empty page of a VMA non-empty or none: a huge VMA costs nothing where nothing happens
         pages = self.state.pages
-        numbers = {n for n in pages if start <= n < end}  # type: ignore[operator]
+        numbers = {n for n in pages if start <= n < end}
         for vma in self.vmas:
-            first, last = max(vma.start, start), min(vma.end, end)  # type: ignore[type-var]
+            first, last = max(vma.start, start), min(vma.end, end)
             if last - first > MANY_PAGES and change(first, EMPTY_PAGE) != EMPTY_PAGE:
-                raise TooManyPages(f"a mapping of {last - first} pages would be filled page by page; the limit is {MANY_PAGES}")
+                raise TooManyPages(
+                    f"a mapping of {last - first} pages would be filled page by page; the limit is {MANY_PAGES}"
+                )
             if first < last and change(first, EMPTY_PAGE) != EMPTY_PAGE:
                 numbers.update(range(first, last))  # type: ignore[arg-type]
         for number in numbers:
@@ -186,7 +205,7 @@ class ConcreteSpace(LayoutSpace):
         for number in moving:
             del kept[number]
         for number, content in moving.items():
-            kept[number - old + new] = content  # type: ignore[index]
+            kept[number - old + new] = content
 
     def stored(self, object: Num, offset: Num) -> Num:
         return self.state.objects.get((object, offset), 0)  # type: ignore[arg-type]

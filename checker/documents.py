@@ -422,7 +422,7 @@ class StepBase(Document):
 
     @model_validator(mode="after")
     def _known_failures(self) -> Self:
-        check_failures(getattr(self, "call"), self.failures)  # noqa: B009  (each subclass declares `call`)
+        check_failures(getattr(self, "call"), self.failures)
         return self
 
 

@@ -19,7 +19,6 @@ from checker.unbounded import World
 from checker.view import PageView, Transition
 from spec.arguments import Decoded
 from spec.editions import Edition
-from spec.errors import Errno
 from spec.properties import Property
 from spec.syscalls import CALLS
 from spec.terms import Bool, Num
@@ -95,7 +94,9 @@ class Example:
         before = ConcreteSnapshot(self.state, edition)
         errno, check, value = finish(lambda: CALLS[self.call].body(space, self.arguments))
         count = int(space.counter)  # type: ignore[arg-type]
-        return Transition(self.call, self.arguments, errno, value, check, before, ConcreteSnapshot(after, edition, count)), after
+        return Transition(
+            self.call, self.arguments, errno, value, check, before, ConcreteSnapshot(after, edition, count)
+        ), after
 
     def pages(self, after: State) -> list[int]:
         """Every page that a property could tell apart: those of the VMAs before and after, and their neighbours."""
@@ -134,7 +135,9 @@ def problems(state: State) -> list[str]:
     return found
 
 
-def violation(prop: Property, example: Example, edition: Edition, dropped: str | None = None) -> tuple[int, Transition, State] | None:
+def violation(
+    prop: Property, example: Example, edition: Edition, dropped: str | None = None
+) -> tuple[int, Transition, State] | None:
     """The first page at which the concrete outcome breaks the property, if one does."""
     transition, after = example.run(edition, dropped)
     if not prop.outcomes(transition):
@@ -173,7 +176,7 @@ ENOUGH_PAGES = 1 << 40
 def _number(model: z3.ModelRef, term: Num | z3.ExprRef) -> int:
     if isinstance(term, int):
         return term
-    return model.eval(term, model_completion=True).as_long()  # type: ignore[no-any-return, union-attr, attr-defined]
+    return int(model.eval(term, model_completion=True).as_long())
 
 
 def _truth(model: z3.ModelRef, term: Bool | z3.ExprRef) -> bool:
@@ -196,10 +199,13 @@ def from_model(explored: ExploredCall, path: CallPath, model: z3.ModelRef) -> Ex
             continue
         number = _number(model, term)
         values = {
-            f.name: _truth(model, getattr(vma, f.name)) if f.type == "Bool" else _number(model, getattr(vma, f.name)) for f in fields(Vma)
+            f.name: _truth(model, getattr(vma, f.name)) if f.type == "Bool" else _number(model, getattr(vma, f.name))
+            for f in fields(Vma)
         }
         found = vmas.setdefault(values["start"], Vma(**values))  # type: ignore[arg-type]
-        held = Page(_truth(model, page.copied), _number(model, page.own), _truth(model, page.lazy), _truth(model, page.guard))
+        held = Page(
+            _truth(model, page.copied), _number(model, page.own), _truth(model, page.lazy), _truth(model, page.guard)
+        )
         if held != EMPTY_PAGE:
             pages[number] = held
         if found.object:
@@ -251,6 +257,3 @@ def from_model(explored: ExploredCall, path: CallPath, model: z3.ModelRef) -> Ex
 def with_arguments(example: Example, arguments: Decoded) -> Example:
     """The same state, another call."""
     return replace(example, arguments=arguments)
-
-
-__all__ = ["Errno", "Example", "from_model", "problems", "violation", "witnesses"]

@@ -16,9 +16,21 @@ from dataclasses import replace
 
 from spec.errors import Errno
 from spec.space import AddressSpace, Gap, Visit
-from spec.terms import Bool, Num, and_, eq, ite, larger, le, lt, ne, not_, or_, smaller
-from spec.vma import ANONYMOUS, EMPTY_PAGE, Page, Vma, choose_page, cut_vma, has_file, is_anonymous, is_special
-from spec.vma import offset_at, refuses_split, same_flags
+from spec.terms import Bool, Num, and_, eq, ite, ite_bool, larger, le, lt, ne, not_, or_, smaller
+from spec.vma import (
+    ANONYMOUS,
+    EMPTY_PAGE,
+    Page,
+    Vma,
+    choose_page,
+    cut_vma,
+    has_file,
+    is_anonymous,
+    is_special,
+    offset_at,
+    refuses_split,
+    same_flags,
+)
 
 ELSEWHERE_TOP = 0x7FFF_F000_0
 """Below this page the engine looks for room for mappings that may go anywhere (top-down, like the kernel)."""
@@ -110,7 +122,7 @@ class LayoutSpace(AddressSpace):
         backed = ite(has_file(vma), self.stored(vma.object, offset_at(vma, page)), 0)
         return ite(now.copied, now.own, ite(is_anonymous(vma), 0, backed))
 
-    # passes -------------------------------------------------------------------------------------------------------------
+    # passes -----------------------------------------------------------------------------------------------------------
 
     def _in_range(self, start: Num, end: Num) -> list[Vma]:
         found: list[Vma] = []
@@ -199,7 +211,10 @@ class LayoutSpace(AddressSpace):
 
     def _same_kind(self, target: Vma, source: Vma) -> Bool:
         return and_(
-            same_flags(target, source), eq(target.object, source.object), eq(target.backing, source.backing), not_(is_special(target))
+            same_flags(target, source),
+            eq(target.object, source.object),
+            eq(target.backing, source.backing),
+            not_(is_special(target)),
         )
 
     def _merges_left(self, left: Vma | None, new: Vma) -> bool:
@@ -236,8 +251,6 @@ class LayoutSpace(AddressSpace):
         result = anchor
         for other in others:
             none = eq(result.anon_vma, 0)
-            from spec.terms import ite_bool
-
             result = replace(
                 result,
                 anon_vma=ite(none, other.anon_vma, result.anon_vma),
@@ -254,7 +267,7 @@ class LayoutSpace(AddressSpace):
         before = self.vmas[i - 1] if i else None
         behind = self.vmas[i + 1] if i + 1 < len(self.vmas) else None
         left = before if at_left and self._merges_left(before, middle) else None
-        # a range that begins before its VMA (a stale cursor) has a page offset that wrapped around, which matches nothing
+        # a range that begins before its VMA (a stale cursor) has a page offset that wrapped around: it matches nothing
         inside = self.decide(le(vma.start, start))
         right = behind if at_right and inside and self._merges_right(middle, behind, left) else None
         if left is not None and right is not None:
@@ -296,7 +309,7 @@ class LayoutSpace(AddressSpace):
         if i < len(self.vmas) and self.decide(lt(self.vmas[i].start, page)):
             self._split(i, page, refused)
 
-    # whole-range effects ------------------------------------------------------------------------------------------------
+    # whole-range effects ----------------------------------------------------------------------------------------------
 
     def unmap(self, start: Num, end: Num) -> None:
         i = self.index(start)
@@ -312,7 +325,9 @@ class LayoutSpace(AddressSpace):
         before = self.vmas[i - 1] if i else None
         behind = self.vmas[i] if i < len(self.vmas) else None
         left = before if before is not forbidden and self._merges_left(before, new) else None
-        right = behind if not expand_only and behind is not forbidden and self._merges_right(new, behind, left) else None
+        right = (
+            behind if not expand_only and behind is not forbidden and self._merges_right(new, behind, left) else None
+        )
         if left is not None and right is not None:
             made = replace(self._joined(left, right), end=right.end)
             self.counter = self.counter - 1
@@ -342,7 +357,9 @@ class LayoutSpace(AddressSpace):
         vma = self.vmas[i]
         unfaulted = self.decide(and_(is_anonymous(vma), eq(vma.anon_vma, 0)))
         copy = replace(vma, start=new, end=new + new_pages, offset=new if unfaulted else offset_at(vma, old))
-        made = self._insert(copy, forbidden=vma if unfaulted and keep_source and not self.edition.joins_kept_source else None)
+        made = self._insert(
+            copy, forbidden=vma if unfaulted and keep_source and not self.edition.joins_kept_source else None
+        )
         if self.edition.merges_into_unfaulted and made is not copy:
             j = self.index(new)
             self.vmas[j] = self._joined(made, vma)
@@ -375,7 +392,7 @@ class LayoutSpace(AddressSpace):
             self.update_pages(vma.start, vma.end, lambda number, now, vma=vma: page(vma, now))  # type: ignore[misc]
         self.vmas = inherited
 
-    # single pages -------------------------------------------------------------------------------------------------------
+    # single pages -----------------------------------------------------------------------------------------------------
 
     def touch(self, page: Num) -> Vma:
         """Give the private VMA at the page an anon_vma, if need be that of a neighbour (find_mergeable_anon_vma)."""

@@ -1,7 +1,7 @@
 """Explore a call: run its function once for each path that its symbolic decisions can take.
 
-A call is plain Python; where it asks `decide(cond)` of a symbolic condition, both answers are explored. Each run replays
-the decisions so far and then takes a new one, so that a call needs nothing but to be deterministic.
+A call is plain Python; where it asks `decide(cond)` of a symbolic condition, both answers are explored. Each run
+replays the decisions so far and then takes a new one, so that a call needs nothing but to be deterministic.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class _Scopes:
         self.solver.add(cond)
         answer = self.solver.check()
         self.solver.pop()
-        return answer != z3.unsat
+        return bool(answer != z3.unsat)
 
 
 class Run:
@@ -114,7 +114,7 @@ class Explored(Generic[Outcome]):
 
 
 def explore(
-    run: Callable[[Run], Outcome], background: Callable[[], list[z3.BoolRef]], *, limit: int = 20_000
+    run: Callable[[Run], Outcome], background: Callable[[], list[z3.BoolRef]], *, limit: int = 1_000
 ) -> Iterator[Explored[Outcome]]:
     """All paths of `run`, depth first. `background` holds on every path; it may only grow while runs are made.
 

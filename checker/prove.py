@@ -11,14 +11,17 @@ import z3
 
 from checker.calls import CallPath, ExploredCall
 from checker.examples import Example, from_model, problems, violation, witnesses
-from spec.errors import Errno
 from checker.layout import ELSEWHERE_TOP
+from spec.errors import Errno
 from spec.properties import Property
-from spec.vma import ANONYMOUS, HUGE_PAGES, HUGETLB, SPECIAL, Page, Vma, starts_huge_page
 from spec.terms import Bool, and_, any_, eq, implies, le, lt, ne, not_, or_
+from spec.vma import ANONYMOUS, HUGE_PAGES, HUGETLB, SPECIAL, Page, Vma, starts_huge_page
 
 P, Q = z3.Int("page"), z3.Int("second_page")
 """The Skolem constants: the pages that stand for all."""
+
+WELL_FORMED_ARGUMENTS = ("aligned", "new_aligned", "fits", "new_fits", "small")
+"""Flags of decoded arguments that are plain when they are true."""
 
 ROOM = "no room under the map-count limit for a split"
 
@@ -56,7 +59,7 @@ def strangeness(example: Example) -> int:
     plain = Vma(start=0, end=0, read=True, write=True)
     skip = ("start", "end", "offset", "object", "anon_vma")
     names = [f.name for f in fields(Vma) if f.name not in skip]
-    odd = sum(getattr(vma, n) != getattr(plain, n) for vma in example.state.vmas for n in names)
+    odd: int = sum(getattr(vma, n) != getattr(plain, n) for vma in example.state.vmas for n in names)
     return odd + 20 * sum(vma.backing in (SPECIAL, HUGETLB) for vma in example.state.vmas) + 2 * len(example.failures)
 
 
@@ -140,7 +143,10 @@ class Prover:
             spent = (time.perf_counter() - begun) / len(goals)
             for prop, _ in goals:
                 started[prop.name] += spent
-        return {prop.name: self._conclude(prop, opened[prop.name], queries[prop.name], started[prop.name], unknown) for prop in props}
+        return {
+            prop.name: self._conclude(prop, opened[prop.name], queries[prop.name], started[prop.name], unknown)
+            for prop in props
+        }
 
     def first_broken(self, props: Sequence[Property], path: CallPath) -> tuple[str, str] | None:
         """The first property that this path may break, with the solver's answer: for mutants, which only need one."""
@@ -157,7 +163,9 @@ class Prover:
             self.solver.pop()
         return None
 
-    def _conclude(self, prop: Property, opened: list[_Open], queries: int, seconds: float, unknown: dict[str, str]) -> Decision:
+    def _conclude(
+        self, prop: Property, opened: list[_Open], queries: int, seconds: float, unknown: dict[str, str]
+    ) -> Decision:
         if prop.name in unknown:
             return Decision("unknown", queries, seconds, why=unknown[prop.name])
         if not opened:
@@ -166,7 +174,9 @@ class Prover:
         found = self._smallest(prop, opened)
         seconds += time.perf_counter() - begun
         if found is None:
-            return Decision("open", queries, seconds, why="satisfiable, but no model was a counterexample", path=opened[0].path)
+            return Decision(
+                "open", queries, seconds, why="satisfiable, but no model was a counterexample", path=opened[0].path
+            )
         example, page, path = found
         return Decision("refuted", queries, seconds, example, page, path=path)
 
@@ -187,7 +197,7 @@ class Prover:
                 wanted += [of_every_page(path.transition, q) for q in list(path.space.named.values())]
         return [w if isinstance(w, z3.ExprRef) else z3.BoolVal(w) for w in wanted]
 
-    # witnesses ---------------------------------------------------------------------------------------------------------
+    # witnesses --------------------------------------------------------------------------------------------------------
 
     def witness(self, prop: Property) -> Example | None:
         """A concrete case in which the property's hypotheses hold; None if none was found."""
@@ -213,7 +223,9 @@ class Prover:
                     outcome, _ = example.run(self.explored.edition)
                     return 0 if (outcome.errno, outcome.check) == (errno, check) else None
 
-                found = self.example(path, [], vmas, 4, ends_so, plain=False) or self.example(path, [], vmas, 4, ends_so)
+                found = self.example(path, [], vmas, 4, ends_so, plain=False) or self.example(
+                    path, [], vmas, 4, ends_so
+                )
                 if found is not None:
                     return found[0]
         return None
@@ -229,7 +241,7 @@ class Prover:
             self.solver.add(*self._wanted(path, prop, goal), *self.explored.world.attribute_axioms)
             self.solver.add(*[term != value for value in found])
             while self.solver.check() == z3.sat:
-                value = self.solver.model().eval(term, model_completion=True).as_long()  # type: ignore[attr-defined]
+                value = self.solver.model().eval(term, model_completion=True).as_long()
                 found.add(value)
                 self.solver.add(term != value)
             self.solver.pop()
@@ -239,7 +251,8 @@ class Prover:
 
     def _smallest(self, prop: Property, opened: list[_Open]) -> tuple[Example, int, CallPath] | None:
         """The smallest example that the concrete reading confirms: fewest VMAs, then fewest pages, then plainest. No
-        address space with fewer VMAs or pages satisfies the path conditions, which only overestimate what can happen."""
+        address space with fewer VMAs or pages satisfies the path conditions, which only overestimate what can
+        happen."""
         self.solver.set("rlimit", SEARCH_LIMIT)
         try:
             return self._search(prop, opened)
@@ -253,7 +266,9 @@ class Prover:
                 sized = [item for item in possible if vmas <= pages and self._fits(item, vmas, pages)]
                 anonymous = [item for item in sized if self._fits(item, vmas, pages, anonymous=True)]
                 for some in (anonymous[:4], sized[:12]):
-                    found = [(*f, item.path) for item in some if (f := self._sized(prop, item, vmas, pages)) is not None]
+                    found = [
+                        (*f, item.path) for item in some if (f := self._sized(prop, item, vmas, pages)) is not None
+                    ]
                     if found:
                         return min(found, key=lambda f: strangeness(f[0]) + (3 if f[2].transition.failed else 0))
         return None
@@ -264,11 +279,11 @@ class Prover:
         self.solver.add(*self._path_facts(item.path), *item.goal, *self._size_limits(item, vmas, pages))
         if anonymous:
             named = [v for v in self.explored.world.views.values() if v[0].get_id() in item.path.space.named]
-            self.solver.add(*[implies(mapped, eq(vma.backing, ANONYMOUS)) for _, mapped, vma, _ in named])  # type: ignore[misc]
+            self.solver.add(*[implies(mapped, eq(vma.backing, ANONYMOUS)) for _, mapped, vma, _ in named])
         self.solver.add(*self.explored.world.attribute_axioms)
         answer = self.solver.check()
         self.solver.pop()
-        return answer == z3.sat
+        return bool(answer == z3.sat)
 
     def _sized(self, prop: Property, item: _Open, vmas: int, pages: int) -> tuple[Example, int] | None:
         """A counterexample on this path with at most so many VMAs and pages, made as plain as possible."""
@@ -355,7 +370,11 @@ class Prover:
         if vmas:
             limits.append(le(z3.Sum([e - s for s, e in zip(starts, ends, strict=True)]), pages))
         limits += [eq(starts_huge_page(z3.IntVal(WINDOW + n)), n % HUGE_PAGES == 0) for n in range(24)]
-        places = [getattr(self.explored.arguments, n) for n in ("old", "new", "start", "end") if hasattr(self.explored.arguments, n)]
+        places = [
+            getattr(self.explored.arguments, n)
+            for n in ("old", "new", "start", "end")
+            if hasattr(self.explored.arguments, n)
+        ]
         limits += [or_(not_(starts_huge_page(t)), eq(t, 0), and_(le(WINDOW, t), lt(t, WINDOW + 24))) for t in places]
         limits.append(eq(starts_huge_page(z3.IntVal(0)), True))
         return [x for x in limits if isinstance(x, z3.ExprRef)]
@@ -384,15 +403,17 @@ class Prover:
         for name in ("access_denied", "write_denied"):
             if name in world.functions:
                 wishes += [not_(world.functions[name](key)) for key in range(2)]
+        unmarked = ["inherited", "locked", "growsdown", "dontfork", "wipeonfork", "droppable"]
+        unmarked += ["dontdump", "mergeable", "account", "noreserve"]
         seen: set[int] = set()
         for term, mapped, vma, page in world.views.values():
             if term.get_id() not in item.path.space.named or vma.start.get_id() in seen:  # type: ignore[union-attr]
                 continue
             seen.add(vma.start.get_id())  # type: ignore[union-attr]
             plain = [
-                eq(vma.backing, 0), not_(vma.shared), not_(vma.may_share), vma.may_read, vma.may_write, vma.may_exec, not_(vma.exec),
-                *(not_(getattr(vma, n)) for n in ("inherited", "locked", "growsdown", "dontfork", "wipeonfork", "droppable")),
-                *(not_(getattr(vma, n)) for n in ("dontdump", "mergeable", "account", "noreserve")),
+                eq(vma.backing, 0), not_(vma.shared), not_(vma.may_share),
+                vma.may_read, vma.may_write, vma.may_exec, not_(vma.exec),
+                *(not_(getattr(vma, n)) for n in unmarked),
                 eq(vma.reading, 0), eq(vma.thp, 0), eq(vma.pkey, 0), eq(vma.anon_vma, 0),
                 vma.read, vma.write, not_(vma.sealed), eq(vma.offset, 0), eq(vma.object, 1),
             ]  # fmt: skip
@@ -402,10 +423,10 @@ class Prover:
         for f in fields(arguments):
             term = getattr(arguments, f.name)
             if f.type == "Bool":
-                wishes.append(not_(term))
+                wishes.append(term if f.name in WELL_FORMED_ARGUMENTS else not_(term))
         plain_codes = {"pkey": -1, "type": 2, "file": 0, "offset": 0, "byte": 1, "new": 0}
         wishes += [eq(getattr(arguments, n), v) for n, v in plain_codes.items() if hasattr(arguments, n)]
         if hasattr(arguments, "advice"):
             wishes += [eq(arguments.advice, 4), eq(arguments.advice, 1)]
         wishes += [eq(world.exec_key, 0), eq(world.max_map_count, 65530), eq(world.map_count, 3)]
-        return [or_(w) if isinstance(w, bool) else w for w in wishes if isinstance(w, z3.ExprRef)]  # type: ignore[misc]
+        return [or_(w) if isinstance(w, bool) else w for w in wishes if isinstance(w, z3.ExprRef)]

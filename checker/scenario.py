@@ -150,7 +150,7 @@ class _Runner:
             return f"{pages}+{rest}" if rest else str(pages), Errno.OK
         if step.call not in ("mmap", "mremap") or result.errno is not Errno.OK:
             return str(result.value), result.errno
-        given = getattr(step, "addr")  # noqa: B009  (both have one)
+        given = getattr(step, "addr")
         if isinstance(given, str) and given.startswith("brk+") and result.value << PAGE_SHIFT == words["addr"]:
             return "0", Errno.OK
         inside = WINDOW <= result.value < WINDOW + WINDOW_PAGES

@@ -14,18 +14,50 @@ from typing import cast
 
 import z3
 
-from checker.paths import Run
+from checker.paths import Run, TooManyPaths
 from checker.view import PageView
 from spec.editions import Edition
 from spec.errors import Errno
 from spec.space import AddressSpace, Gap, Refused, Visit
-from spec.terms import Bool, Num, all_, and_, any_, between, eq, implies, ite, ite_bool, larger, le, lt, ne
-from spec.terms import not_, or_, smaller
-from spec.vma import EMPTY_PAGE, Page, Vma, choose_page, choose_vma, has_file, is_anonymous, is_special
-from spec.vma import offset_at, refuses_split, same_flags, well_formed_page, well_formed_vma
+from spec.terms import (
+    Bool,
+    Num,
+    all_,
+    and_,
+    any_,
+    between,
+    eq,
+    implies,
+    ite,
+    ite_bool,
+    larger,
+    le,
+    lt,
+    ne,
+    not_,
+    or_,
+    smaller,
+)
+from spec.vma import (
+    EMPTY_PAGE,
+    Page,
+    Vma,
+    choose_page,
+    choose_vma,
+    has_file,
+    is_anonymous,
+    is_special,
+    offset_at,
+    refuses_split,
+    same_flags,
+    well_formed_page,
+    well_formed_vma,
+)
 from spec.words import TASK_PAGES
 
 Number, Truth = z3.IntSort(), z3.BoolSort()
+MANY_LOOKS = 4
+"""So often a call asks for the first VMA of a range at most, unless it loops."""
 PageFact = Callable[[z3.ArithRef], Bool]
 
 
@@ -84,7 +116,11 @@ class World:
             return self.views[key]
         start = self.function("vm_start", Number, Number)(term)
         mapped = self.function("mapped", Number, Truth)(term)
-        values = {f.name: self.function(f"vma_{f.name}", Number, _sort(f.type))(start) for f in fields(Vma) if f.name != "start"}
+        values = {
+            f.name: self.function(f"vma_{f.name}", Number, _sort(f.type))(start)
+            for f in fields(Vma)
+            if f.name != "start"
+        }
         vma = Vma(start=start, **values)
         holds = {f.name: self.function(f"page_{f.name}", Number, _sort(f.type))(term) for f in fields(Page)}
         page_state = Page(**holds)
@@ -94,7 +130,10 @@ class World:
         holds_well = well_formed_page(mapped, vma, page_state)
         self.attribute_axioms += [x for x in (attributes, holds_well) if isinstance(x, z3.ExprRef)]
         for other, its_mapping, its_vma, _ in self.views.values():
-            for a, m, v, b, n, w in ((term, mapped, vma, other, its_mapping, its_vma), (other, its_mapping, its_vma, term, mapped, vma)):
+            for m, v, b, n, w in (
+                (mapped, vma, other, its_mapping, its_vma),
+                (its_mapping, its_vma, term, mapped, vma),
+            ):
                 self._assume(implies(and_(m, between(v.start, b, v.end)), and_(n, eq(w.start, v.start))))
         self.views[key] = (term, mapped, vma, page_state)
         return self.views[key]
@@ -117,10 +156,15 @@ class UnboundedSpace(AddressSpace):
         self._page: Callable[[Num], Page] = self._original_page
         self._cut: Callable[[Num], Bool] = self._original_cut
         self._stored: Callable[[Num, Num], Num] = world.stored
-        self._write_denied: Callable[[Num], Bool] = lambda key: cast(z3.BoolRef, world.function("write_denied", Number, Truth)(key))
-        self._access_denied: Callable[[Num], Bool] = lambda key: cast(z3.BoolRef, world.function("access_denied", Number, Truth)(key))
+        self._write_denied: Callable[[Num], Bool] = lambda key: cast(
+            z3.BoolRef, world.function("write_denied", Number, Truth)(key)
+        )
+        self._access_denied: Callable[[Num], Bool] = lambda key: cast(
+            z3.BoolRef, world.function("access_denied", Number, Truth)(key)
+        )
         self._brk: Num = world.brk
         self.failing_page: Num | None = None
+        self.looks = 0
         self.let_passed = False
         """The dropped check was reached, and would have refused."""
 
@@ -263,6 +307,9 @@ class UnboundedSpace(AddressSpace):
         return self._page(page)
 
     def first(self, start: Num, end: Num) -> Vma | None:
+        self.looks += 1
+        if self.looks > MANY_LOOKS:
+            raise TooManyPaths("its loop over VMAs has no summary in the unbounded reading")
         view = self._view
         if self._free("some_vma"):
             page = self._number("first")
@@ -285,7 +332,7 @@ class UnboundedSpace(AddressSpace):
         self.every_page.append(lambda q: implies(between(page, q, page + pages), not_(view(q)[0])))
         return page
 
-    # passes -------------------------------------------------------------------------------------------------------------
+    # passes -----------------------------------------------------------------------------------------------------------
 
     def check_each(self, start: Num, end: Num, test: Callable[[Vma], Bool], errno: Errno, check: str) -> None:
         view = self._view
@@ -347,7 +394,10 @@ class UnboundedSpace(AddressSpace):
             mapped, vma, after, at = step(q)
             ok = all_(not_(cond) for cond, _, _ in at.tests)
             if cuttable:  # a VMA that refuses to be split is never merged: what changed of it was not cut off
-                cut = or_(and_(lt(vma.start, start), refuses_split(vma, start)), and_(lt(end, vma.end), refuses_split(vma, end)))
+                cut = or_(
+                    and_(lt(vma.start, start), refuses_split(vma, start)),
+                    and_(lt(end, vma.end), refuses_split(vma, end)),
+                )
                 ok = and_(ok, or_(same_flags(vma, after), not_(cut)))
             return implies(between(start, q, reached), implies(mapped, ok) if gap is not Gap.STOP else and_(mapped, ok))
 
@@ -383,7 +433,10 @@ class UnboundedSpace(AddressSpace):
         came = came if stop is None else or_(came, eq(page, stop))
         changed = and_(mapped, not_(same_flags(vma, after)))
         if self.dropped == "the VMA refuses to be split":
-            would = [and_(changed, lt(vma.start, start), refuses_split(vma, start)), and_(changed, lt(end, vma.end), refuses_split(vma, end))]
+            would = [
+                and_(changed, lt(vma.start, start), refuses_split(vma, start)),
+                and_(changed, lt(end, vma.end), refuses_split(vma, end)),
+            ]
         elif self.dropped == "no room under the map-count limit for a split":
             would = [and_(changed, or_(lt(vma.start, start), lt(end, vma.end)), le(self.max_map_count, self.count))]
         if would:
@@ -445,7 +498,9 @@ class UnboundedSpace(AddressSpace):
         seen, was, becomes, _ = step(witness)
         self.run.assume(implies(touched, and_(between(start, witness, reached), seen, not_(same_flags(was, becomes)))))
         self.every_page.append(
-            lambda q: or_(touched, not_(between(start, q, reached)), not_(step(q)[0]), same_flags(step(q)[1], step(q)[2]))
+            lambda q: or_(
+                touched, not_(between(start, q, reached)), not_(step(q)[0]), same_flags(step(q)[1], step(q)[2])
+            )
         )
         new_cut = self.world.function(self._fresh("cut_after"), Number, Truth)
         new_start = self.world.function(self._fresh("start_after"), Number, Number)
@@ -517,7 +572,7 @@ class UnboundedSpace(AddressSpace):
 
         self._stored = stored_after
 
-    # whole-range effects ------------------------------------------------------------------------------------------------
+    # whole-range effects ----------------------------------------------------------------------------------------------
 
     def split(self, page: Num, refused: Errno = Errno.EINVAL) -> None:
         view, cut = self._view, self._cut
@@ -541,7 +596,9 @@ class UnboundedSpace(AddressSpace):
         view, page_at = self._view, self._page
         before = self.count
         first, last = view(start), view(end - 1)
-        removed = ite(first[0], 1, 0) + ite(and_(last[0], not_(and_(first[0], eq(first[1].start, last[1].start)))), 1, 0)
+        removed = ite(first[0], 1, 0) + ite(
+            and_(last[0], not_(and_(first[0], eq(first[1].start, last[1].start)))), 1, 0
+        )
         self._view = lambda q: (and_(view(q)[0], not_(between(start, q, end))), view(q)[1])
         self._page = lambda q: choose_page(between(start, q, end), EMPTY_PAGE, page_at(q))
         self._forget_cuts(start, end)
@@ -555,7 +612,10 @@ class UnboundedSpace(AddressSpace):
 
     def map(self, vma: Vma, *, expand_only: bool = False) -> None:
         view = self._view
-        inside: Callable[[Num], Bool] = lambda q: between(vma.start, q, vma.end)
+
+        def inside(q: Num) -> Bool:
+            return between(vma.start, q, vma.end)
+
         self._view = lambda q: (or_(inside(q), view(q)[0]), choose_vma(inside(q), vma, view(q)[1]))
         self._forget_cuts(vma.start, vma.end)
         self._inserted()
@@ -597,7 +657,10 @@ class UnboundedSpace(AddressSpace):
         view = self._view
         vma = view(page)[1]
         grown = replace(vma, end=end)
-        inside: Callable[[Num], Bool] = lambda q: between(vma.start, q, end)
+
+        def inside(q: Num) -> Bool:
+            return between(vma.start, q, end)
+
         self._view = lambda q: (or_(inside(q), view(q)[0]), choose_vma(inside(q), grown, view(q)[1]))
         self._forget_cuts(vma.end, end)
         before = self.count
@@ -617,7 +680,7 @@ class UnboundedSpace(AddressSpace):
 
         self._page = page_after
 
-    # single pages -------------------------------------------------------------------------------------------------------
+    # single pages -----------------------------------------------------------------------------------------------------
 
     @staticmethod
     def _visible(page: Num, vma: Vma, now: Page, stored: Callable[[Num, Num], Num]) -> Num:
@@ -631,7 +694,9 @@ class UnboundedSpace(AddressSpace):
         self._stored = lambda o, offset: ite(
             and_(vma.shared, eq(o, vma.object), eq(offset, at)), value, old_stored(o, offset)
         )
-        self._page = lambda q: choose_page(and_(eq(q, page), not_(vma.shared)), Page(copied=True, own=value), page_at(q))
+        self._page = lambda q: choose_page(
+            and_(eq(q, page), not_(vma.shared)), Page(copied=True, own=value), page_at(q)
+        )
 
     def set_page(self, page: Num, content: Page) -> None:
         page_at = self._page
@@ -681,5 +746,3 @@ class UnboundedSnapshot:
     def counted(self) -> Num:
         """In this reading the number of VMAs is map_count by the lemmas on splits and merges."""
         return self.map_count
-
-

@@ -19,10 +19,12 @@ from checker.paths import Run, explore
 from spec.documented import DOCUMENTED
 from spec.editions import Edition
 from spec.errors import Errno
-from spec.space import Gap, Refused, Visit
+from spec.space import Gap, Refused
 from spec.syscalls import CALLS
-from spec.terms import Bool, Num, all_, and_, between, eq, implies, ite, ite_bool, larger, le, lt, not_, or_
-from spec.vma import ATTRIBUTES, BOOKKEEPING, Vma, same_flags, well_formed_vma
+from spec.syscalls.madvise import advised
+from spec.syscalls.mprotect import accounted
+from spec.terms import Bool, Num, all_, and_, any_, between, eq, implies, le, lt, not_, or_
+from spec.vma import ATTRIBUTES, BOOKKEEPING, Vma, choose_vma, same_flags, well_formed_vma
 from spec.words import PAGES
 
 
@@ -80,7 +82,7 @@ def _z(*terms: Bool) -> tuple[z3.BoolRef, ...]:
     return tuple(t if isinstance(t, z3.ExprRef) else z3.BoolVal(t) for t in terms)
 
 
-# the fold over VMAs equals its cut-point summary -----------------------------------------------------------------------
+# the fold over VMAs equals its cut-point summary ----------------------------------------------------------------------
 
 
 def _walk(edition: Edition) -> Iterator[Obligation]:
@@ -102,12 +104,20 @@ def _walk(edition: Edition) -> Iterator[Obligation]:
     one_vma = z3.Implies(z3.And(low <= p, p < high), z3.And(mapped(p), key(p) == key(low)))
     hole = z3.Implies(z3.And(reached <= p, p < low), z3.Not(mapped(p)))
     here = z3.And(start <= reached, reached <= low, low < high, high <= end, one_vma, hole)
-    yield Obligation("walk: base, nothing is changed and nothing asked", _z(z3.Or(summary(start) != original(key(p)), z3.Not(all_passed(start)))))
+    yield Obligation(
+        "walk: base, nothing is changed and nothing asked",
+        _z(z3.Or(summary(start) != original(key(p)), z3.Not(all_passed(start)))),
+    )
     visited = z3.If(z3.And(low <= p, p < high), changed(key(p)), summary(reached))
     yield Obligation("walk: step, the change", _z(here, visited != summary(high)))
     yield Obligation("walk: step, the tests", _z(here, all_passed(reached), passes(key(low)), z3.Not(all_passed(high))))
-    yield Obligation("walk: a failing VMA leaves the summary at its start", _z(here, z3.Not(passes(key(low))), summary(reached) != summary(low)))
-    yield Obligation("walk: the hypotheses are consistent", _z(here, mapped(p), p >= low, passes(key(low))), consistent=True)
+    yield Obligation(
+        "walk: a failing VMA leaves the summary at its start",
+        _z(here, z3.Not(passes(key(low))), summary(reached) != summary(low)),
+    )
+    yield Obligation(
+        "walk: the hypotheses are consistent", _z(here, mapped(p), p >= low, passes(key(low))), consistent=True
+    )
 
 
 def _look(edition: Edition) -> Iterator[Obligation]:
@@ -116,7 +126,10 @@ def _look(edition: Edition) -> Iterator[Obligation]:
     mapped, key = z3.Function("mapped", number, truth), z3.Function("vm_start", number, number)
     found = z3.Function("found", number, truth)
     start, end, reached, low, high, p = z3.Ints("start end reached low high p")
-    none = lambda at: z3.Implies(z3.And(start <= p, p < at, mapped(p)), z3.Not(found(key(p))))  # noqa: E731
+
+    def none(at: z3.ArithRef) -> z3.BoolRef:
+        return z3.Implies(z3.And(start <= p, p < at, mapped(p)), z3.Not(found(key(p))))
+
     step = z3.And(
         start <= reached,
         reached <= low,
@@ -127,11 +140,16 @@ def _look(edition: Edition) -> Iterator[Obligation]:
     )
     yield Obligation("look: base", _z(z3.Not(none(start))))
     yield Obligation("look: step", _z(step, none(reached), z3.Not(found(key(low))), z3.Not(none(high))))
-    yield Obligation("look: a VMA that is found has a page in the range", _z(step, found(key(low)), z3.Not(z3.And(start <= low, low < end))))
-    yield Obligation("look: the hypotheses are consistent", _z(step, none(reached), found(key(low)), mapped(p)), consistent=True)
+    yield Obligation(
+        "look: a VMA that is found has a page in the range",
+        _z(step, found(key(low)), z3.Not(z3.And(start <= low, low < end))),
+    )
+    yield Obligation(
+        "look: the hypotheses are consistent", _z(step, none(reached), found(key(low)), mapped(p)), consistent=True
+    )
 
 
-# one step of the list engine, on a window ---------------------------------------------------------------------------------
+# one step of the list engine, on a window -----------------------------------------------------------------------------
 
 
 def _same_at(a: Vma, b: Vma) -> Bool:
@@ -144,7 +162,9 @@ def _list_is_well_formed(vmas: list[Vma]) -> Bool:
     return all_(parts)
 
 
-def _window_paths(edition: Edition, count: int, body: Callable[[BoundedSpace], None]) -> Iterator[tuple[tuple[z3.BoolRef, ...], Window, BoundedSpace, bool]]:
+def _window_paths(
+    edition: Edition, count: int, body: Callable[[BoundedSpace], None]
+) -> Iterator[tuple[tuple[z3.BoolRef, ...], Window, BoundedSpace, bool]]:
     """All paths of `body` on an arbitrary window of `count` VMAs: (conditions, window, space afterwards, refused)."""
     window = Window(count)
     facts = window.well_formed()
@@ -175,7 +195,9 @@ def _modify(edition: Edition) -> Iterator[Obligation]:
         def body(space: BoundedSpace, before: int = before) -> None:
             vma = space.vmas[before]
             space.run.assume(and_(le(vma.start, start), lt(start, end), le(end, vma.end)))
-            changed = replace(wish, start=vma.start, end=vma.end, backing=vma.backing, object=vma.object, offset=vma.offset)
+            changed = replace(
+                wish, start=vma.start, end=vma.end, backing=vma.backing, object=vma.object, offset=vma.offset
+            )
             changed = replace(changed, anon_vma=vma.anon_vma, inherited=vma.inherited)
             space.run.assume(not_(same_flags(vma, changed)))
             space._modify(before, start, end, changed, Errno.ENOMEM)
@@ -183,18 +205,23 @@ def _modify(edition: Edition) -> Iterator[Obligation]:
         some = False
         for conditions, window, space, refused in _window_paths(edition, count, body):
             some = True
-            yield Obligation(f"{shape}: the list stays well formed", _z(*conditions, not_(_list_is_well_formed(space.vmas))))
+            yield Obligation(
+                f"{shape}: the list stays well formed", _z(*conditions, not_(_list_is_well_formed(space.vmas)))
+            )
             yield Obligation(f"{shape}: the counter counts", _z(*conditions, not_(eq(space.counter, space.counted()))))
             room = or_(le(space.counter, space.max_map_count), le(space.counter, window.elsewhere + count))
             yield Obligation(f"{shape}: the counter stays within its limit", _z(*conditions, not_(room)))
             old, new = _lookup(window.vmas, p), _lookup(space.vmas, p)
             inside = and_(le(start, p), lt(p, end))
             target = replace(wish, backing=old[1].backing, object=old[1].object)
-            expected = _same_at(new[1], old[1]) if refused else and_(
-                implies(inside, _same_at(new[1], target)), or_(inside, _same_at(new[1], old[1]))
+            expected = (
+                _same_at(new[1], old[1])
+                if refused
+                else and_(implies(inside, _same_at(new[1], target)), or_(inside, _same_at(new[1], old[1])))
             )
             yield Obligation(
-                f"{shape}: exactly the range is changed", _z(*conditions, not_(and_(eq(old[0], new[0]), implies(old[0], expected))))
+                f"{shape}: exactly the range is changed",
+                _z(*conditions, not_(and_(eq(old[0], new[0]), implies(old[0], expected)))),
             )
             place = eq(old[1].offset + (p - old[1].start), new[1].offset + (p - new[1].start))
             yield Obligation(f"{shape}: no page changes its place in the object", _z(*conditions, old[0], not_(place)))
@@ -202,9 +229,6 @@ def _modify(edition: Edition) -> Iterator[Obligation]:
 
 
 def _lookup(vmas: list[Vma], page: Num) -> tuple[Bool, Vma]:
-    from spec.terms import any_
-    from spec.vma import choose_vma
-
     found = vmas[0]
     for vma in vmas[1:]:
         found = choose_vma(between(vma.start, page, vma.end), vma, found)
@@ -227,7 +251,9 @@ def _insert(edition: Edition) -> Iterator[Obligation]:
 
         for conditions, window, space, _ in _window_paths(edition, neighbours, body):
             shape = f"insert (among {neighbours})"
-            yield Obligation(f"{shape}: the list stays well formed", _z(*conditions, not_(_list_is_well_formed(space.vmas))))
+            yield Obligation(
+                f"{shape}: the list stays well formed", _z(*conditions, not_(_list_is_well_formed(space.vmas)))
+            )
             yield Obligation(f"{shape}: the counter counts", _z(*conditions, not_(eq(space.counter, space.counted()))))
             old, now = _lookup(window.vmas, p), _lookup(space.vmas, p)
             inside = between(new.start, p, new.end)
@@ -253,7 +279,9 @@ def _cut_and_remove(edition: Edition) -> Iterator[Obligation]:
         for conditions, window, space, refused in _window_paths(edition, count, body):
             shape = f"unmap ({count})"
             if space.vmas:
-                yield Obligation(f"{shape}: the list stays well formed", _z(*conditions, not_(_list_is_well_formed(space.vmas))))
+                yield Obligation(
+                    f"{shape}: the list stays well formed", _z(*conditions, not_(_list_is_well_formed(space.vmas)))
+                )
             yield Obligation(f"{shape}: the counter counts", _z(*conditions, not_(eq(space.counter, space.counted()))))
             old = _lookup(window.vmas, p)
             now = _lookup(space.vmas, p) if space.vmas else (False, old[1])
@@ -272,7 +300,9 @@ def _cursor(edition: Edition) -> Iterator[Obligation]:
         for a, b in itertools.pairwise(space.vmas):
             space.run.assume(eq(a.end, b.start))
         space.run.assume(and_(le(first.start, start), lt(start, first.end), lt(last.start, end), le(end, last.end)))
-        space.change_each(start, end, lambda vma, at: replace(vma, sealed=True), gap=Gap.IGNORE, cursor=edition.cursor.name.lower())
+        space.change_each(
+            start, end, lambda vma, at: replace(vma, sealed=True), gap=Gap.IGNORE, cursor=edition.cursor.name.lower()
+        )
 
     seen = 0
     for conditions, _, space, _ in _window_paths(edition, 3, body):
@@ -284,9 +314,6 @@ def _cursor(edition: Edition) -> Iterator[Obligation]:
 
 def _skip(edition: Edition) -> Iterator[Obligation]:
     """A VMA that a merge swallowed would have passed the tests and not have changed: skipping it loses nothing."""
-    from spec.syscalls.madvise import advised
-    from spec.syscalls.mprotect import accounted
-
     vma, follower = symbolic_vma("vma"), symbolic_vma("next")
     read, write, exec = z3.Bool("prot_read"), z3.Bool("prot_write"), z3.Bool("prot_exec")
     advice = z3.Int("advice")
@@ -294,7 +321,9 @@ def _skip(edition: Edition) -> Iterator[Obligation]:
     def may(v: Vma) -> Bool:
         return and_(implies(read, v.may_read), implies(write, v.may_write), implies(exec, v.may_exec), not_(v.sealed))
 
-    always: Callable[[Vma], Bool] = lambda v: True  # noqa: E731
+    def always(v: Vma) -> Bool:
+        return True
+
     changes: dict[str, tuple[Callable[[Vma], Vma], Callable[[Vma], Bool]]] = {
         "mseal": (lambda v: replace(v, sealed=True), always),
         "mlock": (lambda v: replace(v, locked=True), always),
@@ -306,7 +335,9 @@ def _skip(edition: Edition) -> Iterator[Obligation]:
         ),
     }
     for call, (change, passes) in changes.items():
-        merged = and_(same_flags(change(vma), follower), eq(vma.backing, follower.backing), eq(vma.object, follower.object))
+        merged = and_(
+            same_flags(change(vma), follower), eq(vma.backing, follower.backing), eq(vma.object, follower.object)
+        )
         merged = and_(merged, passes(vma))
         again = change(follower)
         apart = [n for n in ATTRIBUTES if n not in BOOKKEEPING]
@@ -316,7 +347,7 @@ def _skip(edition: Edition) -> Iterator[Obligation]:
         yield Obligation(f"skip: {call} has hypotheses", _z(merged), consistent=True)
 
 
-# bytes to pages ----------------------------------------------------------------------------------------------------------------
+# bytes to pages -------------------------------------------------------------------------------------------------------
 
 
 def _bridge(edition: Edition) -> Iterator[Obligation]:
@@ -335,11 +366,16 @@ def _embedding(edition: Edition) -> Iterator[Obligation]:
     """Page numbers compare, add and subtract as integers exactly as they do as words: they are far below 2**64."""
     a, b = z3.BitVec("a", 64), z3.BitVec("b", 64)
     small = z3.And(z3.ULE(a, PAGES), z3.ULE(b, PAGES))
-    whole: Callable[[z3.BitVecRef], z3.ArithRef] = lambda w: z3.BV2Int(w)  # noqa: E731
+
+    def whole(w: z3.BitVecRef) -> z3.ArithRef:
+        return z3.BV2Int(w)
+
     yield Obligation("embedding: order", _z(small, z3.ULT(a, b) != (whole(a) < whole(b))), as_integers=True)
     yield Obligation("embedding: equality", _z(small, (a == b) != (whole(a) == whole(b))), as_integers=True)
     yield Obligation("embedding: sums", _z(small, whole(a + b) != whole(a) + whole(b)), as_integers=True)
-    yield Obligation("embedding: differences", _z(small, z3.UGE(a, b), whole(a - b) != whole(a) - whole(b)), as_integers=True)
+    yield Obligation(
+        "embedding: differences", _z(small, z3.UGE(a, b), whole(a - b) != whole(a) - whole(b)), as_integers=True
+    )
 
 
 def _argument_errors(edition: Edition) -> Iterator[Obligation]:
@@ -350,24 +386,36 @@ def _argument_errors(edition: Edition) -> Iterator[Obligation]:
             wanted = errors.get(path.errno)
             if path.errno is Errno.OK:
                 some = z3.Or(list(errors.values()))
-                yield Obligation(f"arguments: {name} goes on only without a documented error", _z(*path.conditions, some))
+                yield Obligation(
+                    f"arguments: {name} goes on only without a documented error", _z(*path.conditions, some)
+                )
             else:
                 wrong = z3.BoolVal(True) if wanted is None else z3.Not(wanted)
                 yield Obligation(f"arguments: {name} {path.errno.name} ({path.check})", _z(*path.conditions, wrong))
-                yield Obligation(f"arguments: {name} reaches {path.errno.name} ({path.check})", path.conditions, consistent=True)
+                yield Obligation(
+                    f"arguments: {name} reaches {path.errno.name} ({path.check})", path.conditions, consistent=True
+                )
 
 
 LEMMAS: dict[str, Lemma] = {
     lemma.name: lemma
     for lemma in (
         Lemma("walk", "A changing pass over VMAs equals its cut-point summary (induction over the VMAs).", _walk),
-        Lemma("look", "An up-front pass over VMAs equals an existential over the pages of its range (induction).", _look),
-        Lemma("modify", "Changing a part of a VMA, with its splits and merges, changes exactly those pages, and counts.", _modify),
+        Lemma(
+            "look", "An up-front pass over VMAs equals an existential over the pages of its range (induction).", _look
+        ),
+        Lemma(
+            "modify",
+            "Changing a part of a VMA, with its splits and merges, changes exactly those pages, and counts.",
+            _modify,
+        ),
         Lemma("insert", "Inserting a VMA, with its merges, adds exactly its pages, and counts.", _insert),
         Lemma("unmap", "Cutting and removing VMAs removes exactly the range, and counts.", _cut_and_remove),
         Lemma("cursor", "The cursor of mseal's pass stays inside the VMA that it works on.", _cursor),
         Lemma("skip", "A VMA that a merge swallows needed no visit.", _skip),
-        Lemma("bridge", "The argument checks ensure what the page-level stage assumes, for all 64-bit arguments.", _bridge),
+        Lemma(
+            "bridge", "The argument checks ensure what the page-level stage assumes, for all 64-bit arguments.", _bridge
+        ),
         Lemma("embedding", "Page numbers as integers behave as page numbers in 64-bit words.", _embedding),
         Lemma("argument-errors", "Wrong arguments give the documented errors, and only they do.", _argument_errors),
     )
@@ -378,5 +426,3 @@ LEMMAS_BROKEN: dict[tuple[str, str], str] = {
     ("cursor", "v6.17"): "the cursor is where the VMA ended before the merge (CVE-2026-23416); mended in v6.18",
 }
 """(lemma, edition) that are expected to be refuted, with the reason."""
-
-__all__ = ["LEMMAS", "LEMMAS_BROKEN", "Lemma", "Visit", "decide_lemma", "ite", "ite_bool", "larger"]

@@ -10,7 +10,8 @@ from checker.documents import Counterexample, LayoutDoc
 
 Verdict = Literal["proved", "refuted", "bounded", "unknown", "vacuous", "error"]
 """`proved` (unbounded, with its assumptions), `refuted` (with a counterexample that the concrete reading re-executed),
-`bounded` (not proved, and no counterexample up to a stated size), `unknown` (timeout), `vacuous` (no witness), `error`."""
+`bounded` (not proved, and no counterexample up to a stated size), `unknown` (timeout), `vacuous` (no witness) or
+`error`."""
 
 
 class Frozen(BaseModel):

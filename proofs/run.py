@@ -8,18 +8,29 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, fields
 from multiprocessing import get_context
+from typing import cast
 
 import z3
 
 from checker.calls import CallPath, ExploredCall, explore_arguments, explore_body, words_for
 from checker.documents import Counterexample, CounterexampleStep, Culprit, LayoutDoc, ResultDoc, Size
 from checker.examples import Example, witnesses
+from checker.paths import TooManyPaths
 from checker.prove import Decision, Prover
 from checker.scenario import re_execute
 from proofs.lemmas import LEMMAS, LEMMAS_BROKEN, decide_lemma
-from proofs.mutants import SURVIVORS, mutants_of
-from proofs.results import Advised, FindResult, LemmaResult, MutantResult, ProofReport, ReachableResult, TheoremResult
-from proofs.results import Verdict, Witness
+from proofs.mutants import LATER_ONLY, SURVIVORS, mutants_of
+from proofs.results import (
+    Advised,
+    FindResult,
+    LemmaResult,
+    MutantResult,
+    ProofReport,
+    ReachableResult,
+    TheoremResult,
+    Verdict,
+    Witness,
+)
 from proofs.theorems import Theorem, theorems
 from spec.assumptions import ALWAYS
 from spec.editions import EDITIONS, Edition
@@ -32,9 +43,15 @@ _EVERY = tuple(EDITIONS)
 _NEVER_CUT = "special and huge VMAs are exempt from locking, so that none is ever cut"
 UNREACHABLE: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {
     ("mprotect", "mprotect: the protection key is not allocated"): ("mprotect passes no key", _EVERY),
-    ("mremap", "mremap onto: a hole inside one VMA would exceed the map-count limit"): ("six free maps were asked for before", _EVERY),
+    ("mremap", "mremap onto: a hole inside one VMA would exceed the map-count limit"): (
+        "six free maps were asked for before",
+        _EVERY,
+    ),
     ("mremap", "mremap: the page offset wraps around"): ("no page offset is large enough", _EVERY),
-    ("mremap", "mremap tail: a VMA to unmap is sealed"): ("the whole old range was tested for seals before", ("v10", "v6.11")),
+    ("mremap", "mremap tail: a VMA to unmap is sealed"): (
+        "the whole old range was tested for seals before",
+        ("v10", "v6.11"),
+    ),
     ("mlock", "the VMA refuses to be split"): (_NEVER_CUT, _EVERY),
     ("munlock", "the VMA refuses to be split"): (_NEVER_CUT, _EVERY),
 }
@@ -74,8 +91,8 @@ def prove(
 ) -> ProofReport:
     """Decide all theorems of an edition (or those chosen), the lemmas they rest on, and the mutants.
 
-    `timeout_ms` is for one query of the solver. On Ctrl-C the report holds what was decided so far, and is not complete.
-    Raises KeyError for an edition, property or call that does not exist.
+    `timeout_ms` is for one query of the solver. On Ctrl-C the report holds what was decided so far, and is not
+    complete. Raises KeyError for an edition, property or call that does not exist.
     """
     edition = EDITIONS[edition_name]
     started = time.perf_counter()
@@ -101,7 +118,9 @@ def prove(
     return _report(edition, chosen, results, time.perf_counter() - started, complete)
 
 
-def _report(edition: Edition, chosen: list[Theorem], results: list[Result], seconds: float, complete: bool) -> ProofReport:
+def _report(
+    edition: Edition, chosen: list[Theorem], results: list[Result], seconds: float, complete: bool
+) -> ProofReport:
     order = {(t.property.name, t.call): i for i, t in enumerate(chosen)}
     found = sorted((r for r in results if isinstance(r, TheoremResult)), key=lambda r: order[r.property, r.call])
     lemma_order = list(LEMMAS)
@@ -114,9 +133,15 @@ def _report(edition: Edition, chosen: list[Theorem], results: list[Result], seco
         assumptions=sorted(used),
         theorems=found,
         lemmas=sorted((r for r in results if isinstance(r, LemmaResult)), key=lambda r: lemma_order.index(r.name)),
-        reachability=sorted((r for r in results if isinstance(r, ReachableResult)), key=lambda r: (call_order.index(r.call), r.check)),
-        mutants=sorted((r for r in results if isinstance(r, MutantResult)), key=lambda r: (call_order.index(r.call), r.check)),
-        blocked_advice=blocked_advice(edition) if any(r.property == "eperm-only-with-cause" and r.call == "madvise" for r in found) else [],
+        reachability=sorted(
+            (r for r in results if isinstance(r, ReachableResult)), key=lambda r: (call_order.index(r.call), r.check)
+        ),
+        mutants=sorted(
+            (r for r in results if isinstance(r, MutantResult)), key=lambda r: (call_order.index(r.call), r.check)
+        ),
+        blocked_advice=blocked_advice(edition)
+        if any(r.property == "eperm-only-with-cause" and r.call == "madvise" for r in found)
+        else [],
         seconds=round(seconds, 3),
         complete=complete and len(found) == len(chosen),
     )
@@ -125,7 +150,9 @@ def _report(edition: Edition, chosen: list[Theorem], results: list[Result], seco
 def _event(result: Result, results: list[Result], totals: dict[str, int]) -> Event:
     done = sum(type(r) is type(result) for r in results)
     if isinstance(result, TheoremResult):
-        return Event("theorem", f"{result.property}({result.call})", result.verdict, result.as_expected, done, totals["theorem"])
+        return Event(
+            "theorem", f"{result.property}({result.call})", result.verdict, result.as_expected, done, totals["theorem"]
+        )
     if isinstance(result, LemmaResult):
         return Event("lemma", result.name, result.verdict, result.as_expected, done, totals["lemma"])
     if isinstance(result, ReachableResult):
@@ -142,8 +169,9 @@ def _carry_out(tasks: list[Task], jobs: int) -> Iterator[Result]:
             yield from carry_out(task)
         return
     # a Ctrl-C in the terminal reaches every process: only this one answers it
-    ignoring = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_IGN)}
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), **ignoring) as pool:  # type: ignore[arg-type]
+    with ProcessPoolExecutor(
+        jobs, mp_context=get_context("spawn"), initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
+    ) as pool:
         waiting: set[Future[list[Result]]] = {pool.submit(carry_out_all, task) for task in tasks}
         try:
             while waiting:
@@ -169,7 +197,10 @@ def carry_out(task: Task) -> Iterator[Result]:
     if kind == "lemma":
         yield lemma_result(name, edition, timeout_ms)
     elif kind == "mutant":
-        explored = explore_body(name, edition)
+        try:
+            explored = explore_body(name, edition)
+        except TooManyPaths:
+            return  # the theorems of this call are undecided, and say so
         yield from mutants_of(name, edition, explored, timeout_ms)
         yield from _stale_survivors(name, edition, explored)
     elif name == "mseal32":
@@ -183,7 +214,7 @@ def _stale_survivors(call: str, edition: Edition, explored: ExploredCall) -> Ite
     v10's checks, so that only v10 is asked."""
     known = explored.world.checks | {c for path in explore_arguments(call, edition) for c in path.checks}
     for listed, check in SURVIVORS if edition.name == "v10" else ():
-        if listed == call and check not in known:
+        if listed == call and check not in known and (listed, check) not in LATER_ONLY:
             yield MutantResult(
                 call=call, check=check, killed_by="", survived=True, as_expected=False,
                 reason="listed as a survivor, but the call has no such check", seconds=0,
@@ -206,13 +237,17 @@ def lemma_result(name: str, edition: Edition, timeout_ms: int) -> LemmaResult:
     )
 
 
-# theorems of one call -----------------------------------------------------------------------------------------------------
+# theorems of one call -------------------------------------------------------------------------------------------------
 
 
 def _theorems_of(call: str, edition: Edition, names: tuple[str, ...], timeout_ms: int) -> Iterator[Result]:
-    explored = explore_body(call, edition)
+    try:
+        explored = explore_body(call, edition)
+    except TooManyPaths as many:
+        yield from _undecided(call, edition, names, str(many))
+        return
     prover = Prover(explored, timeout_ms)
-    chosen = [t for t in theorems(edition, list(names), [call])]
+    chosen = theorems(edition, list(names), [call])
     decisions = prover.decide([t.property for t in chosen])
     pool, reached = _reachable(prover, explored)
     for theorem in chosen:
@@ -221,15 +256,24 @@ def _theorems_of(call: str, edition: Edition, names: tuple[str, ...], timeout_ms
     yield from _reachable_arguments(call, edition)
 
 
+def _undecided(call: str, edition: Edition, names: tuple[str, ...], why: str) -> Iterator[TheoremResult]:
+    """A call whose paths could not all be explored: nothing is claimed of it."""
+    for theorem in theorems(edition, list(names), [call]):
+        nothing = Decision("unknown", 0, 0.0, why=f"{call} was not explored to its end: {why}")
+        yield _as_result(theorem, nothing, "unknown", None, None, nothing.why)
+
+
 def _theorem_result(theorem: Theorem, decision: Decision, prover: Prover, pool: list[Example]) -> TheoremResult:
-    prop, edition = theorem.property, theorem.edition
+    edition = theorem.edition
     verdict: Verdict
     counterexample, why = None, decision.why
     witness: Witness | None = None
     if decision.verdict == "refuted" and decision.example is not None:
         counterexample = counterexample_of(theorem, decision.example, decision.page)
         problems = re_execute(counterexample)
-        verdict, why = ("error", "the concrete reading disagrees: " + "; ".join(problems)) if problems else ("refuted", "")
+        verdict, why = (
+            ("error", "the concrete reading disagrees: " + "; ".join(problems)) if problems else ("refuted", "")
+        )
         witness = witness_of(decision.example, edition)
     elif decision.verdict == "proved":
         found = _vacuity(theorem, prover, pool)
@@ -239,11 +283,22 @@ def _theorem_result(theorem: Theorem, decision: Decision, prover: Prover, pool: 
         verdict, why = "bounded", "not proved, and no counterexample with up to 3 VMAs and 9 pages"
     else:
         verdict, why = "unknown", f"the solver gave up: {decision.why}"
-    broken = theorem.broken
+    return _as_result(theorem, decision, verdict, witness, counterexample, why)
+
+
+def _as_result(
+    theorem: Theorem,
+    decision: Decision,
+    verdict: Verdict,
+    witness: Witness | None,
+    counterexample: Counterexample | None,
+    why: str,
+) -> TheoremResult:
+    prop, broken = theorem.property, theorem.broken
     return TheoremResult(
         property=prop.name,
         call=theorem.call,
-        edition=edition.name,
+        edition=theorem.edition.name,
         sentence=prop.sentence,
         source=prop.source,
         expected="broken" if broken else "holds",
@@ -301,7 +356,7 @@ def counterexample_of(theorem: Theorem, example: Example, page: int | None) -> C
         after=after_doc,
     )
     vmas = len(example.state.vmas)
-    pages = sum(int(v.end) - int(v.start) for v in example.state.vmas)  # type: ignore[arg-type]
+    pages = sum(cast(int, v.end - v.start) for v in example.state.vmas)
     why = prop.sentence
     return Counterexample(
         property=prop.name,
@@ -330,7 +385,7 @@ def _range_of(example: Example) -> tuple[int, int] | None:
     return (to.page, to.page + 1) if hasattr(to, "page") else None
 
 
-# reachability ----------------------------------------------------------------------------------------------------------------
+# reachability ---------------------------------------------------------------------------------------------------------
 
 
 def _reachable(prover: Prover, explored: ExploredCall) -> tuple[list[Example], list[ReachableResult]]:
@@ -371,7 +426,13 @@ def _reachable_arguments(call: str, edition: Edition) -> Iterator[ReachableResul
             solver.add(*path.conditions)
             reachable = solver.check() == z3.sat
             yield ReachableResult(
-                call=call, errno=path.errno.name, check=path.check, reachable=reachable, as_expected=reachable, reason="", witness=None
+                call=call,
+                errno=path.errno.name,
+                check=path.check,
+                reachable=reachable,
+                as_expected=reachable,
+                reason="",
+                witness=None,
             )
 
 
@@ -395,14 +456,21 @@ def _arguments_only(call: str, edition: Edition, names: tuple[str, ...]) -> Iter
             assumptions=list(ALWAYS),
             reason="",
             mended="",
-            witness=Witness(before=LayoutDoc(), call=call, arguments={"addr": 0, "len": 0, "flags": 0}, failures=[], errno="EPERM", check=paths[0].check),
+            witness=Witness(
+                before=LayoutDoc(),
+                call=call,
+                arguments={"addr": 0, "len": 0, "flags": 0},
+                failures=[],
+                errno="EPERM",
+                check=paths[0].check,
+            ),
             counterexample=None,
             why="",
         )
     yield from _reachable_arguments(call, edition)
 
 
-# questions about one property ---------------------------------------------------------------------------------------------------
+# questions about one property -----------------------------------------------------------------------------------------
 
 
 def find(property_name: str, call: str | None, edition_name: str, *, timeout_ms: int = 20_000) -> FindResult:
@@ -414,15 +482,25 @@ def find(property_name: str, call: str | None, edition_name: str, *, timeout_ms:
     chosen = theorems(edition, [property_name], [call] if call else None)
     if not chosen:
         raise ValueError(f"{property_name} says nothing about {call}")
-    chosen.sort(key=lambda t: t.expected != "broken")
+    chosen.sort(key=lambda t: (t.broken is None, t.broken is not None and not t.broken.mended))
     last: FindResult | None = None
     for theorem in chosen:
-        results = [r for r in carry_out(("theorem", theorem.call, edition_name, (property_name,), timeout_ms)) if isinstance(r, TheoremResult)]
+        results = [
+            r
+            for r in carry_out(("theorem", theorem.call, edition_name, (property_name,), timeout_ms))
+            if isinstance(r, TheoremResult)
+        ]
         result = results[0]
         last = FindResult(
-            property=property_name, call=theorem.call, edition=edition_name, verdict=result.verdict, expected=result.expected,
-            as_expected=result.as_expected, counterexample=result.counterexample, why=result.why or result.reason,
-        )  # fmt: skip
+            property=property_name,
+            call=theorem.call,
+            edition=edition_name,
+            verdict=result.verdict,
+            expected=result.expected,
+            as_expected=result.as_expected,
+            counterexample=result.counterexample,
+            why=result.why or result.reason,
+        )
         if result.counterexample is not None or result.verdict not in ("proved",):
             return last
     assert last is not None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import builtins
 from dataclasses import dataclass
 
 from spec.editions import EDITIONS, Edition
 from spec.properties import PROPERTIES, Property
+from spec.syscalls import CALLS
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +28,23 @@ IN_LOOP = tuple(e for e in EVERY if e not in UP_FRONT)
 
 KNOWN_BROKEN: tuple[Broken, ...] = (
     Broken(
-        "failed-mseal-seals-nothing", ("mseal",), EVERY, "the split at the end of the range fails after the VMAs before it were sealed (W4)"
+        "failed-mseal-seals-nothing",
+        ("mseal",),
+        EVERY,
+        "the split at the end of the range fails after the VMAs before it were sealed (W4)",
     ),
-    Broken("einval-only-as-documented", ("mseal",), EVERY, "a special mapping or huge page that refuses to be split gives EINVAL (W4)"),
-    Broken("enomem-only-as-documented", ("mseal",), EVERY, "a split that lacks room under the map-count limit gives ENOMEM (W4)"),
+    Broken(
+        "einval-only-as-documented",
+        ("mseal",),
+        EVERY,
+        "a special mapping or huge page that refuses to be split gives EINVAL (W4)",
+    ),
+    Broken(
+        "enomem-only-as-documented",
+        ("mseal",),
+        EVERY,
+        "a split that lacks room under the map-count limit gives ENOMEM (W4)",
+    ),
     Broken("failure-changes-no-page", ("mseal",), EVERY, "as failed-mseal-seals-nothing"),
     Broken(
         "failure-changes-no-page",
@@ -39,16 +54,31 @@ KNOWN_BROKEN: tuple[Broken, ...] = (
     ),
     Broken("failure-changes-no-page", ("madvise",), EVERY, "gaps are skipped and reported at the end (W12)"),
     Broken("failure-changes-no-page", ("mlock", "munlock"), EVERY, "the loop marks VMA after VMA and stops at a gap"),
-    Broken("failure-changes-no-page", ("mmap",), EVERY, "an allocation that fails after the old mapping was unmapped leaves a hole (W21)"),
+    Broken(
+        "failure-changes-no-page",
+        ("mmap",),
+        EVERY,
+        "an allocation that fails after the old mapping was unmapped leaves a hole (W21)",
+    ),
     Broken(
         "failure-changes-no-page",
         ("mremap",),
         EVERY,
         "the destination is unmapped before the source is found wanting (W5)",
     ),
-    Broken("never-grown", ("mremap",), UP_FRONT, "old size 0 duplicates a sealed shared mapping, and the copy is sealed (W6)", "v6.12"),
     Broken(
-        "eperm-only-with-cause", ("madvise",), ("v10",), "the advice is tested as a bit mask, so that harmless advice is blocked (W1)", "v6.11"
+        "never-grown",
+        ("mremap",),
+        UP_FRONT,
+        "old size 0 duplicates a sealed shared mapping, and the copy is sealed (W6)",
+        "v6.12",
+    ),
+    Broken(
+        "eperm-only-with-cause",
+        ("madvise",),
+        ("v10",),
+        "the advice is tested as a bit mask, so that harmless advice is blocked (W1)",
+        "v6.11",
     ),
     Broken(
         "eperm-only-with-cause",
@@ -63,7 +93,12 @@ KNOWN_BROKEN: tuple[Broken, ...] = (
         tuple(e for e in EVERY if e != "v10"),
         "MADV_PAGEOUT, which is no discarding advice, drops a lazily free page (W22)",
     ),
-    Broken("eperm-only-with-cause", ("mremap",), EVERY, "mremap to the same size does nothing, and is refused on a sealed VMA (W10)"),
+    Broken(
+        "eperm-only-with-cause",
+        ("mremap",),
+        EVERY,
+        "mremap to the same size does nothing, and is refused on a sealed VMA (W10)",
+    ),
     Broken(
         "eperm-changes-nothing",
         ("mprotect", "pkey_mprotect", "madvise"),
@@ -77,13 +112,26 @@ KNOWN_BROKEN: tuple[Broken, ...] = (
         "the first VMA is cut before the next one is found sealed (W7); mremap may have unmapped its destination (W5)",
     ),
     Broken(
-        "private-file-contents-stay", ("madvise",), EVERY, "private file mappings are exempt from the seal test of madvise (W2)"
+        "private-file-contents-stay",
+        ("madvise",),
+        EVERY,
+        "private file mappings are exempt from the seal test of madvise (W2)",
     ),
-    Broken("anonymous-contents-stay", ("reclaim",), EVERY, "a lazily free page is dropped by reclaim, seal or no seal (W22)"),
     Broken(
-        "anonymous-contents-stay", ("madvise",), tuple(e for e in EVERY if e != "v10"), "MADV_PAGEOUT reclaims a lazily free page (W22)"
+        "anonymous-contents-stay",
+        ("reclaim",),
+        EVERY,
+        "a lazily free page is dropped by reclaim, seal or no seal (W22)",
     ),
-    Broken("fork-keeps-contents", ("fork",), EVERY, "MADV_WIPEONFORK, set before sealing, wipes the page in a child (W25)"),
+    Broken(
+        "anonymous-contents-stay",
+        ("madvise",),
+        tuple(e for e in EVERY if e != "v10"),
+        "MADV_PAGEOUT reclaims a lazily free page (W22)",
+    ),
+    Broken(
+        "fork-keeps-contents", ("fork",), EVERY, "MADV_WIPEONFORK, set before sealing, wipes the page in a child (W25)"
+    ),
     Broken(
         "failure-keeps-map-count",
         ("munmap", "mremap", "brk"),
@@ -109,12 +157,12 @@ class Theorem:
     edition: Edition
     broken: Broken | None
 
-    @property
+    @builtins.property
     def name(self) -> str:
         """For people and for --json."""
         return f"{self.property.name}({self.call})"
 
-    @property
+    @builtins.property
     def expected(self) -> str:
         """`holds` or `broken`."""
         return "broken" if self.broken else "holds"
@@ -133,8 +181,6 @@ def theorems(edition: Edition, properties: list[str] | None = None, calls: list[
 
 
 def _order(call: str) -> int:
-    from spec.syscalls import CALLS
-
     return list(CALLS).index(call)
 
 

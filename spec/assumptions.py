@@ -45,7 +45,8 @@ ASSUMPTIONS: dict[str, Assumption] = {
         ),
         Assumption(
             "X86_64",
-            "64-bit x86 with four levels of page tables: pages of 4096 bytes, TASK_SIZE 2^47 - 4096, 16 protection keys.",
+            "64-bit x86 with four levels of page tables: pages of 4096 bytes, TASK_SIZE 2^47 - 4096, 16 protection "
+            "keys.",
             "The kernels that the specification is held against.",
             "Other page sizes and address-space limits.",
         ),

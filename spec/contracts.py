@@ -9,13 +9,45 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from spec.syscalls.madvise import COLD, COLLAPSE, DODUMP, DOFORK, DONTDUMP, DONTFORK, DONTNEED, DONTNEED_LOCKED, FREE
-from spec.syscalls.madvise import GUARD_INSTALL, HUGEPAGE, HWPOISON, KEEPONFORK, NOHUGEPAGE, PAGEOUT
-from spec.syscalls.madvise import POPULATE_READ, POPULATE_WRITE, REMOVE, SOFT_OFFLINE, UNMERGEABLE, WIPEONFORK
+from spec.syscalls.madvise import (
+    COLD,
+    COLLAPSE,
+    DODUMP,
+    DOFORK,
+    DONTDUMP,
+    DONTFORK,
+    DONTNEED,
+    DONTNEED_LOCKED,
+    FREE,
+    GUARD_INSTALL,
+    GUARD_REMOVE,
+    HUGEPAGE,
+    HWPOISON,
+    KEEPONFORK,
+    NOHUGEPAGE,
+    PAGEOUT,
+    POPULATE_READ,
+    POPULATE_WRITE,
+    REMOVE,
+    SOFT_OFFLINE,
+    UNMERGEABLE,
+    WIPEONFORK,
+)
 from spec.syscalls.mmap import LARGEST_FILE_PAGES, MIN_PAGE, NO_FILE, READ_ONLY_FILE
 from spec.terms import Bool, Num, all_, and_, between, eq, implies, le, lt, ne, not_, one_of, or_, smaller
-from spec.vma import FILE, HUGE_PAGES, HUGETLB, SPECIAL, Vma, has_file, is_anonymous, is_special, offset_at, same_mapping
-from spec.vma import starts_huge_page
+from spec.vma import (
+    FILE,
+    HUGE_PAGES,
+    HUGETLB,
+    SPECIAL,
+    Vma,
+    has_file,
+    is_anonymous,
+    is_special,
+    offset_at,
+    same_mapping,
+    starts_huge_page,
+)
 from spec.words import TASK_PAGES
 
 Contract = Callable[[Any, Num], Bool]
@@ -75,7 +107,9 @@ def mmap(t: Any, p: Num) -> Bool:
         new.small,
         implies(one_of(new.file, (1, READ_ONLY_FILE)), lt(new.offset + new.pages, LARGEST_FILE_PAGES)),
     )
-    placed = implies(new.fixed, and_(eq(start, new.page), new.aligned, le(MIN_PAGE, start), le(start + new.pages, TASK_PAGES)))
+    placed = implies(
+        new.fixed, and_(eq(start, new.page), new.aligned, le(MIN_PAGE, start), le(start + new.pages, TASK_PAGES))
+    )
     kept = implies(or_(not_(new.fixed), new.noreplace), not_(was.mapped))
     return and_(asked_well, placed, implies(inside, and_(as_asked, kept)), or_(inside, unchanged(t, p)))
 
@@ -88,7 +122,9 @@ def mprotect(t: Any, p: Num) -> Bool:
     inside = and_(_in_range(t, p), or_(not_(to.growsdown), was.mapped))
     given = and_(eq(now.vma.read, to.read), eq(now.vma.write, to.write), eq(now.vma.exec, to.exec))
     key = or_(eq(to.pkey, -1), and_(t.before.pkey_allocated(to.pkey), eq(now.vma.pkey, to.pkey)))
-    allowed = and_(implies(to.read, was.vma.may_read), implies(to.write, was.vma.may_write), implies(to.exec, was.vma.may_exec))
+    allowed = and_(
+        implies(to.read, was.vma.may_read), implies(to.write, was.vma.may_write), implies(to.exec, was.vma.may_exec)
+    )
     first = and_(to.growsdown, inside, eq(p, to.start))
     grows = and_(or_(not_(to.growsup), to.growsdown), implies(first, was.vma.growsdown))
     outside = or_(inside, below, unchanged(t, p))
@@ -105,7 +141,9 @@ def mremap(t: Any, p: Num) -> Bool:
     there = between(start, p, start + to.new_pages)
     here = between(to.old, p, to.old + to.old_pages)
     moved = or_(to.fixed, to.dontunmap)
-    alike = all_(eq(getattr(now.vma, n), getattr(source.vma, n)) for n in ("read", "write", "exec", "backing", "object", "pkey"))
+    alike = all_(
+        eq(getattr(now.vma, n), getattr(source.vma, n)) for n in ("read", "write", "exec", "backing", "object", "pkey")
+    )
     used = smaller(to.old_pages, to.new_pages)
     within = implies(or_(moved, lt(to.old_pages, to.new_pages)), le(to.old + used, source.vma.end))
     real = implies(and_(eq(to.old_pages, 0), source.mapped), source.vma.may_share)
@@ -120,16 +158,30 @@ def mremap(t: Any, p: Num) -> Bool:
     huge = eq(source.vma.backing, HUGETLB)
     whole = implies(huge, and_(starts_huge_page(to.old), starts_huge_page(to.new), le(to.new_pages, to.old_pages)))
     grows = and_(lt(to.old_pages, to.new_pages), not_(eq(to.old_pages, 0)))
-    ordinary = implies(is_special(source.vma), and_(not_(grows), not_(and_(to.dontunmap, eq(source.vma.backing, SPECIAL)))))
+    ordinary = implies(
+        is_special(source.vma), and_(not_(grows), not_(and_(to.dontunmap, eq(source.vma.backing, SPECIAL))))
+    )
     stays = implies(and_(not_(to.may_move), not_(moved)), eq(start, to.old))
     grows_or_moves = or_(lt(to.old_pages, to.new_pages), moved)
-    reaches = implies(there, and_(implies(grows_or_moves, and_(now.mapped, alike)), or_(grows_or_moves, unchanged(t, p))))
+    reaches = implies(
+        there, and_(implies(grows_or_moves, and_(now.mapped, alike)), or_(grows_or_moves, unchanged(t, p)))
+    )
     rest = or_(there, here, unchanged(t, p))
     tail = and_(lt(to.new_pages, to.old_pages), between(to.old + to.new_pages, p, to.old + to.old_pages), not_(there))
     gone = implies(tail, not_(now.mapped))
     in_space = implies(lt(to.new_pages, to.old_pages), le(to.old + to.old_pages, TASK_PAGES))
     return and_(
-        source.mapped, within, real, implies(moved, destination), whole, ordinary, stays, implies(source.mapped, reaches), rest, gone, in_space
+        source.mapped,
+        within,
+        real,
+        implies(moved, destination),
+        whole,
+        ordinary,
+        stays,
+        implies(source.mapped, reaches),
+        rest,
+        gone,
+        in_space,
     )
 
 
@@ -156,7 +208,11 @@ def madvise(t: Any, p: Num) -> Bool:
         when((GUARD_INSTALL,), and_(not_(vma.locked), not_(is_special(vma)))),
         when((POPULATE_READ,), and_(vma.read, not_(t.before.access_denied(vma.pkey)))),
         when((POPULATE_WRITE,), and_(vma.write, not_(t.before.write_denied(vma.pkey)))),
-        when((POPULATE_READ, POPULATE_WRITE), not_(and_(eq(vma.backing, FILE), le(t.before.object_pages(vma.object), offset_at(vma, p))))),
+        when(
+            (POPULATE_READ, POPULATE_WRITE),
+            not_(and_(eq(vma.backing, FILE), le(t.before.object_pages(vma.object), offset_at(vma, p)))),
+        ),
+        when((GUARD_REMOVE,), not_(is_special(vma))),
         when((HWPOISON, SOFT_OFFLINE), False),
     )
     dropped = not_(now.page.copied)
@@ -194,7 +250,12 @@ def brk(t: Any, p: Num) -> Bool:
     apart = implies(and_(lt(old, to), eq(p, to)), not_(was.mapped))
     limits = and_(le(t.before.start_brk, to), implies(lt(old, to), le(to, TASK_PAGES)))
     return and_(
-        eq(t.after.brk, to), limits, apart, implies(added, fresh), implies(removed, not_(now.mapped)), or_(added, removed, unchanged(t, p))
+        eq(t.after.brk, to),
+        limits,
+        apart,
+        implies(added, fresh),
+        implies(removed, not_(now.mapped)),
+        or_(added, removed, unchanged(t, p)),
     )
 
 
@@ -203,7 +264,9 @@ def mlock(t: Any, p: Num) -> Bool:
     was, now, inside = t.before.at(p), t.after.at(p), _in_range(t, p)
     exempt = or_(is_special(was.vma), was.vma.droppable)
     by_write = and_(was.vma.write, not_(was.vma.shared))
-    denied = or_(and_(by_write, t.before.write_denied(was.vma.pkey)), and_(not_(by_write), t.before.access_denied(was.vma.pkey)))
+    denied = or_(
+        and_(by_write, t.before.write_denied(was.vma.pkey)), and_(not_(by_write), t.before.access_denied(was.vma.pkey))
+    )
     accessible = and_(or_(was.vma.read, was.vma.write, was.vma.exec), not_(denied))
     promised = and_(was.mapped, accessible, or_(exempt, now.vma.locked))
     return and_(implies(inside, promised), unchanged_but(t, p, "locked"), or_(inside, unchanged(t, p)))
@@ -221,7 +284,9 @@ def write(t: Any, p: Num) -> Bool:
     """A store: the page was mapped, writable and no guard page, and holds the value now."""
     here, was = eq(p, t.to.page), t.before.at(p)
     denied = or_(not_(was.vma.write), t.before.write_denied(was.vma.pkey), was.page.guard)
-    inside_object = or_(not_(eq(was.vma.backing, 1)), lt(was.vma.offset + (p - was.vma.start), t.before.object_pages(was.vma.object)))
+    inside_object = or_(
+        not_(eq(was.vma.backing, 1)), lt(was.vma.offset + (p - was.vma.start), t.before.object_pages(was.vma.object))
+    )
     special = is_special(was.vma)
     stored = or_(special, eq(t.after.at(p).visible, t.to.byte))
     return implies(here, and_(was.mapped, not_(denied), inside_object, stored))

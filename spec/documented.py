@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import z3
 
-from spec.editions import Edition
+from spec.editions import Edition, Remap
 from spec.errors import Errno
 from spec.syscalls.madvise import known_advice
 from spec.words import PAGE_SIZE, TASK_SIZE
@@ -74,8 +74,6 @@ def _madvise(w: dict[str, z3.BitVecRef], edition: Edition) -> dict[Errno, z3.Boo
 
 
 def _mremap(w: dict[str, z3.BitVecRef], edition: Edition) -> dict[Errno, z3.BoolRef]:
-    from spec.editions import Remap
-
     flags = w["flags"]
     fixed, dontunmap, may_move = flags & 2 != 0, flags & 4 != 0, flags & 1 != 0
     aligned_first = edition.remap is Remap.V6_17

@@ -58,7 +58,7 @@ class Edition:
     merges_into_unfaulted: bool = False
     """Written private memory merges with a neighbour that was never written (6.16)."""
     joins_kept_source: bool = False
-    """MREMAP_DONTUNMAP of memory that was never written, to right beside it, leaves one VMA (seen on 6.18.15 and 6.18.44)."""
+    """MREMAP_DONTUNMAP of never written memory, to right beside it, leaves one VMA (seen on 6.18.15 and 6.18.44)."""
     early_room: bool = False
     """mremap asks for four free maps before it looks at any VMA, whatever it is to do (seen on 7.3.4)."""
 
@@ -71,7 +71,9 @@ V10 = Edition(
     cursor=Cursor.FOLLOWS,
     remap=Remap.V6_10,
 )
-V6_11 = replace(V10, name="v6.11", kernel="Linux 6.11: the bit mask mended", discard=Discard.ENUMERATION, droppable=True)
+V6_11 = replace(
+    V10, name="v6.11", kernel="Linux 6.11: the bit mask mended", discard=Discard.ENUMERATION, droppable=True
+)
 V6_12 = replace(
     V6_11,
     name="v6.12",
@@ -92,7 +94,9 @@ V6_17 = replace(
 )
 V6_18 = replace(V6_17, name="v6.18", kernel="Linux 6.18 with the cursor mended (6.18.44)", cursor=Cursor.CLAMPED)
 
-V7_3 = replace(V6_18, name="v7.3", kernel="Linux 7.3 (7.3.4): mremap asks for room first", early_room=True, joins_kept_source=False)
+V7_3 = replace(
+    V6_18, name="v7.3", kernel="Linux 7.3 (7.3.4): mremap asks for room first", early_room=True, joins_kept_source=False
+)
 
 EDITIONS = {e.name: e for e in (V10, V6_11, V6_12, V6_17, V6_18, V7_3)}
 """Editions by name, oldest first."""

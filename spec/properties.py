@@ -12,9 +12,20 @@ from typing import Any
 
 from spec.contracts import CONTRACTS, unchanged
 from spec.errors import Errno
-from spec.terms import Bool, Num, all_, and_, between, eq, implies, lt, ne, not_, one_of, or_, le
-from spec.vma import ANONYMOUS, FILE, HUGETLB, SPECIAL, has_file, is_anonymous, starts_huge_page, well_formed_page
-from spec.vma import well_formed_vma
+from spec.syscalls.madvise import DISCARDING, GUARD_INSTALL
+from spec.terms import Bool, Num, all_, and_, between, eq, implies, le, lt, ne, not_, one_of, or_
+from spec.vma import (
+    ANONYMOUS,
+    FILE,
+    HUGETLB,
+    SPECIAL,
+    has_file,
+    is_anonymous,
+    offset_at,
+    starts_huge_page,
+    well_formed_page,
+    well_formed_vma,
+)
 
 SYSTEM_CALLS = ("mseal", "munmap", "mmap", "mprotect", "pkey_mprotect", "mremap", "madvise", "brk", "mlock", "munlock")
 STEPS = ("write", "pkru", "reclaim", "pkey_alloc")
@@ -30,9 +41,9 @@ class Property:
     sentence: str
     source: str
     calls: tuple[str, ...]
-    holds: Callable[[Any, Num], Bool]
+    holds: Callable[..., Bool]
     """(transition, page) -> what must be true there."""
-    when: Callable[[Any, Num], Bool] = lambda t, p: True
+    when: Callable[..., Bool] = lambda t, p: True
     """(transition, page) -> where the property says anything."""
     every: Callable[[Any, Num], Bool] | None = None
     """(transition, page) -> what the property presupposes of every page."""
@@ -79,8 +90,6 @@ def _same_protection(t: Any, p: Num) -> Bool:
 def _same_identity(t: Any, p: Num) -> Bool:
     a, b = t.before.at(p).vma, t.after.at(p).vma
     there = all_(eq(getattr(a, n), getattr(b, n)) for n in ("shared", "may_share", "backing", "object"))
-    from spec.vma import offset_at
-
     return and_(there, or_(not_(has_file(a)), eq(offset_at(a, p), offset_at(b, p))))
 
 
@@ -94,7 +103,9 @@ def _same_contents(t: Any, p: Num) -> Bool:
 
 def _same_everything(t: Any, p: Num) -> Bool:
     a, b = t.before.at(p), t.after.at(p)
-    return and_(unchanged(t, p), eq(a.cut, b.cut), eq(t.before.map_count, t.after.map_count), eq(t.before.brk, t.after.brk))
+    return and_(
+        unchanged(t, p), eq(a.cut, b.cut), eq(t.before.map_count, t.after.map_count), eq(t.before.brk, t.after.brk)
+    )
 
 
 def _not_writable(t: Any, p: Num) -> Bool:
@@ -125,8 +136,6 @@ def _no_cause(t: Any, q: Num) -> Bool:
 
 
 def _kind_madvise(t: Any, q: Num) -> Bool:
-    from spec.syscalls.madvise import DISCARDING, GUARD_INSTALL
-
     vma = t.before.at(q).vma
     discards = one_of(t.to.advice, (*DISCARDING, GUARD_INSTALL))
     return and_(_in_range(t, q), discards, is_anonymous(vma), _not_writable(t, q))
@@ -153,7 +162,7 @@ BLOCKED_KINDS: dict[str, Callable[[Any, Num], Bool]] = {
 
 
 def _eperm_for_another_reason(t: Any) -> Bool:
-    """EPERM that has nothing to do with seals: addresses below mmap_min_addr, poisoning memory without CAP_SYS_ADMIN."""
+    """EPERM that has nothing to do with seals: an address below mmap_min_addr, poisoning without CAP_SYS_ADMIN."""
     if t.call == "mmap":
         return lt(t.to.page, 16)
     if t.call == "mremap":
@@ -180,7 +189,9 @@ def _same_huge_page(t: Any, p: Num, q: Num) -> Bool:
 def _still_alike(t: Any, p: Num, q: Num) -> Bool:
     a, b = t.after.at(p), t.after.at(q)
     names = ("read", "write", "exec", "pkey", "sealed", "locked", "dontfork", "object", "backing")
-    return and_(eq(a.mapped, b.mapped), implies(a.mapped, all_(eq(getattr(a.vma, n), getattr(b.vma, n)) for n in names)))
+    return and_(
+        eq(a.mapped, b.mapped), implies(a.mapped, all_(eq(getattr(a.vma, n), getattr(b.vma, n)) for n in names))
+    )
 
 
 def _newly_sealed(t: Any, p: Num) -> Bool:
@@ -270,7 +281,9 @@ PROPERTIES: dict[str, Property] = {
             "shared memory-management semantics of fork; mm/mseal.c keeps VM_SEALED in vm_flags",
             ("fork",),
             when=lambda t, p: and_(_sealed(t, p), not_(t.before.at(p).vma.dontfork)),
-            holds=lambda t, p: and_(t.after.at(p).mapped, t.after.at(p).vma.sealed, _same_protection(t, p), _same_identity(t, p)),
+            holds=lambda t, p: and_(
+                t.after.at(p).mapped, t.after.at(p).vma.sealed, _same_protection(t, p), _same_identity(t, p)
+            ),
         ),
         Property(
             "fork-keeps-contents",
@@ -295,8 +308,8 @@ PROPERTIES: dict[str, Property] = {
             HEADER + ": -ENOMEM; first pass",
             ("mseal",),
             second=True,
-            when=lambda t, p, q: and_(_in_range(t, q), not_(t.before.at(q).mapped)),  # type: ignore[misc, arg-type]
-            holds=lambda t, p, q: and_(t.errno is Errno.ENOMEM, _same_everything(t, p)),  # type: ignore[misc, arg-type]
+            when=lambda t, p, q: and_(_in_range(t, q), not_(t.before.at(q).mapped)),
+            holds=lambda t, p, q: and_(t.errno is Errno.ENOMEM, _same_everything(t, p)),
         ),
         Property(
             "partial-seal-is-a-prefix",
@@ -306,21 +319,19 @@ PROPERTIES: dict[str, Property] = {
             ("mseal",),
             outcomes=failed,
             second=True,
-            when=lambda t, p, q: and_(_newly_sealed(t, p), le(t.to.start, q), lt(q, p)),  # type: ignore[misc, arg-type]
-            holds=lambda t, p, q: t.after.at(q).vma.sealed,  # type: ignore[misc, arg-type]
+            when=lambda t, p, q: and_(_newly_sealed(t, p), le(t.to.start, q), lt(q, p)),
+            holds=lambda t, p, q: t.after.at(q).vma.sealed,
         ),
         Property(
             "partial-seal-stops-at-an-end",
-            "A page of the range that a failed mseal left unsealed, though it sealed another, lies in the VMA at the end "
-            "of the range: the one whose split failed.",
+            "A page of the range that a failed mseal left unsealed, though it sealed another, lies in the VMA at the "
+            "end of the range: the one whose split failed.",
             "mm/mseal.c apply_mm_seal; " + THREAD_JANN,
             ("mseal",),
             outcomes=failed,
             second=True,
-            when=lambda t, p, q: and_(  # type: ignore[misc, arg-type]
-                _newly_sealed(t, p), _in_range(t, q), not_(t.after.at(q).vma.sealed)
-            ),
-            holds=lambda t, p, q: le(t.to.end, t.before.at(q).vma.end),  # type: ignore[misc, arg-type]
+            when=lambda t, p, q: and_(_newly_sealed(t, p), _in_range(t, q), not_(t.after.at(q).vma.sealed)),
+            holds=lambda t, p, q: le(t.to.end, t.before.at(q).vma.end),
         ),
         Property(
             "success-does-what-it-says",
@@ -338,8 +349,8 @@ PROPERTIES: dict[str, Property] = {
             "__install_special_mapping: special_mapping_split refuses",
             CHANGING,
             second=True,
-            when=lambda t, p, q: _same_special(t, p, q),  # type: ignore[misc, arg-type]
-            holds=lambda t, p, q: _still_alike(t, p, q),  # type: ignore[misc, arg-type]
+            when=lambda t, p, q: _same_special(t, p, q),
+            holds=lambda t, p, q: _still_alike(t, p, q),
         ),
         Property(
             "huge-pages-stay-whole",
@@ -347,8 +358,8 @@ PROPERTIES: dict[str, Property] = {
             "hugetlb_vm_op_split refuses a cut inside a huge page",
             CHANGING,
             second=True,
-            when=lambda t, p, q: _same_huge_page(t, p, q),  # type: ignore[misc, arg-type]
-            holds=lambda t, p, q: _still_alike(t, p, q),  # type: ignore[misc, arg-type]
+            when=lambda t, p, q: _same_huge_page(t, p, q),
+            holds=lambda t, p, q: _still_alike(t, p, q),
         ),
         Property(
             "sealing-twice-is-a-no-op",
@@ -385,7 +396,8 @@ PROPERTIES: dict[str, Property] = {
         ),
         Property(
             "eperm-changes-nothing",
-            "A call that is refused with EPERM because of a seal changes nothing at all: no page, no VMA boundary, no count.",
+            "A call that is refused with EPERM because of a seal changes nothing at all: no page, no VMA boundary, no "
+            "count.",
             "design of the patch: the range is checked before anything changes; " + THREAD_LIAM,
             tuple(BLOCKED_KINDS),
             outcomes=refused_with(Errno.EPERM),
@@ -432,8 +444,8 @@ PROPERTIES: dict[str, Property] = {
         ),
         Property(
             "settled-contents-stay",
-            "The contents of a sealed, unwritable anonymous page that is neither lazily free nor droppable stay what they "
-            "were, whatever happens.",
+            "The contents of a sealed, unwritable anonymous page that is neither lazily free nor droppable stay what "
+            "they were, whatever happens.",
             "the intent of " + COMMIT + "6>",
             CHANGING,
             when=_stable_anonymous,
@@ -479,4 +491,3 @@ PROPERTIES: dict[str, Property] = {
     )
 }
 """Every property by name."""
-

@@ -64,7 +64,7 @@ class Guards(ABC):
         elif self.decide(cond):
             raise Refused(errno, check)
 
-    def let_pass(self, cond: Bool) -> None:
+    def let_pass(self, cond: Bool) -> None:  # noqa: B027  (the concrete reading assumes nothing)
         """A dropped check is reached. A mutant need only be looked at where the check would have refused, and a
         symbolic reading assumes that it would have."""
 
@@ -102,7 +102,7 @@ class Visit:
         self.change_page = change
 
     def punch_hole_if(self, cond: Bool) -> None:
-        """If `cond`, the object behind the VMA's part of the range reads zero afterwards, wherever else it is mapped."""
+        """If `cond`, the object behind the VMA's part of the range reads zero afterwards, wherever it is mapped."""
         self.punches_hole = cond
 
     def prepare_if(self, cond: Bool) -> None:
@@ -278,9 +278,7 @@ class AddressSpace(Guards):
         """A key that was not allocated; the thread has all rights to it. Fails with EINVAL where there are none."""
 
     @abstractmethod
-    def become_child(
-        self, inherit: Callable[[Vma], tuple[Bool, Vma]], page: Callable[[Vma, Page], Page]
-    ) -> None:
+    def become_child(self, inherit: Callable[[Vma], tuple[Bool, Vma]], page: Callable[[Vma, Page], Page]) -> None:
         """Go on as a forked child: `inherit(vma)` says whether the child has the VMA, and how; `page` what of it."""
 
     # derived ----------------------------------------------------------------------------------------------------
@@ -315,7 +313,7 @@ class AddressSpace(Guards):
         return and_(eq(vma.backing, FILE), le(self.object_pages(vma.object), offset_at(vma, page)))
 
     def faults_fail(self, vma: Vma, start: Num, end: Num) -> Bool:
-        """Some page of the VMA's part [start, end) cannot be faulted in: a guard page, or beyond the end of its object."""
+        """Some page of the VMA's part [start, end) cannot be faulted in: a guard page, or beyond its object's end."""
         beyond = self.beyond_object(vma, end - 1)
         return or_(beyond, self.guarded(vma, start, end)) if self.edition.guard_pages else beyond
 

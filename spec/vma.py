@@ -7,7 +7,7 @@ hold Python values in the concrete reading and Z3 terms in the symbolic ones. Al
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import z3
 
@@ -128,7 +128,7 @@ def choose_vma(cond: Bool, yes: Vma, no: Vma) -> Vma:
         return yes
     if isinstance(cond, bool):
         return yes if cond else no
-    values = {}
+    values: dict[str, Any] = {}
     for f in fields(Vma):
         a, b = getattr(yes, f.name), getattr(no, f.name)
         values[f.name] = ite_bool(cond, a, b) if f.type == "Bool" else ite(cond, a, b)
@@ -148,7 +148,10 @@ def well_formed_vma(vma: Vma) -> list[tuple[Bool, str]]:
         (le(0, vma.object), "its object is negative"),
         (implies(vma.shared, and_(vma.may_share, one_of(vma.backing, (FILE, HUGETLB)))), "it is shared but private"),
         (implies(vma.may_share, one_of(vma.backing, (FILE, HUGETLB))), "anonymous shared memory has an object"),
-        (implies(and_(vma.may_share, not_(vma.shared)), not_(vma.may_write)), "shared and may_share differ although it may be written"),
+        (
+            implies(and_(vma.may_share, not_(vma.shared)), not_(vma.may_write)),
+            "shared and may_share differ although it may be written",
+        ),
         (implies(vma.read, vma.may_read), "it is readable but may not be"),
         (implies(vma.write, vma.may_write), "it is writable but may not be"),
         (implies(vma.exec, vma.may_exec), "it is executable but may not be"),
@@ -157,13 +160,19 @@ def well_formed_vma(vma: Vma) -> list[tuple[Bool, str]]:
         (le(0, vma.anon_vma), "its anon_vma is negative"),
         (implies(vma.inherited, lt(0, vma.anon_vma)), "it inherited an anon_vma that it does not have"),
         (implies(vma.shared, eq(vma.anon_vma, 0)), "shared memory has no anon_vma"),
-        (implies(or_(vma.droppable, vma.growsdown), eq(vma.backing, ANONYMOUS)), "only anonymous memory is droppable or grows down"),
+        (
+            implies(or_(vma.droppable, vma.growsdown), eq(vma.backing, ANONYMOUS)),
+            "only anonymous memory is droppable or grows down",
+        ),
         (implies(vma.wipeonfork, not_(has_file(vma))), "only memory without a file is wiped on fork"),
         (implies(vma.droppable, and_(vma.noreserve, not_(vma.locked))), "droppable memory is locked or reserved"),
         (implies(eq(vma.backing, SPECIAL), not_(vma.locked)), "a special mapping is locked"),
         (one_of(vma.reading, (NORMAL, RANDOM, SEQUENTIAL)), "its read advice is unknown"),
         (one_of(vma.thp, (THP_DEFAULT, THP_ALWAYS, THP_NEVER)), "its huge-page advice is unknown"),
-        (implies(eq(vma.backing, ANONYMOUS), implies(eq(vma.anon_vma, 0), eq(vma.offset, vma.start))), "untouched anonymous memory has another offset than its page number"),
+        (
+            implies(eq(vma.backing, ANONYMOUS), implies(eq(vma.anon_vma, 0), eq(vma.offset, vma.start))),
+            "untouched anonymous memory has another offset than its page number",
+        ),
     ]
 
 

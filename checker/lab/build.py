@@ -69,9 +69,7 @@ def build_oracle(cache: Path | None = None) -> Path:
     handle, name = tempfile.mkstemp(dir=folder, prefix="oracle-", suffix=".tmp")
     os.close(handle)
     try:
-        done = subprocess.run(
-            [compiler, *FLAGS, "-o", name, str(SOURCE)], capture_output=True, text=True, check=False
-        )
+        done = subprocess.run([compiler, *FLAGS, "-o", name, str(SOURCE)], capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise LabError(f"gcc does not compile {SOURCE.name}:\n{done.stderr.strip()}")
         os.chmod(name, 0o755)

@@ -219,9 +219,7 @@ class _Maker:
         if roll < 0.45:
             return _address(r.choice((20, 24, 30)))
         if roll < 0.90 and self.areas:
-            return self.place(
-                max(r.choice(r.choice(self.areas)) + r.choice((-2, -1, 0, 0, 0, 1)), 0)
-            )
+            return self.place(max(r.choice(r.choice(self.areas)) + r.choice((-2, -1, 0, 0, 0, 1)), 0))
         return self.place(r.randrange(0, PAGES - pages) if pages < PAGES else 0)
 
     def remap(self) -> None:
@@ -407,9 +405,7 @@ def scenario(seed: int, index: int, flavours: Mapping[str, int] = FLAVOURS) -> d
     return {"name": f"g{seed}-{index}-{flavour}", "steps": maker.steps}
 
 
-def generate(
-    seed: int, count: int, flavours: Mapping[str, int] = FLAVOURS
-) -> Iterator[dict[str, object]]:
+def generate(seed: int, count: int, flavours: Mapping[str, int] = FLAVOURS) -> Iterator[dict[str, object]]:
     """Yield scenarios 0 to ``count`` - 1 of a seed (see :func:`scenario`)."""
     for index in range(count):
         yield scenario(seed, index, flavours)
@@ -420,9 +416,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m checker.lab.generate", description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--count", type=int, default=100)
-    parser.add_argument(
-        "--flavour", action="append", choices=list(FLAVOURS), help="only this kind (repeatable)"
-    )
+    parser.add_argument("--flavour", action="append", choices=list(FLAVOURS), help="only this kind (repeatable)")
     options = parser.parse_args(arguments)
     chosen = options.flavour or list(FLAVOURS)
     flavours = {name: FLAVOURS[name] for name in chosen}

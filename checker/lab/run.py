@@ -151,9 +151,7 @@ def _command(kernel: Kernel, oracle: Path, script: Path, folder: Path) -> list[s
     if not kernel.path.is_file():
         raise LabError(f"no kernel image {str(kernel.path)!r}")
     initramfs = folder / "initramfs"
-    initramfs.write_bytes(
-        archive({"init": (0o755, oracle.read_bytes()), "script": (0o644, script.read_bytes())})
-    )
+    initramfs.write_bytes(archive({"init": (0o755, oracle.read_bytes()), "script": (0o644, script.read_bytes())}))
     return [
         qemu, "-accel", "tcg", "-cpu", kernel.cpu, "-smp", "1", "-m", str(kernel.memory_mib),
         "-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none", "-no-reboot",
@@ -194,9 +192,7 @@ def _one_run(
         command = _command(kernel, oracle, script, folder)
         started = time.monotonic()
         report.boots += 1
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         assert process.stdout is not None and process.stderr is not None
         lines = _Lines(process.stdout)
         try:
@@ -217,9 +213,7 @@ def _one_run(
             report.hello = hello
             report.boot_seconds = time.monotonic() - started
             if not hello.has_mseal:
-                raise LabError(
-                    f"{kernel.describe()}: kernel {hello.release} has no mseal (6.10 or later)"
-                )
+                raise LabError(f"{kernel.describe()}: kernel {hello.release} has no mseal (6.10 or later)")
             number = -1
             answers: list[str] = []
             while True:

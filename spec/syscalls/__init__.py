@@ -37,7 +37,9 @@ CALLS: dict[str, Call] = {
     call.name: call
     for call in (
         Call("mseal", ("addr", "len", "flags"), mseal.arguments, mseal.mseal, PageRange, "mm/mseal.c do_mseal"),
-        Call("mseal32", ("addr", "len", "flags"), mseal.arguments_32bit, _never, PageRange, "mm/internal.h can_do_mseal"),
+        Call(
+            "mseal32", ("addr", "len", "flags"), mseal.arguments_32bit, _never, PageRange, "mm/internal.h can_do_mseal"
+        ),
         Call("munmap", ("addr", "len"), munmap.arguments, munmap.munmap, PageRange, "mm/mmap.c do_vmi_munmap"),
         Call(
             "mmap",
@@ -48,7 +50,12 @@ CALLS: dict[str, Call] = {
             "mm/mmap.c do_mmap, mmap_region",
         ),
         Call(
-            "mprotect", ("addr", "len", "prot"), mprotect.arguments, mprotect.mprotect, mprotect.PlainProtect, "mm/mprotect.c do_mprotect_pkey"
+            "mprotect",
+            ("addr", "len", "prot"),
+            mprotect.arguments,
+            mprotect.mprotect,
+            mprotect.PlainProtect,
+            "mm/mprotect.c do_mprotect_pkey",
         ),
         Call(
             "pkey_mprotect",
@@ -66,15 +73,62 @@ CALLS: dict[str, Call] = {
             mremap.Move,
             "mm/mremap.c sys_mremap",
         ),
-        Call("madvise", ("addr", "len", "behavior"), madvise.arguments, madvise.madvise, madvise.Advise, "mm/madvise.c do_madvise"),
+        Call(
+            "madvise",
+            ("addr", "len", "behavior"),
+            madvise.arguments,
+            madvise.madvise,
+            madvise.Advise,
+            "mm/madvise.c do_madvise",
+        ),
         Call("brk", ("addr",), brk.arguments, brk.brk, brk.Break, "mm/mmap.c sys_brk"),
         Call("mlock", ("addr", "len"), mlock.arguments, mlock.mlock, PageRange, "mm/mlock.c do_mlock"),
         Call("munlock", ("addr", "len"), mlock.arguments, mlock.munlock, PageRange, "mm/mlock.c sys_munlock"),
-        Call("fork", (), environment.no_arguments, environment.fork, environment.Nothing, "kernel/fork.c dup_mmap", step=True),
-        Call("write", ("addr", "byte"), environment.write_arguments, environment.write, environment.Write, "arch/x86/mm/fault.c", step=True),
-        Call("pkru", ("bits",), environment.pkru_arguments, environment.pkru, environment.Rights, "the WRPKRU instruction", step=True),
-        Call("reclaim", ("addr",), environment.reclaim_arguments, environment.reclaim, environment.Reclaim, "mm/rmap.c try_to_unmap_one", step=True),
-        Call("pkey_alloc", (), environment.no_arguments, environment.pkey_alloc, environment.Nothing, "mm/mprotect.c sys_pkey_alloc", step=True),
+        Call(
+            "fork",
+            (),
+            environment.no_arguments,
+            environment.fork,
+            environment.Nothing,
+            "kernel/fork.c dup_mmap",
+            step=True,
+        ),
+        Call(
+            "write",
+            ("addr", "byte"),
+            environment.write_arguments,
+            environment.write,
+            environment.Write,
+            "arch/x86/mm/fault.c",
+            step=True,
+        ),
+        Call(
+            "pkru",
+            ("bits",),
+            environment.pkru_arguments,
+            environment.pkru,
+            environment.Rights,
+            "the WRPKRU instruction",
+            step=True,
+        ),
+        Call(
+            "reclaim",
+            ("addr",),
+            environment.reclaim_arguments,
+            environment.reclaim,
+            environment.Reclaim,
+            "mm/rmap.c try_to_unmap_one",
+            step=True,
+        ),
+        Call(
+            "pkey_alloc",
+            (),
+            environment.no_arguments,
+            environment.pkey_alloc,
+            environment.Nothing,
+            "mm/mprotect.c sys_pkey_alloc",
+            step=True,
+        ),
     )
 }
 """Every call by name."""

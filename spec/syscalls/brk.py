@@ -13,9 +13,9 @@ from spec.editions import Edition
 from spec.errors import Errno
 from spec.space import AddressSpace, Guards
 from spec.syscalls.munmap import unmap_range
-from spec.terms import Bool, Num, eq, le, lt, and_
+from spec.terms import Bool, Num, and_, eq, le, lt
 from spec.vma import ANONYMOUS, Vma
-from spec.words import PAGES, TASK_PAGES, Word, equal, page_align, not_word_zero
+from spec.words import PAGES, TASK_PAGES, Word, equal, not_word_zero, page_align
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,9 @@ def brk(mm: AddressSpace, to: Break) -> Num:
         mm.set_brk(to.page)
         return to.page
     mm.fail_if(lt(TASK_PAGES, to.page), Errno.ENOMEM, "brk: the new break is beyond TASK_SIZE")
-    mm.fail_if(mm.any_mapped(old, to.page + 1) or mm.stack_above(to.page), Errno.ENOMEM, "brk: another mapping is in the way")
+    mm.fail_if(
+        mm.any_mapped(old, to.page + 1) or mm.stack_above(to.page), Errno.ENOMEM, "brk: another mapping is in the way"
+    )
     mm.may_fail(Errno.ENOMEM, "brk: memory or a limit on it runs out")
     mm.fail_if(mm.over_limit(), Errno.ENOMEM, "brk: map_count is above its limit")
     heap = Vma(start=old, end=to.page, read=True, write=True, backing=ANONYMOUS, offset=old, account=True)

@@ -13,9 +13,9 @@ from spec.arguments import Decoded, as_page
 from spec.editions import Edition
 from spec.errors import Errno
 from spec.space import AddressSpace, Guards
-from spec.terms import Bool, Num, and_, between, eq, ite, ite_bool, le, lt, not_, or_
+from spec.terms import Bool, Num, and_, between, ite, le, lt, not_, or_
 from spec.vma import EMPTY_PAGE, Page, Vma
-from spec.words import PAGES, Word, low32
+from spec.words import PAGES, Word, has, low32, mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,6 @@ def write_arguments(do: Guards, addr: Word, byte: Word) -> Write:
 
 
 def _low8(word: Word) -> Word:
-    from spec.words import mask
-
     return mask(word, 0xFF)
 
 
@@ -64,8 +62,6 @@ class Rights(Decoded):
 
 def pkru_arguments(do: Guards, bits: Word) -> Rights:
     """Two bits a key: access-disable, write-disable."""
-    from spec.words import has
-
     value = low32(bits)
     return Rights(
         tuple(has(value, 1 << (2 * key)) for key in range(16)), tuple(has(value, 3 << (2 * key)) for key in range(16))
@@ -144,6 +140,3 @@ def reclaim(mm: AddressSpace, to: Reclaim) -> Num:
 def pkey_alloc(mm: AddressSpace, to: Nothing) -> Num:
     """A new protection key, with all rights for the calling thread."""
     return mm.allocate_pkey()
-
-
-__all__ = ["Write", "eq", "ite_bool", "write"]

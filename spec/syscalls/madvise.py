@@ -7,14 +7,28 @@ can_modify_mm_madv (up to 6.11), can_modify_vma_madv (6.12 and later); mm/gup.c 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import cast
 
 from spec.arguments import PageRange, as_page
 from spec.editions import Discard, Edition, SealCheck
 from spec.errors import Errno
 from spec.space import AddressSpace, Gap, Guards, Visit
-from spec.terms import Bool, Num, all_, and_, eq, ite, ite_bool, le, lt, not_, one_of, or_
-from spec.vma import HUGE_PAGES, HUGETLB, NORMAL, RANDOM, SEQUENTIAL, THP_ALWAYS, THP_NEVER, Page, Vma
-from spec.vma import has_file, is_anonymous, is_special, starts_huge_page
+from spec.terms import Bool, Num, and_, any_, eq, ite, ite_bool, le, lt, not_, one_of, or_
+from spec.vma import (
+    HUGE_PAGES,
+    HUGETLB,
+    NORMAL,
+    RANDOM,
+    SEQUENTIAL,
+    THP_ALWAYS,
+    THP_NEVER,
+    Page,
+    Vma,
+    has_file,
+    is_anonymous,
+    is_special,
+    starts_huge_page,
+)
 from spec.words import PAGES, Word, add, below, equal, is_page_aligned, low32, page_align, untagged
 
 ADVICE = {
@@ -79,14 +93,16 @@ class Advise(PageRange):
     advice: Num
 
     def facts(self, edition: Edition) -> list[Bool]:
-        return [le(0, self.start), lt(self.start, self.end), lt(self.end, PAGES), one_of(self.advice, known_advice(edition))]
+        return [
+            le(0, self.start),
+            lt(self.start, self.end),
+            lt(self.end, PAGES),
+            one_of(self.advice, known_advice(edition)),
+        ]
 
 
 def arguments(do: Guards, addr: Word, length: Word, advice: Word) -> Advise:
     """Bytes to pages: do_madvise's checks, the behaviour value before all else."""
-    from spec.terms import any_
-    from typing import cast
-
     value = low32(advice)
     known = any_(equal(value, n) for n in known_advice(do.edition))
     do.fail_if(not_(known), Errno.EINVAL, "madvise: unknown advice")
@@ -114,7 +130,9 @@ def madvise(mm: AddressSpace, to: Advise) -> Num:
 
     up_front = mm.edition.seals is SealCheck.UP_FRONT
     if up_front:
-        mm.check_each(to.start, to.end, refused, Errno.EPERM, "madvise: a read-only anonymous VMA of the range is sealed")
+        mm.check_each(
+            to.start, to.end, refused, Errno.EPERM, "madvise: a read-only anonymous VMA of the range is sealed"
+        )
     if mm.decide(one_of(to.advice, (POPULATE_READ, POPULATE_WRITE))):
         _populate(mm, to)
         return 0
@@ -149,26 +167,64 @@ def own_checks(edition: Edition, advice: Num, vma: Vma, at: Visit) -> list[tuple
     checks = [
         (when((REMOVE,), vma.locked), Errno.EINVAL, "madvise: MADV_REMOVE on a locked VMA"),
         (when((REMOVE,), not_(has_file(vma))), Errno.EINVAL, "madvise: MADV_REMOVE without a file"),
-        (when((REMOVE,), not_(and_(vma.shared, vma.may_write))), Errno.EACCES, "madvise: MADV_REMOVE wants a shared, writable file"),
-        (when((COLD, PAGEOUT), or_(vma.locked, hugetlb)), Errno.EINVAL, "madvise: locked and huge memory is not paged out"),
-        (when((DONTNEED, FREE), and_(vma.locked, not_(hugetlb))), Errno.EINVAL, "madvise: locked memory is discarded by MADV_DONTNEED_LOCKED only"),
+        (
+            when((REMOVE,), not_(and_(vma.shared, vma.may_write))),
+            Errno.EACCES,
+            "madvise: MADV_REMOVE wants a shared, writable file",
+        ),
+        (
+            when((COLD, PAGEOUT), or_(vma.locked, hugetlb)),
+            Errno.EINVAL,
+            "madvise: locked and huge memory is not paged out",
+        ),
+        (
+            when((DONTNEED, FREE), and_(vma.locked, not_(hugetlb))),
+            Errno.EINVAL,
+            "madvise: locked memory is discarded by MADV_DONTNEED_LOCKED only",
+        ),
         (when((FREE,), not_(is_anonymous(vma))), Errno.EINVAL, "madvise: MADV_FREE wants anonymous memory"),
-        (when((DONTNEED, DONTNEED_LOCKED), and_(hugetlb, not_(starts_huge_page(at.start)))), Errno.EINVAL, "madvise: huge pages are discarded whole"),
-        (when((WIPEONFORK,), or_(has_file(vma), vma.shared)), Errno.EINVAL, "madvise: MADV_WIPEONFORK wants anonymous memory"),
+        (
+            when((DONTNEED, DONTNEED_LOCKED), and_(hugetlb, not_(starts_huge_page(at.start)))),
+            Errno.EINVAL,
+            "madvise: huge pages are discarded whole",
+        ),
+        (
+            when((WIPEONFORK,), or_(has_file(vma), vma.shared)),
+            Errno.EINVAL,
+            "madvise: MADV_WIPEONFORK wants anonymous memory",
+        ),
         (when((KEEPONFORK,), vma.droppable), Errno.EINVAL, "madvise: droppable memory is always wiped on fork"),
-        (when((DODUMP,), or_(and_(special, not_(hugetlb)), vma.droppable)), Errno.EINVAL, "madvise: special and droppable memory is never dumped"),
-        (when((COLLAPSE,), not_(_holds_huge_page(vma))), Errno.EINVAL, "madvise: MADV_COLLAPSE wants room for a huge page"),
+        (
+            when((DODUMP,), or_(and_(special, not_(hugetlb)), vma.droppable)),
+            Errno.EINVAL,
+            "madvise: special and droppable memory is never dumped",
+        ),
+        (
+            when((COLLAPSE,), not_(_holds_huge_page(vma))),
+            Errno.EINVAL,
+            "madvise: MADV_COLLAPSE wants room for a huge page",
+        ),
     ]
     if edition.guard_pages:
         unguardable = or_(vma.locked, hugetlb, special)
         checks.append((when((GUARD_INSTALL,), unguardable), Errno.EINVAL, "madvise: guard pages want ordinary memory"))
-        checks.append((when((GUARD_REMOVE,), or_(hugetlb, special)), Errno.EINVAL, "madvise: guard pages are in ordinary memory only"))
+        checks.append(
+            (
+                when((GUARD_REMOVE,), or_(hugetlb, special)),
+                Errno.EINVAL,
+                "madvise: guard pages are in ordinary memory only",
+            )
+        )
     return checks
 
 
 def _holds_huge_page(vma: Vma) -> Bool:
     """An aligned huge page lies within the VMA."""
-    first = ((vma.start + (HUGE_PAGES - 1)) // HUGE_PAGES if isinstance(vma.start, int) else (vma.start + (HUGE_PAGES - 1)) / HUGE_PAGES) * HUGE_PAGES
+    first = (
+        (vma.start + (HUGE_PAGES - 1)) // HUGE_PAGES
+        if isinstance(vma.start, int)
+        else (vma.start + (HUGE_PAGES - 1)) / HUGE_PAGES
+    ) * HUGE_PAGES
     return and_(le(first + HUGE_PAGES, vma.end), or_(is_anonymous(vma), has_file(vma)), not_(is_special(vma)))
 
 
@@ -185,7 +241,9 @@ def advised(advice: Num, vma: Vma) -> Vma:
         dontfork=switch(vma.dontfork, DONTFORK, DOFORK),
         wipeonfork=switch(vma.wipeonfork, WIPEONFORK, KEEPONFORK),
         dontdump=switch(vma.dontdump, DONTDUMP, DODUMP),
-        mergeable=ite_bool(and_(eq(advice, MERGEABLE), mergeable), True, ite_bool(eq(advice, UNMERGEABLE), False, vma.mergeable)),
+        mergeable=ite_bool(
+            and_(eq(advice, MERGEABLE), mergeable), True, ite_bool(eq(advice, UNMERGEABLE), False, vma.mergeable)
+        ),
         thp=ite(eq(advice, HUGEPAGE), THP_ALWAYS, ite(eq(advice, NOHUGEPAGE), THP_NEVER, vma.thp)),
     )
 
@@ -217,17 +275,16 @@ def _discard(advice: Num, vma: Vma, at: Visit) -> None:
 
 
 def _populate(mm: AddressSpace, to: Advise) -> None:
-    """MADV_POPULATE_READ and _WRITE fault the range in; they change no VMA and are not subject to seals by themselves."""
+    """MADV_POPULATE_READ and _WRITE fault the range in; they change no VMA and are not subject to seals themselves."""
     writes = eq(to.advice, POPULATE_WRITE)
 
     def populate(vma: Vma, at: Visit) -> Vma:
         denied = or_(and_(writes, mm.cannot_write(vma)), and_(not_(writes), mm.cannot_read(vma)))
         at.fail_if(denied, Errno.EINVAL, "madvise: MADV_POPULATE wants that access")
-        at.fail_if(mm.faults_fail(vma, at.start, at.end), Errno.EFAULT, "madvise: MADV_POPULATE meets a page that faults")
+        at.fail_if(
+            mm.faults_fail(vma, at.start, at.end), Errno.EFAULT, "madvise: MADV_POPULATE meets a page that faults"
+        )
         at.populate_if(writes)
         return vma
 
     mm.change_each(to.start, to.end, populate, gap=Gap.STOP)
-
-
-__all__ = ["ADVICE", "Advise", "all_", "arguments", "madvise"]

@@ -33,7 +33,6 @@ def mlock(mm: AddressSpace, pages: PageRange) -> Num:
     _mark(mm, pages, locked=True)
     mm.lock(pages.start, pages.end)
 
-
     def stuck(vma: Vma) -> Bool:
         part = larger(pages.start, vma.start), smaller(pages.end, vma.end)
         return or_(mm.cannot_fault_in(vma), mm.faults_fail(vma, *part))

@@ -6,16 +6,30 @@ Sources: arch/x86 sys_mmap, ksys_mmap_pgoff, do_mmap, mmap_region (6.12: __mmap_
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 from spec.arguments import Decoded, as_page, fits_in_space
 from spec.editions import Edition, SealCheck
 from spec.errors import Errno
 from spec.space import AddressSpace, Guards
 from spec.syscalls.munmap import gather
-from spec.terms import Bool, Num, and_, between, eq, implies, ite, ite_bool, le, lt, ne, not_, one_of, or_
+from spec.terms import Bool, Num, and_, between, eq, implies, ite, le, lt, ne, not_, one_of, or_
 from spec.vma import ANONYMOUS, DEVZERO, FILE, Vma
-from spec.words import PAGES, TASK_PAGES, TASK_SIZE, Word, above, add, below, equal, has, is_page_aligned, mask
-from spec.words import page_align, page_number, sub
+from spec.words import (
+    PAGES,
+    TASK_PAGES,
+    TASK_SIZE,
+    Word,
+    above,
+    choose,
+    equal,
+    has,
+    is_page_aligned,
+    mask,
+    page_align,
+    page_number,
+    sub,
+)
 
 MAP_SHARED, MAP_PRIVATE, MAP_SHARED_VALIDATE, MAP_DROPPABLE = 1, 2, 3, 8
 MAP_TYPE = 0xF
@@ -98,8 +112,6 @@ def arguments(
     # pgoff and count are below 2**52, so that their sum never wraps: the kernel's overflow check cannot fire
     noreplace = has(flags, MAP_FIXED_NOREPLACE)
     kind = mask(flags, MAP_TYPE)
-    from spec.words import choose
-
     return Map(
         page=as_page(addr),
         pages=_num(count),
@@ -124,8 +136,6 @@ def arguments(
 
 
 def _num(word: Word) -> Num:
-    from typing import cast
-
     return cast(Num, word)
 
 
@@ -162,7 +172,6 @@ def _make_room(mm: AddressSpace, new: Map, page: Num) -> None:
     From 6.12 on limits and accounting are tested before anything is unmapped (__mmap_region); only a failed allocation
     still leaves a hole.
     """
-    limits = "mmap: RLIMIT_AS or the accounting has no room"
     early = mm.edition.seals is SealCheck.IN_THE_LOOP
     if not early:
         mm.may_fail(Errno.ENOMEM, "mmap: RLIMIT_AS has no room")
@@ -170,7 +179,7 @@ def _make_room(mm: AddressSpace, new: Map, page: Num) -> None:
     if fixed:
         gather(mm, page, page + new.pages, "mmap", Errno.EINVAL if early else Errno.ENOMEM)
     if early:
-        mm.may_fail(Errno.ENOMEM, limits)
+        mm.may_fail(Errno.ENOMEM, "mmap: RLIMIT_AS or the accounting has no room")
     if fixed:
         mm.unmap(page, page + new.pages)
     mm.may_fail(Errno.ENOMEM, "mmap: memory for the new VMA runs out")
@@ -185,12 +194,18 @@ def _check_kind(mm: AddressSpace, new: Map) -> None:
     known = or_(one_of(new.type, (MAP_SHARED, MAP_PRIVATE)), and_(has_file, eq(new.type, MAP_SHARED_VALIDATE)))
     if mm.edition.droppable:
         droppable = and_(not_(has_file), eq(new.type, MAP_DROPPABLE))
-        mm.fail_if(and_(droppable, or_(new.locked, new.growsdown)), Errno.EINVAL, "mmap: droppable memory is neither locked nor a stack")
+        mm.fail_if(
+            and_(droppable, or_(new.locked, new.growsdown)),
+            Errno.EINVAL,
+            "mmap: droppable memory is neither locked nor a stack",
+        )
         known = or_(known, droppable)
     mm.fail_if(not_(known), Errno.EINVAL, "mmap: the mapping is neither private nor shared")
     writes_read_only = and_(is_shared, new.write, eq(new.file, READ_ONLY_FILE))
     mm.fail_if(writes_read_only, Errno.EACCES, "mmap: a writable shared mapping of a file opened read-only")
-    mm.fail_if(and_(or_(is_shared, has_file), new.growsdown), Errno.EINVAL, "mmap: only private anonymous memory grows down")
+    mm.fail_if(
+        and_(or_(is_shared, has_file), new.growsdown), Errno.EINVAL, "mmap: only private anonymous memory grows down"
+    )
 
 
 def _new_vma(mm: AddressSpace, new: Map, page: Num, exec_only_key: Num) -> Vma:
@@ -226,6 +241,3 @@ def _new_vma(mm: AddressSpace, new: Map, page: Num, exec_only_key: Num) -> Vma:
         noreserve=noreserve,
         account=and_(not_(is_shared), new.write, not_(noreserve)),
     )
-
-
-__all__ = ["Map", "add", "arguments", "below", "ite_bool", "mmap"]

@@ -6,14 +6,15 @@ Sources: mm/mprotect.c do_mprotect_pkey, mprotect_fixup; arch/x86/mm/pkeys.c.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import cast
 
 from spec.arguments import PageRange, as_page
 from spec.editions import Edition, SealCheck
 from spec.errors import Errno
 from spec.space import AddressSpace, Gap, Guards, Visit
-from spec.terms import Bool, Num, and_, between, eq, implies, ite, ite_bool, le, lt, ne, not_, or_
+from spec.terms import Bool, Num, and_, between, eq, ite, ite_bool, le, lt, ne, not_, or_
 from spec.vma import HUGETLB, Vma, is_anonymous
-from spec.words import Word, above, add, equal, has, is_page_aligned, low32, mask, page_align, untagged
+from spec.words import Word, above, add, choose, equal, has, is_page_aligned, low32, mask, page_align, untagged
 
 PROT_READ, PROT_WRITE, PROT_EXEC, PROT_SEM = 1, 2, 4, 8
 PROT_GROWSDOWN, PROT_GROWSUP = 0x0100_0000, 0x0200_0000
@@ -69,22 +70,25 @@ def pkey_arguments(do: Guards, addr: Word, length: Word, prot: Word, pkey: Word)
     known = PROT_READ | PROT_WRITE | PROT_EXEC | PROT_SEM | PROT_GROWSDOWN | PROT_GROWSUP
     do.fail_if(not_(equal(mask(prot, known), prot)), Errno.EINVAL, "mprotect: unknown protection bits")
     return Protect(
-        as_page(start), as_page(end), has(prot, PROT_READ), has(prot, PROT_WRITE), has(prot, PROT_EXEC), down, up, signed32(pkey)
+        as_page(start),
+        as_page(end),
+        has(prot, PROT_READ),
+        has(prot, PROT_WRITE),
+        has(prot, PROT_EXEC),
+        down,
+        up,
+        signed32(pkey),
     )
 
 
 def signed32(word: Word) -> Num:
     """The low half as the kernel's `int`: only -1 matters among the negative values, so others stay large."""
-    from spec.words import choose
-
     low = low32(word)
     return as_int(choose(equal(low, 0xFFFF_FFFF), (1 << 64) - 1, low))
 
 
 def as_int(word: Word) -> Num:
     """A word as a number of the page-level stage, with 2**64 - 1 read as -1."""
-    from typing import cast
-
     if isinstance(word, int):
         return -1 if word == (1 << 64) - 1 else word
     return cast(Num, word)
@@ -138,7 +142,9 @@ def mprotect(mm: AddressSpace, to: Protect) -> Num:
 def new_pkey(vma: Vma, asked: Num, exec_only: Bool, exec_only_key: Num) -> Num:
     """The key that the VMA gets (x86 __arch_override_mprotect_pkey). `exec_only_key` 0: there is none."""
     was_exec_only = and_(vma.exec, not_(vma.read), not_(vma.write), lt(0, exec_only_key), eq(vma.pkey, exec_only_key))
-    kept = ite(and_(exec_only, lt(0, exec_only_key)), exec_only_key, ite(and_(was_exec_only, not_(exec_only)), 0, vma.pkey))
+    kept = ite(
+        and_(exec_only, lt(0, exec_only_key)), exec_only_key, ite(and_(was_exec_only, not_(exec_only)), 0, vma.pkey)
+    )
     return ite(eq(asked, NO_PKEY), kept, asked)
 
 
@@ -148,6 +154,3 @@ def accounted(vma: Vma, write: Bool) -> Bool:
     becomes = and_(write, not_(or_(vma.write, eq(vma.backing, HUGETLB), vma.shared, vma.noreserve)))
     keeps = not_(and_(not_(write), is_anonymous(vma), eq(vma.anon_vma, 0)))
     return ite_bool(vma.account, keeps, becomes)
-
-
-__all__ = ["Protect", "arguments", "implies", "mprotect", "pkey_arguments"]

@@ -7,7 +7,6 @@ remap_move (6.17 and later).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import cast
 
 from spec.arguments import Decoded, as_page, fits_in_space
 from spec.editions import Edition, Remap, SealCheck
@@ -16,8 +15,21 @@ from spec.space import AddressSpace, Guards
 from spec.syscalls.munmap import unmap_range
 from spec.terms import Bool, Num, and_, eq, implies, ite, larger, le, lt, ne, not_, or_, smaller
 from spec.vma import HUGETLB, Vma, is_special, offset_at, refuses_split, starts_huge_page
-from spec.words import PAGES, TASK_PAGES, TASK_SIZE, Word, above, add, equal, has, is_page_aligned, mask, page_align
-from spec.words import page_number, sub, untagged
+from spec.words import (
+    PAGES,
+    TASK_PAGES,
+    TASK_SIZE,
+    Word,
+    above,
+    add,
+    equal,
+    has,
+    is_page_aligned,
+    mask,
+    page_align,
+    sub,
+    untagged,
+)
 
 MAYMOVE, FIXED, DONTUNMAP = 1, 2, 4
 
@@ -67,7 +79,11 @@ def arguments(do: Guards, addr: Word, old_len: Word, new_len: Word, flags: Word,
     known = MAYMOVE | FIXED | DONTUNMAP
     do.fail_if(not_(equal(mask(flags, known), flags)), Errno.EINVAL, "mremap: unknown flags")
     do.fail_if(and_(fixed, not_(may_move)), Errno.EINVAL, "mremap: MREMAP_FIXED without MREMAP_MAYMOVE")
-    do.fail_if(and_(dontunmap, or_(not_(may_move), resizes)), Errno.EINVAL, "mremap: MREMAP_DONTUNMAP moves, and does not resize")
+    do.fail_if(
+        and_(dontunmap, or_(not_(may_move), resizes)),
+        Errno.EINVAL,
+        "mremap: MREMAP_DONTUNMAP moves, and does not resize",
+    )
     do.fail_if(not_(is_page_aligned(old)), Errno.EINVAL, "mremap: the old address is not page aligned")
     do.fail_if(equal(new_size, 0), Errno.EINVAL, "mremap: the new size is zero")
     fits = and_(not_(above(new_size, TASK_SIZE)), not_(above(new_addr, sub(TASK_SIZE, new_size))))
@@ -168,7 +184,11 @@ def _resizable(mm: AddressSpace, to: Move, old_pages: Num) -> Vma:
 
 def check_resizable(mm: AddressSpace, to: Move, vma: Vma, old_pages: Num) -> None:
     """The checks of vma_to_resize on the VMA at the old address."""
-    mm.fail_if(and_(eq(old_pages, 0), not_(vma.may_share)), Errno.EINVAL, "mremap: only shared memory can be duplicated (old size 0)")
+    mm.fail_if(
+        and_(eq(old_pages, 0), not_(vma.may_share)),
+        Errno.EINVAL,
+        "mremap: only shared memory can be duplicated (old size 0)",
+    )
     mm.fail_if(and_(to.dontunmap, is_special(vma)), Errno.EINVAL, "mremap: MREMAP_DONTUNMAP of a special mapping")
     mm.fail_if(lt(vma.end - to.old, old_pages), Errno.EFAULT, "mremap: the old range leaves its VMA")
     if mm.decide(ne(old_pages, to.new_pages)):
@@ -287,6 +307,3 @@ def _move_each(mm: AddressSpace, to: Move) -> Num:
         behind = vma.end
         vma = mm.first(behind, end) if mm.decide(lt(behind, end)) else None
     return to.new
-
-
-__all__ = ["Move", "arguments", "cast", "mremap", "page_number"]

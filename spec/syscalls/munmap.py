@@ -9,9 +9,8 @@ from spec.arguments import PageRange, page_range
 from spec.editions import SealCheck
 from spec.errors import Errno
 from spec.space import AddressSpace, Guards
-from spec.terms import Num, and_, lt
+from spec.terms import Num, and_, lt, not_
 from spec.words import TASK_SIZE, Word, above, add, equal, is_page_aligned, page_align, sub, untagged
-from spec.terms import not_
 
 
 def arguments(do: Guards, addr: Word, length: Word) -> PageRange:

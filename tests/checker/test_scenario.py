@@ -111,8 +111,8 @@ def test_other_places() -> None:
 
 
 def test_environment_failures() -> None:
-    (step,) = run({**mmap(0, 1), "failures": ["mmap: memory or a limit on it runs out"]}).steps
-    assert (step.errno_name, step.check) == ("ENOMEM", "mmap: memory or a limit on it runs out")
+    (step,) = run({**mmap(0, 1), "failures": ["mmap: memory for the new VMA runs out"]}).steps
+    assert (step.errno_name, step.check) == ("ENOMEM", "mmap: memory for the new VMA runs out")
 
 
 def test_without_protection_keys() -> None:

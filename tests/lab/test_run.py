@@ -132,10 +132,7 @@ def test_room_is_counted() -> None:
     """With one map free a split in the middle fails after its first cut; with two it works."""
     seal = {"call": "mseal", "addr": "0x200000001000", "len": 4096, "flags": 0}
     area = {**MMAP, "len": 3 * 4096}
-    documents = [
-        {"name": str(free), "steps": [area, {"call": "fill", "free": free}, seal]}
-        for free in (0, 1, 2)
-    ]
+    documents = [{"name": str(free), "steps": [area, {"call": "fill", "free": free}, seal]} for free in (0, 1, 2)]
     last = [a["steps"][-1] for a in run_scenarios(documents, HostKernel())]  # type: ignore[index]
     assert [s["errno"] for s in last] == [12, 12, 0]
     assert [len(s["vmas"]) for s in last] == [1, 2, 3]
@@ -144,10 +141,7 @@ def test_room_is_counted() -> None:
 @host
 def test_poisoning_is_refused_on_the_host() -> None:
     """MADV_HWPOISON and MADV_SOFT_OFFLINE never reach this machine's kernel."""
-    steps = [MMAP] + [
-        {"call": "madvise", "addr": "0x200000000000", "len": 4096, "behavior": b}
-        for b in (100, 101)
-    ]
+    steps = [MMAP] + [{"call": "madvise", "addr": "0x200000000000", "len": 4096, "behavior": b} for b in (100, 101)]
     (answer,) = run_scenarios([{"name": "p", "steps": steps}], HostKernel())
     assert [s["errno"] for s in answer["steps"]] == [0, 95, 95]  # type: ignore[attr-defined]
 
@@ -156,9 +150,7 @@ def test_poisoning_is_refused_on_the_host() -> None:
 def test_answers_repeat() -> None:
     """The same scenarios get the same answers twice."""
     documents = list(generate(11, 60))
-    assert list(run_scenarios(documents, HostKernel())) == list(
-        run_scenarios(documents, HostKernel())
-    )
+    assert list(run_scenarios(documents, HostKernel())) == list(run_scenarios(documents, HostKernel()))
 
 
 @host
@@ -206,12 +198,7 @@ def test_closing_the_run_ends_the_guest(tmp_path: Path) -> None:
     run = run_scenarios(list(generate(5, 3000)), ImageKernel(image))
     next(run)
     run.close()
-    assert (
-        image.name
-        not in subprocess.run(
-            ["ps", "-eo", "args"], capture_output=True, text=True, check=True
-        ).stdout
-    )
+    assert image.name not in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
 
 
 @guest
@@ -238,12 +225,7 @@ def test_interrupt_ends_the_guest(tmp_path: Path) -> None:
     _, message = process.communicate(timeout=30)
     assert process.returncode == 130
     assert b"interrupted" in message
-    assert (
-        image.name
-        not in subprocess.run(
-            ["ps", "-eo", "args"], capture_output=True, text=True, check=True
-        ).stdout
-    )
+    assert image.name not in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
 
 
 @guest
@@ -258,9 +240,7 @@ def test_an_image_that_does_not_boot(tmp_path: Path) -> None:
 
 
 @host
-def test_a_guest_that_dies_costs_one_scenario(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_guest_that_dies_costs_one_scenario(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Where the whole guest goes down, the scenario is named and the rest run in a new one."""
 
     def fake(kernel: object, oracle: Path, script: Path, folder: Path) -> list[str]:

@@ -199,9 +199,7 @@ def test_source_lists_are_read(tmp_path: Path) -> None:
         "Types: deb\nURIs: http://one/debian\nSuites: trixie-backports\nComponents: main\n"
         "Architectures: amd64\nSigned-By: /k.gpg\n"
     )
-    assert "URIs: http://two/debian-security\nSuites: bookworm-security" in source_for(
-        "bookworm-security", sources
-    )
+    assert "URIs: http://two/debian-security\nSuites: bookworm-security" in source_for("bookworm-security", sources)
     with pytest.raises(LabError):
         source_for("bookworm-security", [Source("http://one/debian", ("bookworm",), ("main",))])
 
