@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields, replace
-from typing import cast
+from typing import TypeVar, cast
 
 import z3
 
@@ -58,6 +58,22 @@ from spec.words import TASK_PAGES
 Number, Truth = z3.IntSort(), z3.BoolSort()
 MANY_LOOKS = 4
 """So often a call asks for the first VMA of a range at most, unless it loops."""
+Answer = TypeVar("Answer")
+
+
+def once_per_page(function: Callable[[Num], Answer]) -> Callable[[Num], Answer]:
+    """The same function, which builds its terms once for each page term."""
+    known: dict[int, tuple[Num, Answer]] = {}  # the page term is kept, so that its id stays its own
+
+    def remembered(page: Num) -> Answer:
+        key = ~page if isinstance(page, int) else page.get_id()
+        if key not in known:
+            known[key] = page, function(page)
+        return known[key][1]
+
+    return remembered
+
+
 PageFact = Callable[[z3.ArithRef], Bool]
 
 
@@ -374,6 +390,7 @@ class UnboundedSpace(AddressSpace):
         view, page_at = self._view, self._page
         dropped: list[tuple[Num, Bool]] = []
 
+        @once_per_page
         def step(page: Num) -> tuple[Bool, Vma, Vma, Visit]:
             mapped, vma = view(page)
             at = Visit(larger(start, vma.start), smaller(end, vma.end))
@@ -526,7 +543,7 @@ class UnboundedSpace(AddressSpace):
                 then = choose_page(by_write, Page(copied=True, own=self._visible(q, vma, now, old_stored)), then)
             return choose_page(and_(between(start, q, reached), mapped), then, now)
 
-        self._view, self._page = view_after, page_after
+        self._view, self._page = once_per_page(view_after), once_per_page(page_after)
         self._cut = lambda q: ite_bool(
             or_(not_(touched), lt(q, start), lt(reached, q)),
             or_(old_cut(q), and_(stray, eq(q, start))),
@@ -588,7 +605,7 @@ class UnboundedSpace(AddressSpace):
             finish = ite(and_(inside, lt(q, page)), page, old.end)
             return mapped, replace(old, start=begin, end=finish, offset=offset_at(old, begin))
 
-        self._view = view_after
+        self._view = once_per_page(view_after)
         self._cut = lambda q: or_(cut(q), and_(cuts, eq(q, page)))
         self.count = self.count + ite(cuts, 1, 0)
 
@@ -644,7 +661,7 @@ class UnboundedSpace(AddressSpace):
             now = page_at(q)
             return choose_page(there, moved, choose_page(or_(here, beyond), EMPTY_PAGE, now))
 
-        self._view, self._page = view_after, page_after
+        self._view, self._page = once_per_page(view_after), once_per_page(page_after)
         self._forget_cuts(old, old + pages)
         self._forget_cuts(new, new + new_pages)
         self._inserted()
@@ -678,7 +695,7 @@ class UnboundedSpace(AddressSpace):
             done = and_(between(start, q, end), by_write, cast(z3.BoolRef, faulted(q)))
             return choose_page(done, Page(copied=True, own=self._visible(q, vma, now, stored)), now)
 
-        self._page = page_after
+        self._page = once_per_page(page_after)
 
     # single pages -----------------------------------------------------------------------------------------------------
 
@@ -710,7 +727,7 @@ class UnboundedSpace(AddressSpace):
             kept, child = inherit(vma)
             return and_(mapped, kept), child
 
-        self._view = view_after
+        self._view = once_per_page(view_after)
         self._page = lambda q: choose_page(view(q)[0], page(view(q)[1], page_at(q)), page_at(q))
         new_cut = self.world.function(self._fresh("cut_after"), Number, Truth)
         self._cut = lambda q: cast(z3.BoolRef, new_cut(q))

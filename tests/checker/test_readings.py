@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import z3
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from checker.bounded import BoundedSpace, Window
@@ -20,16 +20,18 @@ from checker.examples import Example, problems
 from checker.paths import Run, explore
 from checker.view import PageView, Transition
 from spec.editions import EDITIONS, Edition
+from spec.errors import Errno
 from spec.syscalls import CALLS
-from spec.terms import Bool, all_, and_, between, eq, implies, not_, or_
+from spec.syscalls.environment import Nothing
+from spec.terms import Bool, all_, and_, between, eq, implies, le, not_, or_
 from spec.vma import ATTRIBUTES, BOOKKEEPING, EMPTY_PAGE, HUGE_PAGES, Page, Vma, has_file, offset_at
 from tests.checker.strategies import OBJECT_PAGES, SIZE, WINDOW, examples
 
 V10, V6_12 = EDITIONS["v10"], EDITIONS["v6.12"]
 NUMBERS = range(WINDOW - 2, WINDOW + SIZE + 6)
 """The pages that are compared one by one."""
-FAR = z3.Int("far_page")
-"""One page more, for what a call maps outside the window."""
+TOGETHER = {"madvise": 3}
+"""So many pages are compared in one query, by call: the holes that madvise punches make each one more costly."""
 BODIES = [name for name in CALLS if name != "mseal32"]
 SHOWN = [name for name in ATTRIBUTES if name not in BOOKKEEPING]
 
@@ -82,19 +84,17 @@ def huge_page_facts(example: Example) -> list[Bool]:
     starts = z3.Function("starts_huge_page", z3.IntSort(), z3.BoolSort())
     numbers = {*NUMBERS}
     numbers |= {n for f in fields(example.arguments) if type(n := getattr(example.arguments, f.name)) is int}
-    numbers |= {n + m for n in list(numbers) for m in (0,)}
     for name, other in (("old", "old_pages"), ("old", "new_pages"), ("new", "new_pages"), ("page", "pages")):
         if hasattr(example.arguments, name) and hasattr(example.arguments, other):
             numbers.add(getattr(example.arguments, name) + getattr(example.arguments, other))
     return [eq(starts(z3.IntVal(n)), n % HUGE_PAGES == 0) for n in sorted(numbers)]
 
 
-def same_view(symbolic: PageView, concrete: PageView, page: int, *, cut: bool = True) -> Bool:
+def same_view(symbolic: PageView, concrete: PageView, page: int) -> Bool:
     """A page of a symbolic reading is as it is in the concrete one, as far as a program could tell."""
     facts: list[Bool] = [eq(symbolic.mapped, concrete.mapped)]
     facts += [eq(getattr(symbolic.page, f.name), getattr(concrete.page, f.name)) for f in fields(Page)]
-    if cut:
-        facts.append(eq(symbolic.cut, concrete.cut))
+    facts.append(eq(symbolic.cut, concrete.cut))
     if concrete.mapped:
         facts += [eq(getattr(symbolic.vma, name), getattr(concrete.vma, name)) for name in SHOWN]
         facts.append(eq(symbolic.visible, concrete.visible))
@@ -111,11 +111,9 @@ class Prepared:
 
     def __init__(self, explored: ExploredCall, path: CallPath) -> None:
         self.path = path
-        snapshot = path.transition.after
-        self.views = {n: snapshot.at(z3.IntVal(n)) for n in NUMBERS}
-        self.far = snapshot.at(FAR)
-        before = path.transition.before
-        self.cuts = {n: before.at(z3.IntVal(n)).cut for n in NUMBERS}
+        self.pages = [z3.Int(f"compared_page{i}") for i in range(TOGETHER.get(explored.call.name, 10))]
+        self.after = [path.transition.after.at(page) for page in self.pages]
+        self.cuts = [path.transition.before.at(page).cut for page in self.pages]
         facts = path.space.facts()
         self.solver = z3.SimpleSolver()
         self.solver.set("rlimit", 30_000_000)
@@ -188,49 +186,50 @@ class Unbounded:
         paths = self.by_end[transition.errno.name, transition.check]
         if not paths:
             return f"no path ends with {transition.errno.name} by {transition.check!r}"
-        far = int(transition.value) if int(transition.value) not in NUMBERS and int(transition.value) > 15 else 16  # type: ignore[arg-type]
+        pages = [n for n in example.pages(after) if n in NUMBERS or n == transition.value or n == 16]
         closest = ""
         for path in paths:
-            ready = self.prepared(path)
-            snapshot = path.transition.after
-            ready.solver.push()
-            try:
-                ready.solver.add(*_z(self.world_is(example, after, ready.named)), FAR == far)
-                ready.solver.add(*_z(eq(ready.cuts[n], transition.before.at(n).cut) for n in NUMBERS))
-                ready.solver.add(*_z([eq(path.transition.value, transition.value)]))
-                ready.solver.push()
-                outcome: dict[str, Bool] = {f"page {n - WINDOW}": same_view(ready.views[n], transition.after.at(n), n) for n in NUMBERS}
-                outcome[f"page {far}"] = same_view(ready.far, transition.after.at(far), far, cut=False)
-                outcome["map_count"] = eq(snapshot.map_count, transition.after.map_count)
-                outcome["brk"] = eq(snapshot.brk, after.brk)
-                if after.exec_key == example.state.exec_key:
-                    space = ConcreteSpace(after, self.edition)
-                    outcome["pkru"] = all_(
-                        and_(eq(snapshot.write_denied(k), space.write_denied(k)), eq(snapshot.access_denied(k), space.access_denied(k)))
-                        for k in range(16)
-                    )
-                ready.solver.add(*_z(outcome.values()))
-                answer = ready.solver.check()
-                if answer == z3.sat:
-                    return ""
-                if answer == z3.unknown:
-                    return "the solver gave up"
-                ready.solver.pop()
-                if ready.solver.check() == z3.unsat:
-                    closest = closest or "the path cannot be taken"
-                    continue
-                alone = []
-                for name, fact in outcome.items():
-                    ready.solver.push()
-                    ready.solver.add(*_z([fact]))
-                    if ready.solver.check() == z3.unsat:
-                        alone.append(name)
-                    ready.solver.pop()
-                closest = f"after it cannot be as it is: {', '.join(alone) or 'all together'}"
-            finally:
-                while ready.solver.num_scopes():
-                    ready.solver.pop()
+            closest = self._refused_by(self.prepared(path), example, transition, after, pages)
+            if not closest:
+                return ""
         return closest
+
+    def _refused_by(self, ready: Prepared, example: Example, transition: Transition, after: State, pages: list[int]) -> str:
+        path, solver = ready.path, ready.solver
+        snapshot = path.transition.after
+        solver.push()
+        try:
+            solver.add(*_z(self.world_is(example, after, ready.named)))
+            solver.add(*_z([eq(path.transition.value, transition.value)]))
+            outcome: dict[str, Bool] = {
+                "map_count": eq(snapshot.map_count, transition.after.map_count),
+                "brk": eq(snapshot.brk, after.brk),
+            }
+            if after.exec_key == example.state.exec_key:
+                space = ConcreteSpace(after, self.edition)
+                outcome["pkru"] = all_(
+                    and_(eq(snapshot.write_denied(k), space.write_denied(k)), eq(snapshot.access_denied(k), space.access_denied(k)))
+                    for k in range(16)
+                )
+            for name, fact in outcome.items():
+                solver.add(*_z([fact]))
+                if solver.check() == z3.unsat:
+                    return f"{path.transition.check!r} cannot be, or not with this {name}"
+            for i in range(0, len(pages), len(ready.pages)):
+                some = pages[i : i + len(ready.pages)]
+                solver.push()
+                for j, page in enumerate(ready.pages):
+                    number = some[min(j, len(some) - 1)]
+                    before, then = transition.before.at(number), transition.after.at(number)
+                    solver.add(page == number, *_z([eq(ready.cuts[j], before.cut), same_view(ready.after[j], then, number)]))
+                answer = solver.check()
+                if answer != z3.sat:
+                    return f"{answer}: one of the pages {[n - WINDOW for n in some]} cannot be so afterwards"
+                solver.pop()
+            return ""
+        finally:
+            while solver.num_scopes():
+                solver.pop()
 
 
 @cache
@@ -271,7 +270,202 @@ ADMITTED = [(name, V10) for name in BODIES] + [(name, V6_12) for name in ("mseal
 
 
 @pytest.mark.parametrize(("call", "edition"), ADMITTED, ids=[f"{c}-{e.name}" for c, e in ADMITTED])
-@settings(max_examples=25)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_concrete_is_a_model_of_the_unbounded_reading(call: str, edition: Edition, data: st.DataObject) -> None:
-    agrees(data.draw(examples(call, edition, unbounded(call, edition).environment)), edition)
+    example = data.draw(examples(call, edition, unbounded(call, edition).environment))
+    assume(not (call == "pkey_alloc" and example.state.exec_key))  # see the next test
+    agrees(example, edition)
+
+
+@pytest.mark.xfail(strict=True, reason="UnboundedSpace.allocate_pkey: the execute-only key is taken, but is no allocated key")
+def test_no_key_is_left_beside_the_execute_only_key() -> None:
+    state = State(elsewhere=8, pkeys=set(range(16)), exec_key=15)
+    agrees(Example(state, "pkey_alloc", Nothing()), V10)
+
+
+@pytest.mark.xfail(strict=True, reason="UnboundedSpace.allocate_pkey: a machine without protection keys is no case of it")
+def test_a_machine_without_keys_gives_none() -> None:
+    state = State(elsewhere=8, has_pkeys=False)
+    agrees(Example(state, "pkey_alloc", Nothing()), V10)
+
+
+# the bounded reading ----------------------------------------------------------------------------------------------------------
+
+
+def window_is(window: Window, example: Example, after: State, edition: Edition) -> list[Bool]:
+    """The window's unknowns are the concrete address space."""
+    state = example.state
+    facts: list[Bool] = [
+        eq(window.elsewhere, state.elsewhere),
+        eq(window.max_map_count, state.max_map_count),
+        eq(window.brk, state.brk),
+        eq(window.start_brk, state.start_brk),
+        eq(window.exec_key, after.exec_key),
+    ]
+    for name, key, value in rights(example, after, edition):
+        facts.append(eq(getattr(window, name)(key), value))
+    for symbolic, vma in zip(window.vmas, state.vmas, strict=True):
+        facts += [eq(getattr(symbolic, f.name), getattr(vma, f.name)) for f in fields(Vma)]
+    for number in NUMBERS:
+        page = state.pages.get(number, EMPTY_PAGE)
+        facts += [eq(getattr(window.page(number), f.name), getattr(page, f.name)) for f in fields(Page)]
+    facts += [eq(window.stored(o, at), value) for o, at, value in contents(example, after)]
+    facts += [eq(window.object_pages(o), size) for o, size in after.sizes.items()]
+    return facts + huge_page_facts(example)
+
+
+def as_chosen(conditions: Iterable[z3.BoolRef], example: Example, check: str) -> list[Bool]:
+    """The environment and the place of free mappings are as they were in the concrete run."""
+    facts: list[Bool] = []
+    for term in {c.arg(0) if z3.is_not(c) else c for c in conditions}:
+        name = str(term)
+        if z3.is_const(term) and name.startswith("fails("):
+            facts.append(eq(term, name.removeprefix("fails(").rpartition(")")[0] in example.failures))
+        elif z3.is_const(term) and name.startswith("no_free_range"):
+            facts.append(eq(term, check == "no free range is large enough"))
+        elif z3.is_const(term) and name.startswith("no_pkey"):
+            facts.append(eq(term, check == "pkey_alloc: there is no protection key"))
+    return facts
+
+
+def is_bounded_outcome(example: Example, edition: Edition) -> None:
+    """With everything pinned, the bounded reading has one path, and it ends as the concrete reading."""
+    transition, after = example.run(edition)
+    window = Window(len(example.state.vmas))
+    facts = _z([*window.well_formed(), *window_is(window, example, after, edition)])
+
+    def run(path: Run) -> tuple[Any, BoundedSpace]:
+        path.conditions.extend(facts)
+        space = BoundedSpace(window, edition, path)
+        return finish(lambda: CALLS[example.call].body(space, example.arguments)), space
+
+    taken = 0
+    for explored in explore(run, list):
+        (errno, check, value), space = explored.outcome
+        solver = z3.SimpleSolver()
+        solver.add(*explored.conditions, *_z(as_chosen(explored.conditions, example, transition.check)))
+        if transition.errno is errno is Errno.OK:
+            solver.add(*_z([eq(value, transition.value)]))
+        if solver.check() == z3.unsat:
+            continue
+        taken += 1
+        story = told(example, transition, after)
+        assert (errno, check) == (transition.errno, transition.check), f"bounded: {errno.name} {check!r}\n{story}"
+        assert len(space.vmas) == len(after.vmas), story
+        certain: list[Bool] = [eq(space.counter, transition.after.map_count), eq(space.brk, after.brk)]
+        possible: list[Bool] = []
+        for made, vma in zip(space.vmas, after.vmas, strict=True):
+            for f in fields(Vma):
+                fact = eq(getattr(made, f.name), getattr(vma, f.name))
+                (possible if f.name in ("object", "anon_vma") else certain).append(fact)
+        snapshot = space.snapshot()
+        for number in NUMBERS:
+            now = transition.after.at(number)
+            view = snapshot.at(number)
+            certain += [eq(getattr(view.page, f.name), getattr(now.page, f.name)) for f in fields(Page)]
+            if now.mapped:
+                possible.append(eq(view.visible, now.visible))
+        solver.push()
+        solver.add(*_z([*certain, *possible]))
+        assert solver.check() == z3.sat, f"bounded: another outcome\n{[str(z3.simplify(c)) for c in _z(certain)][:3]}\n{story}"
+        solver.pop()
+        solver.add(*_z([not_(all_(certain))]))
+        assert solver.check() == z3.unsat, f"bounded: the outcome is not certain\n{story}"
+    assert taken == 1, f"{taken} paths\n{told(example, transition, after)}"
+
+
+@pytest.mark.parametrize("call", BODIES)
+@settings(max_examples=8)
+@given(data=st.data())
+def test_concrete_is_the_bounded_reading_pinned(call: str, data: st.DataObject) -> None:
+    is_bounded_outcome(data.draw(examples(call, V10, unbounded(call, V10).environment)), V10)
+
+
+# bounded implies unbounded ----------------------------------------------------------------------------------------------------
+
+
+def near(window: Window, arguments: Any) -> list[Bool]:
+    """The window's VMAs and the call are in the pages that can be compared."""
+    facts: list[Bool] = [le(8, window.elsewhere), le(window.elsewhere, 60_000), eq(window.start_brk, WINDOW + 4), le(window.brk, WINDOW + SIZE)]
+    facts += [le(window.max_map_count, 65530)]
+    for vma in window.vmas:
+        facts += [le(WINDOW, vma.start), le(vma.end, WINDOW + SIZE), le(vma.object, 4)]
+        facts.append(or_(eq(vma.backing, 0), le(vma.offset, 4)))
+    facts += [between(WINDOW - 1, getattr(arguments, f.name), WINDOW + SIZE + 2) for f in fields(arguments) if f.name in ("start", "end", "page")]
+    facts += [fact for n in NUMBERS for fact in window.page_facts(n)]
+    return facts
+
+
+def example_of(call: str, window: Window, arguments: Any, model: z3.ModelRef, failures: frozenset[str]) -> Example:
+    """The address space and call of a model of the bounded reading."""
+
+    def value(term: Any) -> Any:
+        made = model.eval(term, model_completion=True)
+        return z3.is_true(made) if z3.is_bool(made) else made.as_long()
+
+    vmas = [Vma(**{f.name: value(getattr(vma, f.name)) for f in fields(Vma)}) for vma in window.vmas]
+    pages = {n: Page(**{f.name: value(getattr(window.page(n), f.name)) for f in fields(Page)}) for n in NUMBERS}
+    objects = {}
+    for vma in vmas:
+        for n in range(vma.start, vma.end) if vma.object else ():  # type: ignore[arg-type]
+            at = vma.offset + n - vma.start
+            objects[int(vma.object), int(at)] = max(0, value(window.stored(vma.object, at)))  # type: ignore[arg-type]
+    pkru = 0
+    for key in range(16):
+        access, write = value(window.access_denied(key)), value(window.write_denied(key))
+        pkru |= (1 if access else 2 if write else 0) << (2 * key)
+    exec_key = value(window.exec_key)
+    state = State(
+        vmas=vmas,
+        pages={n: page for n, page in pages.items() if page != EMPTY_PAGE},
+        objects={key: v for key, v in objects.items() if v},
+        sizes={int(v.object): value(window.object_pages(v.object)) for v in vmas if v.object},  # type: ignore[arg-type]
+        elsewhere=value(window.elsewhere),
+        max_map_count=value(window.max_map_count),
+        start_brk=value(window.start_brk),
+        brk=value(window.brk),
+        pkeys={0, exec_key, *(k for k in range(16) if value(window.pkey_allocated(k)))},
+        exec_key=exec_key,
+        pkru=pkru,
+    )
+    return Example(state, call, concrete_arguments(arguments, model), failures)
+
+
+@pytest.mark.parametrize("vmas", [1, 2])
+@pytest.mark.parametrize("call", ["mseal", "munmap", "mprotect", "mlock", "brk"])
+def test_bounded_implies_unbounded(call: str, vmas: int) -> None:
+    """Each path of the bounded reading is one of the unbounded reading: shown at a model of each path (of every n-th
+    path, where there are many), not for all of its models."""
+    window = Window(vmas)
+    arguments = symbolic_arguments(CALLS[call].decoded)
+    world = [*window.well_formed(), *arguments.facts(V10), *near(window, arguments)]
+    world += [implies(window.access_denied(k), window.write_denied(k)) for k in range(16)]
+    starts = z3.Function("starts_huge_page", z3.IntSort(), z3.BoolSort())
+    world += [eq(starts(z3.IntVal(n)), n % HUGE_PAGES == 0) for n in NUMBERS]
+    world += [or_(eq(window.exec_key, 0), le(14, window.exec_key))]
+
+    def run(path: Run) -> tuple[Any, BoundedSpace]:
+        path.conditions.extend(_z(world))
+        space = BoundedSpace(window, V10, path)
+        return finish(lambda: CALLS[call].body(space, arguments)), space
+
+    shown = set()
+    paths = list(explore(run, list))
+    step = max(1, len(paths) // 24)
+    for explored in paths[::step]:
+        (errno, check, _), _ = explored.outcome
+        solver = z3.SimpleSolver()
+        solver.add(*explored.conditions)
+        if solver.check() != z3.sat:
+            continue
+        failures = frozenset(
+            str(c).removeprefix("fails(").rpartition(")")[0] for c in explored.conditions if z3.is_const(c) and str(c).startswith("fails(")
+        )
+        example = example_of(call, window, arguments, solver.model(), failures)
+        assert problems(example.state) == []
+        transition, after = example.run(V10)
+        assert (transition.errno, transition.check) == (errno, check), told(example, transition, after)
+        agrees(example, V10)
+        shown.add((errno, check))
+    assert len(shown) > 1
