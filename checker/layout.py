@@ -386,7 +386,9 @@ class LayoutSpace(AddressSpace):
         for vma in self.vmas:
             kept, child = inherit(vma)
             if self.decide(kept):
-                inherited.append(child)
+                # each VMA of the child has an anon_vma of its own (anon_vma_fork), so that two never merge
+                own = self.decide(ne(child.anon_vma, 0))
+                inherited.append(replace(child, anon_vma=self.fresh_anon_vma()) if own else child)
             else:
                 self.counter = self.counter - 1
             self.update_pages(vma.start, vma.end, lambda number, now, vma=vma: page(vma, now))  # type: ignore[misc]

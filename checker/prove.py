@@ -201,7 +201,10 @@ class Prover:
 
     def witness(self, prop: Property) -> Example | None:
         """A concrete case in which the property's hypotheses hold; None if none was found."""
-        accept: Callable[[Example], int | None] = lambda e: 0 if witnesses(prop, e, self.explored.edition) else None  # noqa: E731
+
+        def accept(example: Example) -> int | None:
+            return 0 if witnesses(prop, example, self.explored.edition) else None
+
         for vmas in (1, 2, 0, 3):
             for path in self.feasible():
                 t = path.transition

@@ -90,7 +90,9 @@ def _like(draw: Draw, before: Vma, start: int, end: int) -> Vma:
     anon_vma: Num = before.anon_vma if draw(OFTEN) or before.shared else draw(st.sampled_from((0, 7, 8)))
     if before.backing == ANONYMOUS and anon_vma == 0:
         offset = start
-    vma = replace(before, start=start, end=end, offset=offset, anon_vma=anon_vma, inherited=before.inherited and anon_vma != 0)
+    vma = replace(
+        before, start=start, end=end, offset=offset, anon_vma=anon_vma, inherited=before.inherited and anon_vma != 0
+    )
     change = draw(st.sampled_from(("none", "sealed", "sealed", "write", "read", "locked", "reading", "dontfork")))
     if change == "sealed":
         return replace(vma, sealed=not vma.sealed)
@@ -141,13 +143,15 @@ def states(draw: Draw) -> State:
                 pages[number] = page
             if has_file(vma) and draw(st.booleans()):
                 objects[int(vma.object), int(vma.offset) + number - int(vma.start)] = draw(st.integers(1, 3))  # type: ignore[arg-type]
-    sizes = {number: draw(st.sampled_from((OBJECT_PAGES, OBJECT_PAGES, 1, 2))) for of in OBJECTS.values() for number in of}
+    sizes = {
+        number: draw(st.sampled_from((OBJECT_PAGES, OBJECT_PAGES, 1, 2))) for of in OBJECTS.values() for number in of
+    }
     objects = {key: value for key, value in objects.items() if key[1] < sizes[key[0]]}
     start_brk = WINDOW + draw(st.integers(0, SIZE - 1))
     brk = start_brk + draw(st.integers(0, 4))
     if vmas and draw(st.booleans()):
         start_brk, brk = int(vmas[-1].start), int(vmas[-1].end)  # type: ignore[arg-type]
-    elsewhere = draw(st.integers(8, 12))
+    elsewhere = draw(st.integers(9, 12))
     near = draw(st.booleans())
     exec_key = draw(st.sampled_from((0, 0, keys[-1]))) if keys else 0
     return State(
@@ -187,7 +191,14 @@ def _protect(draw: Draw, state: State, keyed: bool) -> Protect:
     if draw(RARELY):
         rights = {"read": False, "write": False, "exec": True}
     if keyed:
-        return Protect(start=start, end=end, **rights, growsdown=down, growsup=up, pkey=draw(st.sampled_from((-1, 0, 1, 2, 15, 16))))
+        return Protect(
+            start=start,
+            end=end,
+            **rights,
+            growsdown=down,
+            growsup=up,
+            pkey=draw(st.sampled_from((-1, 0, 1, 2, 15, 16))),
+        )
     return PlainProtect(start=start, end=end, **rights, growsdown=down, growsup=up, pkey=-1)
 
 
@@ -263,7 +274,11 @@ def _arguments(draw: Draw, call: str, state: State, edition: Edition) -> Any:
         return Advise(start=start, end=end, advice=draw(st.sampled_from(known_advice(edition))))
     if call == "brk":
         where = draw(st.sampled_from((state.start_brk, state.brk, state.brk + 3)))
-        return Break(page=max(0, where + draw(st.sampled_from((0, 1, -1, 2)))) if draw(OFTEN) else draw(st.sampled_from((0, TASK_PAGES + 1))))
+        return Break(
+            page=max(0, where + draw(st.sampled_from((0, 1, -1, 2))))
+            if draw(OFTEN)
+            else draw(st.sampled_from((0, TASK_PAGES + 1)))
+        )
     if call == "write":
         return Write(page=_place(draw, state), byte=draw(st.integers(0, 255)))
     if call == "reclaim":
