@@ -248,6 +248,7 @@ def from_model(explored: ExploredCall, path: CallPath, model: z3.ModelRef) -> Ex
         start_brk=_number(model, world.start_brk),
         brk=_number(model, world.brk),
         pkeys=pkeys,
+        has_pkeys=not _truth(model, world.no_keys),
         exec_key=exec_key,
         pkru=pkru,
     )

@@ -408,6 +408,7 @@ class Prover:
                 wishes += [not_(world.functions[name](key)) for key in range(2)]
         unmarked = ["inherited", "locked", "growsdown", "dontfork", "wipeonfork", "droppable"]
         unmarked += ["dontdump", "mergeable", "account", "noreserve"]
+        wishes.append(not_(world.no_keys))
         seen: set[int] = set()
         for term, mapped, vma, page in world.views.values():
             if term.get_id() not in item.path.space.named or vma.start.get_id() in seen:  # type: ignore[union-attr]

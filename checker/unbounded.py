@@ -96,6 +96,8 @@ class World:
         """Names of all checks that some path came to."""
         self.environment_checks: set[str] = set()
         """Those of them that the environment decides."""
+        self.no_keys = z3.Bool("no_protection_keys")
+        """The machine has no protection keys."""
         self.map_count = z3.Int("map_count")
         self.max_map_count = z3.Int("max_map_count")
         self.brk = z3.Int("brk")
@@ -277,14 +279,16 @@ class UnboundedSpace(AddressSpace):
         return self._access_denied(pkey)
 
     def pkey_allocated(self, pkey: Num) -> Bool:
-        return and_(between(0, pkey, 16), cast(z3.BoolRef, self.world.function("pkey_allocated", Number, Truth)(pkey)))
+        known = cast(z3.BoolRef, self.world.function("pkey_allocated", Number, Truth)(pkey))
+        return and_(not_(self.world.no_keys), between(0, pkey, 16), known)
 
     def allocate_pkey(self) -> Num:
         if self._free("no_pkey"):
-            self.run.assume(all_(self.pkey_allocated(key) for key in range(1, 16)))
+            taken = all_(or_(self.pkey_allocated(key), eq(key, self.world.exec_key)) for key in range(1, 16))
+            self.run.assume(or_(self.world.no_keys, taken))
             raise Refused(Errno.EINVAL, "pkey_alloc: there is no protection key")
         key = self._number("pkey")
-        self.run.assume(and_(between(1, key, 16), not_(self.pkey_allocated(key))))
+        self.run.assume(and_(between(1, key, 16), not_(self.pkey_allocated(key)), ne(key, self.world.exec_key)))
         old_write, old_access = self._write_denied, self._access_denied
         self._write_denied = lambda k: and_(ne(k, key), old_write(k))
         self._access_denied = lambda k: and_(ne(k, key), old_access(k))
