@@ -118,7 +118,10 @@ class LayoutSpace(AddressSpace):
 
     def visible(self, vma: Vma, page: Num) -> Num:
         """What a program reads from the page, protection apart."""
-        now = self.page(page)
+        return self.reads(vma, page, self.page(page))
+
+    def reads(self, vma: Vma, page: Num, now: Page) -> Num:
+        """What a program reads from the page if it holds `now`."""
         backed = ite(has_file(vma), self.stored(vma.object, offset_at(vma, page)), 0)
         return ite(now.copied, now.own, ite(is_anonymous(vma), 0, backed))
 
@@ -441,7 +444,7 @@ class LayoutSpace(AddressSpace):
             self.touch(larger(start, vma.start))
 
             def faulted(number: Num, now: Page, vma: Vma = vma) -> Page:
-                copy = Page(copied=True, own=self.visible(vma, number))
+                copy = Page(copied=True, own=self.reads(vma, number, now))
                 return choose_page(now.guard, now, copy)
 
             self.update_pages(larger(start, vma.start), smaller(end, vma.end), faulted)
