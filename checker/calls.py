@@ -173,9 +173,9 @@ def words_for(name: str, edition: Edition, values: Decoded) -> Mapping[str, int]
                 known = term if isinstance(term, bool | z3.ExprRef) else term % (1 << 64)
                 solver.add(known == number)
         if solver.check() == z3.sat:
-            for word in words.values():
+            for wish in (w for word in words.values() for w in (word == 0, word & 0xFFF == 0)):
                 solver.push()
-                solver.add(word & 0xFFF == 0)
+                solver.add(wish)
                 if solver.check() != z3.sat:
                     solver.pop()
             solver.check()

@@ -123,15 +123,14 @@ class Prover:
             if not goals:
                 continue
             self._enter(path)
-            plain = [goal for prop, goal in goals if prop.every is None and prop.none is None]
-            all_hold = False
-            if plain:
-                either = any_(plain)
-                answer, _ = self._check(either if isinstance(either, z3.ExprRef) else z3.BoolVal(True))
-                all_hold = answer == z3.unsat
+            # one query for all properties that no path has broken so far; only if it is satisfiable, one for each
+            whole = [prop.name for prop, _ in goals if not opened[prop.name] and prop.every is prop.none is None]
+            either = any_(goal for prop, goal in goals if prop.name in whole)
+            answer, _ = self._check(either if isinstance(either, z3.ExprRef) else z3.BoolVal(either))
+            all_hold = answer == z3.unsat
             for prop, goal in goals:
                 queries[prop.name] += 1
-                if all_hold and prop.every is None and prop.none is None:
+                if all_hold and prop.name in whole:
                     continue
                 wanted = self._wanted(path, prop, goal)
                 answer, why = self._check(*wanted)
@@ -264,9 +263,11 @@ class Prover:
 
     def _search(self, prop: Property, opened: list[_Open]) -> tuple[Example, int, CallPath] | None:
         for vmas in range(4):
-            possible = [item for item in opened if self._fits(item, vmas, 64)]
-            for pages in (1, 2, 3, 4, 5, 6, 9) if possible else ():
-                sized = [item for item in possible if vmas <= pages and self._fits(item, vmas, pages)]
+            items = opened
+            for pages in (1, 2, 3, 4, 5, 6, 9):
+                if pages < vmas:
+                    continue
+                sized = [item for item in items if self._fits(item, vmas, pages)]
                 anonymous = [item for item in sized if self._fits(item, vmas, pages, anonymous=True)]
                 for some in (anonymous[:4], sized[:12]):
                     found = [
@@ -274,6 +275,10 @@ class Prover:
                     ]
                     if found:
                         return min(found, key=lambda f: strangeness(f[0]) + (3 if f[2].transition.failed else 0))
+                if items is opened:  # the smallest size is too small: which paths have room for more pages at all?
+                    items = [item for item in opened if self._fits(item, vmas, 64)] if vmas else []
+                if not items:
+                    break
         return None
 
     def _fits(self, item: _Open, vmas: int, pages: int, *, anonymous: bool = False) -> bool:
@@ -332,20 +337,36 @@ class Prover:
             if solver.check() != z3.sat:
                 return None
             model = solver.model()
-            for wish in self._plain(item) if plain else self._plain(item)[:1]:
-                if z3.is_true(model.eval(wish)):
-                    solver.add(wish)
-                    continue
-                solver.push()
-                solver.add(wish)
-                if solver.check() == z3.sat:
-                    model = solver.model()
-                else:
-                    solver.pop()
+            model = self._grant(self._plain(item) if plain else self._plain(item)[:1], model)
             return from_model(self.explored, path, model)
         finally:
             while solver.num_scopes():
                 solver.pop()
+
+    def _grant(self, wishes: list[z3.BoolRef], model: z3.ModelRef) -> z3.ModelRef:
+        """Assert as many wishes as possible, earlier ones first: a few at once if that can be, else one by one."""
+        for first in range(0, len(wishes), 6):
+            some = wishes[first : first + 6]
+            granted = self._granted(some, model)
+            if granted is not None:
+                model = granted
+                continue
+            for wish in some:
+                model = self._granted([wish], model) or model
+        return model
+
+    def _granted(self, wishes: list[z3.BoolRef], model: z3.ModelRef) -> z3.ModelRef | None:
+        """A model in which all these wishes hold, which are asserted then; None if there is none."""
+        if all(z3.is_true(model.eval(wish)) for wish in wishes):
+            self.solver.add(*wishes)
+            return model
+        self.solver.push()
+        self.solver.add(*wishes)
+        if self.solver.check() == z3.sat:
+            found: z3.ModelRef = self.solver.model()
+            return found
+        self.solver.pop()
+        return None
 
     def _named(self, item: _Open) -> list[tuple[z3.ArithRef, Bool, Vma, Page]]:
         return [v for v in self.explored.world.views.values() if v[0].get_id() in item.path.space.named]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -122,6 +123,11 @@ class ProofReport(Frozen):
         """Every result is as expected, and none is missing."""
         groups = (self.theorems, self.lemmas, self.reachability, self.mutants)
         return self.complete and all(result.as_expected for group in groups for result in group)
+
+
+def report_schema() -> str:
+    """The JSON schema of a `ProofReport`, as published in docs/schema/proof.json."""
+    return json.dumps(ProofReport.model_json_schema(), indent=2, sort_keys=True) + "\n"
 
 
 class FindResult(Frozen):
