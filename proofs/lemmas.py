@@ -25,7 +25,7 @@ from spec.syscalls.madvise import advised
 from spec.syscalls.mprotect import accounted
 from spec.terms import Bool, Num, all_, and_, any_, between, eq, implies, le, lt, not_, or_
 from spec.vma import ATTRIBUTES, BOOKKEEPING, Vma, choose_vma, same_flags, well_formed_vma
-from spec.words import PAGES
+from spec.words import PAGES, TASK_PAGES
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,10 @@ def _same_at(a: Vma, b: Vma) -> Bool:
 
 
 def _list_is_well_formed(vmas: list[Vma]) -> Bool:
-    parts: list[Bool] = [lt(v.start, v.end) for v in vmas]
+    """In order, disjoint, below TASK_SIZE, and every VMA well formed in itself: its position, its attributes, and the
+    bookkeeping (page offset, anon_vma) that merges and splits must keep right."""
+    parts: list[Bool] = [condition for vma in vmas for condition, _ in well_formed_vma(vma)]
+    parts += [le(vma.end, TASK_PAGES) for vma in vmas]
     parts += [le(a.end, b.start) for a, b in itertools.pairwise(vmas)]
     return all_(parts)
 
@@ -200,6 +203,7 @@ def _modify(edition: Edition) -> Iterator[Obligation]:
             )
             changed = replace(changed, anon_vma=vma.anon_vma, inherited=vma.inherited)
             space.run.assume(not_(same_flags(vma, changed)))
+            space.run.assume(all_(condition for condition, _ in well_formed_vma(changed)))
             space._modify(before, start, end, changed, Errno.ENOMEM)
 
         some = False
@@ -244,7 +248,7 @@ def _insert(edition: Edition) -> Iterator[Obligation]:
 
         def body(space: BoundedSpace, neighbours: int = neighbours) -> None:
             space.run.assume(and_(*[c for c, _ in well_formed_vma(new)]))
-            space.run.assume(le(space.vmas[0].end, new.start))
+            space.run.assume(and_(le(space.vmas[0].end, new.start), le(new.end, TASK_PAGES)))
             if neighbours == 2:
                 space.run.assume(le(new.end, space.vmas[1].start))
             space.map(new)

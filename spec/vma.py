@@ -156,7 +156,10 @@ def well_formed_vma(vma: Vma) -> list[tuple[Bool, str]]:
         (implies(vma.write, vma.may_write), "it is writable but may not be"),
         (implies(vma.exec, vma.may_exec), "it is executable but may not be"),
         (and_(le(0, vma.pkey), le(vma.pkey, 15)), "its pkey is not in 0..15"),
-        (and_(le(0, vma.offset), lt(vma.offset, LARGEST_OFFSET)), "its page offset is out of range"),
+        (
+            and_(le(0, vma.offset), lt(vma.offset + (vma.end - vma.start), LARGEST_OFFSET)),
+            "its page offset is out of range",
+        ),
         (le(0, vma.anon_vma), "its anon_vma is negative"),
         (implies(vma.inherited, lt(0, vma.anon_vma)), "it inherited an anon_vma that it does not have"),
         (implies(vma.shared, eq(vma.anon_vma, 0)), "shared memory has no anon_vma"),
