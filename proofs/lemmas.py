@@ -209,9 +209,6 @@ def _modify(edition: Edition) -> Iterator[Obligation]:
         some = False
         for conditions, window, space, refused in _window_paths(edition, count, body):
             some = True
-            yield Obligation(
-                f"{shape}: the list stays well formed", _z(*conditions, not_(_list_is_well_formed(space.vmas)))
-            )
             yield Obligation(f"{shape}: the counter counts", _z(*conditions, not_(eq(space.counter, space.counted()))))
             room = or_(le(space.counter, space.max_map_count), le(space.counter, window.elsewhere + count))
             yield Obligation(f"{shape}: the counter stays within its limit", _z(*conditions, not_(room)))
@@ -229,6 +226,9 @@ def _modify(edition: Edition) -> Iterator[Obligation]:
             )
             place = eq(old[1].offset + (p - old[1].start), new[1].offset + (p - new[1].start))
             yield Obligation(f"{shape}: no page changes its place in the object", _z(*conditions, old[0], not_(place)))
+            yield Obligation(
+                f"{shape}: the list stays well formed", _z(*conditions, not_(_list_is_well_formed(space.vmas)))
+            )
         assert some
 
 
@@ -255,9 +255,6 @@ def _insert(edition: Edition) -> Iterator[Obligation]:
 
         for conditions, window, space, _ in _window_paths(edition, neighbours, body):
             shape = f"insert (among {neighbours})"
-            yield Obligation(
-                f"{shape}: the list stays well formed", _z(*conditions, not_(_list_is_well_formed(space.vmas)))
-            )
             yield Obligation(f"{shape}: the counter counts", _z(*conditions, not_(eq(space.counter, space.counted()))))
             old, now = _lookup(window.vmas, p), _lookup(space.vmas, p)
             inside = between(new.start, p, new.end)
@@ -267,6 +264,9 @@ def _insert(edition: Edition) -> Iterator[Obligation]:
                 implies(and_(old[0], not_(inside)), _same_at(now[1], old[1])),
             )
             yield Obligation(f"{shape}: exactly its pages are new", _z(*conditions, not_(right)))
+            yield Obligation(
+                f"{shape}: the list stays well formed", _z(*conditions, not_(_list_is_well_formed(space.vmas)))
+            )
 
 
 def _cut_and_remove(edition: Edition) -> Iterator[Obligation]:
