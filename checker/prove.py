@@ -210,7 +210,7 @@ class Prover:
                 when = prop.when(t, *((P, Q) if prop.second else (P,))) if prop.outcomes(t) else False
                 if when is False:
                     continue
-                found = self.example(path, self._wanted(path, prop, when, broken=False), vmas, 5, accept, plain=False)
+                found = self._some_example(path, self._wanted(path, prop, when, broken=False), vmas, 5, accept)
                 if found is not None:
                     return found[0]
         return None
@@ -225,9 +225,7 @@ class Prover:
                     outcome, _ = example.run(self.explored.edition)
                     return 0 if (outcome.errno, outcome.check) == (errno, check) else None
 
-                found = self.example(path, [], vmas, 4, ends_so, plain=False) or self.example(
-                    path, [], vmas, 4, ends_so
-                )
+                found = self._some_example(path, [], vmas, 4, ends_so)
                 if found is not None:
                     return found[0]
         return None
@@ -301,6 +299,22 @@ class Prover:
             return None if found is None else found[0]
 
         return self.example(item.path, item.goal, vmas, pages, broken)
+
+    def _some_example(
+        self,
+        path: CallPath,
+        goal: Sequence[z3.BoolRef],
+        vmas: int,
+        pages: int,
+        accept: Callable[[Example], int | None],
+    ) -> tuple[Example, int] | None:
+        """Any example, plain or not: the first model that comes, and if it is not accepted (its range may be huge), a
+        plain one."""
+        for plain in (False, True):
+            found = self.example(path, goal, vmas, pages, accept, plain=plain)
+            if found is not None:
+                return found
+        return None
 
     def example(
         self,
