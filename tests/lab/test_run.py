@@ -8,10 +8,12 @@ without them.
 from __future__ import annotations
 
 import ctypes
+import functools
 import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -217,11 +219,13 @@ def test_interrupt_ends_the_guest(tmp_path: Path) -> None:
         str(source),
         str(target),
     ]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE)
+    # a shell that runs the tests in its background has SIGINT ignored, and children inherit that
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, preexec_fn=heed)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not (target.exists() and target.stat().st_size):
         time.sleep(0.1)
-    process.send_signal(2)
+    process.send_signal(signal.SIGINT)
     _, message = process.communicate(timeout=30)
     assert process.returncode == 130
     assert b"interrupted" in message
