@@ -215,7 +215,7 @@ def from_model(explored: ExploredCall, path: CallPath, model: z3.ModelRef) -> Ex
                 if value:
                     objects[found.object, offset] = value  # type: ignore[index]
             if size_of is not None:
-                sizes[found.object] = _number(model, size_of(found.object))  # type: ignore[index]
+                sizes[found.object] = max(0, _number(model, size_of(found.object)))  # type: ignore[index]
             else:
                 sizes[found.object] = ENOUGH_PAGES  # type: ignore[index]
     layout = [vmas[start] for start in sorted(vmas)]
