@@ -16,7 +16,7 @@ help: ## what there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 14
 
 prove: $(READY) ## every theorem of the v10 patch, with its expected verdict
-	$(BIN)/sealspec prove $(ARGS)
+	$(BIN)/sealspec prove --no-cache $(ARGS)
 
 test: lint ## ruff, mypy and the test suite
 	$(BIN)/python -m pytest -n 2 -q $(ARGS)

@@ -137,6 +137,8 @@ class BoundedSpace(LayoutSpace):
     def allocate_pkey(self) -> Num:
         if self.run.choose(z3.Bool(self._fresh("no_pkey"))):
             raise Refused(Errno.EINVAL, "pkey_alloc: there is no protection key")
+        if self.run.choose(z3.Bool(self._fresh("taken_pkeys"))):
+            raise Refused(Errno.ENOSPC, "pkey_alloc: all protection keys are taken")
         key = z3.Int(self._fresh("pkey"))
         self.run.assume(and_(between(1, key, 16), not_(self.pkey_allocated(key))))
         write, access = self._write, self._access
@@ -171,11 +173,14 @@ class BoundedSpace(LayoutSpace):
     # pages --------------------------------------------------------------------------------------------------------
 
     def guarded(self, vma: Vma, start: Num, end: Num) -> Bool:
+        return self.first_guard(vma, start, end) is not end
+
+    def first_guard(self, vma: Vma, start: Num, end: Num) -> Num:
         if not self.run.choose(z3.Bool(self._fresh("guarded"))):
-            return False
+            return end
         page = z3.Int(self._fresh("guard"))
         self.run.assume(and_(between(start, page, end), self._page(page).guard))
-        return True
+        return page
 
     def page(self, page: Num) -> Page:
         return self._page(page)
@@ -235,5 +240,8 @@ class BoundedSnapshot:
         for other in self._vmas[1:]:
             vma = choose_vma(between(other.start, page, other.end), other, vma)
         now = self._page(page)
-        cut = any_(or_(eq(page, v.start), eq(page, v.end)) for v in self._vmas)
-        return PageView(mapped, vma, now, UnboundedSpace._visible(page, vma, now, self._stored), cut)
+        return PageView(mapped, vma, now, UnboundedSpace._visible(page, vma, now, self._stored))
+
+    def cut(self, page: Num) -> Bool:
+        """A VMA begins or ends at the left edge of the page."""
+        return any_(or_(eq(page, v.start), eq(page, v.end)) for v in self._vmas)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from typing import Any
@@ -155,9 +155,11 @@ def explore_arguments(name: str, edition: Edition, dropped: str | None = None) -
     return tuple(WordPath(e.conditions, *e.outcome) for e in explore(run, list))
 
 
-def words_for(name: str, edition: Edition, values: Decoded) -> Mapping[str, int] | None:
-    """Words that the argument stage turns into these decoded arguments, whole pages where that is possible; None if
-    there are none."""
+def words_for(
+    name: str, edition: Edition, values: Decoded, also: Iterable[z3.BoolRef] = ()
+) -> Mapping[str, int] | None:
+    """Words that the argument stage turns into these decoded arguments, whole pages where that is possible, and for
+    which `also` holds; None if there are none."""
     call = CALLS[name]
     words = words_of(call)
     for path in explore_arguments(name, edition):
@@ -165,6 +167,7 @@ def words_for(name: str, edition: Edition, values: Decoded) -> Mapping[str, int]
             continue
         solver = z3.Solver()
         solver.add(path.conditions)
+        solver.add(*also)
         for f in fields(values):
             made, wanted = getattr(path.decoded, f.name), getattr(values, f.name)
             pairs = zip(made, wanted, strict=True) if isinstance(wanted, tuple) else [(made, wanted)]

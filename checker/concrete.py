@@ -10,7 +10,7 @@ from checker.layout import ELSEWHERE_TOP, LayoutSpace
 from spec.editions import Edition
 from spec.errors import Errno
 from spec.space import Done, Refused
-from spec.terms import Bool, Num
+from spec.terms import Bool, Num, lt
 from spec.vma import EMPTY_PAGE, Page, Vma
 
 PKRU_AT_START = 0x5555_5554
@@ -19,6 +19,10 @@ PKRU_AT_START = 0x5555_5554
 
 MANY_PAGES = 1 << 20
 """So many pages are kept one by one at most (4 GiB of the simulated memory)."""
+
+
+ANYWHERE = -1
+"""A place that is none: see ConcreteSpace."""
 
 
 class TooManyPages(MemoryError):
@@ -63,16 +67,24 @@ class State:
 
 
 class ConcreteSpace(LayoutSpace):
-    """The verbs over a `State`, which they change in place. `answers` decides what the environment does: the names of
-    the failures that happen."""
+    """The verbs over a `State`, which they change in place. What the specification leaves open is answered by
+    `failures`, the names of what goes wrong in the environment, and by `place`, where a mapping goes that may go
+    anywhere: at that page if there is room, and with ANYWHERE not where the caller would like it best."""
 
     def __init__(
-        self, state: State, edition: Edition, *, dropped: str | None = None, failures: Iterable[str] = ()
+        self,
+        state: State,
+        edition: Edition,
+        *,
+        dropped: str | None = None,
+        failures: Iterable[str] = (),
+        place: int | None = None,
     ) -> None:
         self.state = state
         self.edition = edition
         self.dropped = dropped
         self.failures = frozenset(failures)
+        self.place = place
         self.counter: Num = state.elsewhere + len(state.vmas)
         self.cursor_inside: list[Bool] = []
 
@@ -129,9 +141,11 @@ class ConcreteSpace(LayoutSpace):
         return state.has_pkeys and (pkey == 0 or (pkey in state.pkeys and pkey != state.exec_key))
 
     def allocate_pkey(self) -> Num:
-        free = [key for key in range(1, 16) if key not in self.state.pkeys]
-        if not self.state.has_pkeys or not free:
+        if not self.state.has_pkeys:
             raise Refused(Errno.EINVAL, "pkey_alloc: there is no protection key")
+        free = [key for key in range(1, 16) if key not in self.state.pkeys]
+        if not free:
+            raise Refused(Errno.ENOSPC, "pkey_alloc: all protection keys are taken")
         self.state.pkeys.add(free[0])
         self.state.pkru &= ~(3 << (2 * free[0]))
         return free[0]
@@ -162,6 +176,8 @@ class ConcreteSpace(LayoutSpace):
         return self._fresh()
 
     def free_range(self, pages: Num, hint: Num | None) -> Num:
+        if self.place is not None:
+            hint = None if self.place == ANYWHERE else self.place
         if hint is not None and self.first(hint, hint + pages) is None and not self.stack_above(hint + pages - 1):
             return hint
         top: Num = ELSEWHERE_TOP
@@ -175,7 +191,11 @@ class ConcreteSpace(LayoutSpace):
         return top - pages
 
     def guarded(self, vma: Vma, start: Num, end: Num) -> Bool:
-        return any(page.guard for number, page in self.state.pages.items() if start <= number < end)
+        return bool(lt(self.first_guard(vma, start, end), end))
+
+    def first_guard(self, vma: Vma, start: Num, end: Num) -> Num:
+        guards = (number for number, page in self.state.pages.items() if page.guard and start <= number < end)
+        return min(guards, default=end)
 
     def page(self, page: Num) -> Page:
         return self.state.pages.get(cast(int, page), EMPTY_PAGE)

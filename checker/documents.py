@@ -522,16 +522,41 @@ class PkruStep(StepBase):
     bits: Annotated[Int, Field(ge=0, lt=1 << 32)]
 
 
+class VdsoStep(StepBase):
+    """The program moves its vdso, a special mapping that refuses to be split, to a free place."""
+
+    call: Literal["vdso"]
+    addr: Address
+    pages: Annotated[Int, Field(ge=0, le=16)] = Field(default=2, description="its length; 0: the process has none")
+
+
 class FillStep(StepBase):
-    """Mappings are made elsewhere until map_count is `free` below its limit."""
+    """Mappings are made elsewhere until map_count is `free` below its limit; -1 is one above it."""
 
     call: Literal["fill"]
-    free: Count
+    free: Annotated[Int, Field(ge=-1, lt=1 << 63)]
+
+
+class FileStep(StepBase):
+    """A new file (a memfd) is opened: `fd` for reading and writing, `fd` + 1 for reading only."""
+
+    call: Literal["file"]
+    fd: Annotated[Int, Field(ge=110, le=198, multiple_of=2)]
+    pages: Annotated[Int, Field(ge=0, lt=1 << 51)] = Field(description="its size")
+    contents: Annotated[str, Field(pattern=r"^([0-9a-f]{2})*$", max_length=512)] = Field(
+        default="", description="first byte of each of its pages, two hexadecimal digits each; left out: zero"
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if len(self.contents) > 2 * self.pages:
+            raise ValueError(f"contents of {len(self.contents) // 2} pages, but the file has {self.pages}")
+        return self
 
 
 AnyStep: TypeAlias = (
     MmapStep | RangeStep | MprotectStep | PkeyMprotectStep | MremapStep | MadviseStep | MsealStep | PlaceStep
-    | PlainStep | WriteStep | PkruStep | FillStep
+    | PlainStep | WriteStep | PkruStep | VdsoStep | FillStep | FileStep
 )  # fmt: skip
 Step: TypeAlias = Annotated[AnyStep, Field(discriminator="call")]
 _STEPS: Final[dict[str, type[StepBase]]] = {
@@ -544,6 +569,7 @@ class Kernel(Document):
     """The machine below the edition."""
 
     pkeys: StrictBool = Field(default=True, description="the processor has protection keys")
+    memory_failure: StrictBool = Field(default=True, description="CONFIG_MEMORY_FAILURE: MADV_HWPOISON is known")
 
 
 class Scenario(Document):
@@ -683,6 +709,13 @@ class Counterexample(Document):
     steps: Annotated[tuple[CounterexampleStep, ...], Field(min_length=1)]
     culprit: Culprit
     size: Size
+
+    @model_validator(mode="after")
+    def _in_edition(self) -> Self:
+        for step in self.steps:
+            if not EDITIONS[self.edition].has(step.call):
+                raise ValueError(f"edition {self.edition} says nothing of {step.call}")
+        return self
 
 
 # reading and writing ------------------------------------------------------------------------------------------------

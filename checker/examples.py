@@ -72,10 +72,13 @@ class ConcreteSnapshot:
     def at(self, page: Num) -> PageView:
         """The page."""
         found = self._space.find(page)
-        cut = any(page in (vma.start, vma.end) for vma in self.state.vmas)
         if found is None:
-            return PageView(False, NO_VMA, EMPTY_PAGE, 0, cut)
-        return PageView(True, found, self._space.page(page), self._space.visible(found, page), cut)
+            return PageView(False, NO_VMA, EMPTY_PAGE, 0)
+        return PageView(True, found, self._space.page(page), self._space.visible(found, page))
+
+    def cut(self, page: Num) -> Bool:
+        """A VMA begins or ends at the left edge of the page."""
+        return any(page in (vma.start, vma.end) for vma in self.state.vmas)
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,10 @@ class LayoutSpace(AddressSpace):
         """What the pages [old, old + pages) hold is now at `new`, and the old place is empty."""
 
     @abstractmethod
+    def first_guard(self, vma: Vma, start: Num, end: Num) -> Num:
+        """The first guard page of the VMA's part [start, end); `end` if there is none."""
+
+    @abstractmethod
     def stored(self, object: Num, offset: Num) -> Num:
         """Contents of a page of an object."""
 
@@ -191,7 +195,7 @@ class LayoutSpace(AddressSpace):
         self.fail_if(gap_seen, Errno.ENOMEM, "some page of the range was unmapped")
 
     def _affect_pages(self, vma: Vma, step: Visit) -> None:
-        if step.prepares is not False and self.decide(and_(step.prepares, not_(vma.shared))):
+        if step.prepares is not False and self.decide(step.prepares):
             self.touch(step.start)
         change = step.change_page
         if change is not None:
@@ -353,7 +357,7 @@ class LayoutSpace(AddressSpace):
     def move(self, old: Num, pages: Num, new: Num, new_pages: Num, *, keep_source: bool) -> None:
         i = self.index(old)
         end = old + pages
-        if keep_source and self.decide(self.vmas[i].locked):
+        if keep_source and self.edition.splits_locked_source and self.decide(self.vmas[i].locked):
             self.split(old)
             self.split(end)
             i = self.index(old)
@@ -382,7 +386,9 @@ class LayoutSpace(AddressSpace):
 
     def expand(self, page: Num, end: Num) -> None:
         vma = self.vmas[self.index(page)]
-        self._insert(replace(vma, start=vma.end, end=end, offset=offset_at(vma, vma.end)))
+        # that the anon_vma came through fork does not keep what is behind from merging (vma_merge_extend)
+        grown = replace(vma, start=vma.end, end=end, offset=offset_at(vma, vma.end), inherited=False)
+        self._insert(grown)
 
     def become_child(self, inherit: Callable[[Vma], tuple[Bool, Vma]], page: Callable[[Vma, Page], Page]) -> None:
         inherited = []
@@ -432,6 +438,10 @@ class LayoutSpace(AddressSpace):
             self.touch(page)
             self.set_page(page, Page(copied=True, own=value))
 
+    def prepare(self, page: Num, cond: Bool) -> None:
+        if self.decide(cond):
+            self.touch(page)
+
     def set_page(self, page: Num, content: Page) -> None:
         self.update_pages(page, page + 1, lambda number, now: content)
 
@@ -439,12 +449,16 @@ class LayoutSpace(AddressSpace):
         for vma in self._in_range(start, end):
             if self.decide(self.cannot_fault_in(vma)):
                 break
-            if not self.decide(and_(vma.write, not_(vma.shared), not_(is_special(vma)))):
-                continue
-            self.touch(larger(start, vma.start))
+            first, last = larger(start, vma.start), smaller(end, vma.end)
+            guard = self.first_guard(vma, first, last) if self.edition.guard_pages else last
+            if self.decide(and_(vma.write, not_(vma.shared), not_(is_special(vma)))):
+                if self.decide(lt(first, guard)):
+                    self.touch(first)
 
-            def faulted(number: Num, now: Page, vma: Vma = vma) -> Page:
-                copy = Page(copied=True, own=self.reads(vma, number, now))
-                return choose_page(now.guard, now, copy)
+                def faulted(number: Num, now: Page, vma: Vma = vma, guard: Num = guard) -> Page:
+                    stuck = or_(now.guard, le(guard, number), self.beyond_object(vma, number))
+                    return choose_page(stuck, now, Page(copied=True, own=self.reads(vma, number, now)))
 
-            self.update_pages(larger(start, vma.start), smaller(end, vma.end), faulted)
+                self.update_pages(first, last, faulted)
+            if self.decide(or_(lt(guard, last), self.beyond_object(vma, last - 1))):
+                break

@@ -36,14 +36,17 @@ def perform(
     *,
     dropped: str | None = None,
     failures: Iterable[str] = (),
+    place: int | None = None,
 ) -> Result:
-    """Make one call on the state, which changes in place. `words` gives each argument as an unsigned 64-bit number.
+    """Make one call on the state, which changes in place. `words` gives each argument as an unsigned 64-bit number;
+    `dropped` names a check that the kernel is to lack; `failures` and `place` answer what the specification leaves open
+    (see ConcreteSpace).
 
     Raises KeyError for an unknown call or a missing argument: documents are validated before they come here.
     """
     call: Call = CALLS[name]
     guards = WordGuards(edition, dropped)
-    space = ConcreteSpace(state, edition, dropped=dropped, failures=failures)
+    space = ConcreteSpace(state, edition, dropped=dropped, failures=failures, place=place)
 
     def both_stages() -> Num:
         decoded: Any = call.arguments(guards, *(words[w] % WORD for w in call.words))

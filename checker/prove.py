@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import z3
 
+from checker.bounded_search import find_bounded
 from checker.calls import CallPath, ExploredCall
 from checker.examples import Example, from_model, problems, violation, witnesses
 from checker.layout import ELSEWHERE_TOP
@@ -54,6 +55,23 @@ class _Open:
     goal: list[z3.BoolRef]
 
 
+@dataclass(slots=True)
+class Examination:
+    """What the solver says of one property on all paths of a call, before any example was looked for."""
+
+    opened: list[_Open] = field(default_factory=list)
+    """The paths on which it may be broken."""
+    unknown: str = ""
+    """Why the solver gave up on some path; empty if it did not."""
+    queries: int = 0
+    seconds: float = 0.0
+
+    @property
+    def proved(self) -> bool:
+        """It holds on every path."""
+        return not self.opened and not self.unknown
+
+
 def strangeness(example: Example) -> int:
     """How far an example is from plain read-write anonymous memory; what is refused by huge pages counts most."""
     plain = Vma(start=0, end=0, read=True, write=True)
@@ -70,7 +88,6 @@ class Prover:
         self.explored = explored
         self.solver = z3.SimpleSolver()
         self.solver.set("timeout", timeout_ms)
-        self.asserted = 0
         self._feasible: list[CallPath] | None = None
 
     def feasible(self) -> list[CallPath]:
@@ -88,24 +105,25 @@ class Prover:
     def _path_facts(self, path: CallPath) -> list[z3.BoolRef]:
         """Conditions of the path, and what holds of every page at the pages that it and the goals name."""
         facts = path.space.facts()
-        return [*path.space.run.conditions, *facts]
+        return [*self.explored.world.axioms_of(path.space.named), *path.space.run.conditions, *facts]
+
+    def _attributes(self, path: CallPath) -> list[z3.BoolRef]:
+        """What well-formedness says of the attributes of the pages that the path names."""
+        return self.explored.world.attributes_of(path.space.named)
 
     def _enter(self, path: CallPath) -> None:
         """Assert a path in a scope of its own."""
         facts = self._path_facts(path)
-        axioms = self.explored.world.axioms
-        self.solver.add(*axioms[self.asserted :])
-        self.asserted = len(axioms)
         self.solver.push()
         self.solver.add(*facts)
 
-    def _check(self, *goal: z3.BoolRef) -> tuple[z3.CheckSatResult, str]:
+    def _check(self, path: CallPath, *goal: z3.BoolRef) -> tuple[z3.CheckSatResult, str]:
         """Is the goal satisfiable here? First without what is known of attributes, which mostly does."""
         self.solver.push()
         self.solver.add(*goal)
         answer = self.solver.check()
         if answer == z3.sat:
-            self.solver.add(*self.explored.world.attribute_axioms)
+            self.solver.add(*self._attributes(path))
             answer = self.solver.check()
         why = self.solver.reason_unknown() if answer == z3.unknown else ""
         self.solver.pop()
@@ -113,10 +131,13 @@ class Prover:
 
     def decide(self, props: Sequence[Property]) -> dict[str, Decision]:
         """Decide the properties on all paths."""
-        started = {prop.name: 0.0 for prop in props}
-        queries = dict.fromkeys(started, 0)
-        unknown: dict[str, str] = {}
-        opened: dict[str, list[_Open]] = {prop.name: [] for prop in props}
+        examined = self.examine(props)
+        return {prop.name: self.conclude(prop, examined[prop.name]) for prop in props}
+
+    def examine(self, props: Sequence[Property]) -> dict[str, Examination]:
+        """Ask of each property on each path whether it may be broken there; no example is looked for. The properties
+        have different names."""
+        found = {prop.name: Examination() for prop in props}
         for path in self.feasible():
             begun = time.perf_counter()
             goals = [(prop, goal) for prop in props if (goal := self._goal(path, prop)) is not False]
@@ -124,28 +145,25 @@ class Prover:
                 continue
             self._enter(path)
             # one query for all properties that no path has broken so far; only if it is satisfiable, one for each
-            whole = [prop.name for prop, _ in goals if not opened[prop.name] and prop.every is prop.none is None]
+            whole = [prop.name for prop, _ in goals if not found[prop.name].opened and prop.every is prop.none is None]
             either = any_(goal for prop, goal in goals if prop.name in whole)
-            answer, _ = self._check(either if isinstance(either, z3.ExprRef) else z3.BoolVal(either))
+            answer, _ = self._check(path, either if isinstance(either, z3.ExprRef) else z3.BoolVal(either))
             all_hold = answer == z3.unsat
             for prop, goal in goals:
-                queries[prop.name] += 1
+                found[prop.name].queries += 1
                 if all_hold and prop.name in whole:
                     continue
                 wanted = self._wanted(path, prop, goal)
-                answer, why = self._check(*wanted)
+                answer, why = self._check(path, *wanted)
                 if answer == z3.unknown:
-                    unknown[prop.name] = why
+                    found[prop.name].unknown = why
                 elif answer == z3.sat:
-                    opened[prop.name].append(_Open(path, wanted))
+                    found[prop.name].opened.append(_Open(path, wanted))
             self.solver.pop()
             spent = (time.perf_counter() - begun) / len(goals)
             for prop, _ in goals:
-                started[prop.name] += spent
-        return {
-            prop.name: self._conclude(prop, opened[prop.name], queries[prop.name], started[prop.name], unknown)
-            for prop in props
-        }
+                found[prop.name].seconds += spent
+        return found
 
     def first_broken(self, props: Sequence[Property], path: CallPath) -> tuple[str, str] | None:
         """The first property that this path may break, with the solver's answer: for mutants, which only need one."""
@@ -155,27 +173,29 @@ class Prover:
         self._enter(path)
         try:
             for prop, goal in goals:
-                answer, _ = self._check(*self._wanted(path, prop, goal))
+                answer, _ = self._check(path, *self._wanted(path, prop, goal))
                 if answer != z3.unsat:
                     return prop.name, str(answer)
         finally:
             self.solver.pop()
         return None
 
-    def _conclude(
-        self, prop: Property, opened: list[_Open], queries: int, seconds: float, unknown: dict[str, str]
-    ) -> Decision:
-        if prop.name in unknown:
-            return Decision("unknown", queries, seconds, why=unknown[prop.name])
-        if not opened:
+    def conclude(self, prop: Property, examined: Examination) -> Decision:
+        """The verdict: where the property may be broken, the smallest example is looked for."""
+        queries, seconds = examined.queries, examined.seconds
+        if examined.unknown:
+            return Decision("unknown", queries, seconds, why=examined.unknown)
+        if examined.proved:
             return Decision("proved", queries, seconds)
         begun = time.perf_counter()
-        found = self._smallest(prop, opened)
+        found = self._smallest(prop, examined.opened)
+        if found is None:
+            bounded = find_bounded(prop, self.explored.call.name, self.explored.edition)
+            found = None if bounded is None else (*bounded, examined.opened[0].path)
         seconds += time.perf_counter() - begun
         if found is None:
-            return Decision(
-                "open", queries, seconds, why="satisfiable, but no model was a counterexample", path=opened[0].path
-            )
+            path = examined.opened[0].path
+            return Decision("open", queries, seconds, why="satisfiable, but no model was a counterexample", path=path)
         example, page, path = found
         return Decision("refuted", queries, seconds, example, page, path=path)
 
@@ -238,7 +258,7 @@ class Prover:
             if goal is False:
                 continue
             self._enter(path)
-            self.solver.add(*self._wanted(path, prop, goal), *self.explored.world.attribute_axioms)
+            self.solver.add(*self._wanted(path, prop, goal), *self._attributes(path))
             self.solver.add(*[term != value for value in found])
             while self.solver.check() == z3.sat:
                 value = self.solver.model().eval(term, model_completion=True).as_long()
@@ -286,7 +306,7 @@ class Prover:
         if anonymous:
             named = [v for v in self.explored.world.views.values() if v[0].get_id() in item.path.space.named]
             self.solver.add(*[implies(mapped, eq(vma.backing, ANONYMOUS)) for _, mapped, vma, _ in named])
-        self.solver.add(*self.explored.world.attribute_axioms)
+        self.solver.add(*self._attributes(item.path))
         answer = self.solver.check()
         self.solver.pop()
         return bool(answer == z3.sat)
@@ -344,7 +364,7 @@ class Prover:
         item = _Open(path, list(goal))
         solver.push()
         try:
-            solver.add(*self._path_facts(path), *goal, *self.explored.world.attribute_axioms)
+            solver.add(*self._path_facts(path), *goal, *self._attributes(path))
             solver.add(*self._size_limits(item, vmas, pages))
             if apart:
                 solver.add(*self._neighbours_differ(item))
@@ -429,6 +449,9 @@ class Prover:
             wishes.append(le(ELSEWHERE_TOP, to.new_pages if hasattr(to, "new_pages") else to.pages))
         arguments = self.explored.arguments
         world = self.explored.world
+        if "guarded" in world.functions:  # an example shows no guard pages: what faults must lie beyond its object
+            guarded = world.functions["guarded"]
+            wishes += [not_(guarded(vma.start)) for _, _, vma, _ in self._named(item)]
         for name in ("start", "page", "old"):
             term = getattr(arguments, name, None)
             if term is not None and self.explored.call.name != "brk":

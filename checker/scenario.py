@@ -7,6 +7,8 @@ The terms are those of tests/kernel_runs/README.md: the window is 48 pages at 0x
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 from checker.concrete import ConcreteSpace, Result, State
@@ -15,21 +17,25 @@ from checker.documents import (
     BadDocument,
     Counterexample,
     Difference,
+    FileStep,
     FillStep,
+    Kernel,
     LayoutDoc,
     MmapStep,
+    PkruStep,
     RunResult,
     Scenario,
     Step,
     StepResult,
+    VdsoStep,
     whole,
 )
 from checker.machine import perform
 from spec.editions import EDITIONS, Edition
 from spec.errors import Errno
+from spec.mapping import DEV_ZERO, NO_FILE, READ_ONLY_FILE, WRITABLE_FILE
 from spec.syscalls import CALLS
-from spec.syscalls.mmap import DEV_ZERO, NO_FILE, READ_ONLY_FILE, WRITABLE_FILE
-from spec.vma import ANONYMOUS, EMPTY_PAGE, SPECIAL, THP_ALWAYS, THP_NEVER, Vma
+from spec.vma import ANONYMOUS, EMPTY_PAGE, FILE, SPECIAL, THP_ALWAYS, THP_NEVER, Vma, offset_at
 from spec.words import PAGE_SHIFT, PAGE_SIZE, WORD
 
 WINDOW: Final = 0x2000_0000_0000 >> PAGE_SHIFT
@@ -44,6 +50,10 @@ ZERO: Final = 102
 ELSEWHERE: Final = 20
 """VMAs that a scenario's process has before it starts: about as many as a small static program."""
 BAD_FILE: Final = DEV_ZERO + 1
+UNSAID: Final = "**"
+"""Stands for the byte of a page whose contents the specification does not know: the kernel's own code in the vdso."""
+NO_PAGE: Final = -1
+"""A page number that no page has."""
 DESCRIPTORS: Final = {
     -1: (NO_FILE, 0),
     100: (WRITABLE_FILE, OBJECT),
@@ -67,10 +77,20 @@ def initial_state(scenario: Scenario) -> State:
     return state
 
 
+def edition_on(kernel: Kernel, edition: Edition) -> Edition:
+    """The edition as it was configured for this machine."""
+    return edition if kernel.memory_failure else replace(edition, memory_failure=False)
+
+
+def says_nothing_of(edition: Edition, call: str) -> str:
+    """What one is told who asks an edition for a call that it leaves out."""
+    return f"edition {edition.name} says nothing of {call}; its calls: {', '.join(filter(edition.has, CALLS))}"
+
+
 def run_scenario(scenario: Scenario, edition: Edition) -> RunResult:
     """Execute every step on the concrete reading of the edition; answers that the steps carry are not looked at.
 
-    Raises BadDocument for a layout that no kernel could have.
+    Raises BadDocument for a layout that no kernel could have, and for a call that the edition leaves out.
     """
     steps = tuple(result for result, _ in trace_scenario(scenario, edition))
     return RunResult(name=scenario.name, edition=edition.name, steps=steps)
@@ -79,41 +99,103 @@ def run_scenario(scenario: Scenario, edition: Edition) -> RunResult:
 def trace_scenario(scenario: Scenario, edition: Edition) -> Iterator[tuple[StepResult, State]]:
     """As run_scenario, step by step, with the state after each: it is the one that the next step changes, so a caller
     who keeps it copies it."""
-    runner = _Runner(initial_state(scenario), edition)
+    runner = Runner(scenario, edition)
     for step in scenario.steps:
         yield runner.step(step), runner.state
 
 
-class _Runner:
-    """A scenario's process under way."""
+@dataclass(frozen=True, slots=True)
+class Freedom:
+    """How what the specification leaves open in one step was decided."""
 
-    def __init__(self, state: State, edition: Edition) -> None:
-        self.state = state
-        self.edition = edition
-        self.space = ConcreteSpace(state, edition)
-        self.base = state.elsewhere  # VMAs elsewhere that no `fill` made
-        self.break_bytes = state.brk << PAGE_SHIFT  # the specification keeps whole pages, a program sees bytes
+    failures: tuple[str, ...] = ()
+    """Names of the environment's checks that failed, besides those that the step itself names."""
+    place: int | None = None
+    """The page at which a mapping went that could go anywhere, or ANYWHERE (see ConcreteSpace); None: as it likes."""
+
+
+NO_FREEDOM: Final = Freedom()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a kernel run shows of a step (see StepBase)."""
+
+    ret: str
+    errno: Errno
+    vmas: tuple[str, ...]
+    bytes: str
+    result: Result
+    """What the specification said, which a kernel run does not show."""
+
+
+class Runner:
+    """A scenario's process under way. `dropped` names a check that its kernel is to lack (a mutant)."""
+
+    def __init__(self, scenario: Scenario, edition: Edition, *, dropped: str | None = None) -> None:
+        """Raises BadDocument for a layout that no kernel could have, and for a call that the edition leaves out."""
+        for i, step in enumerate(scenario.steps):
+            if not edition.has(step.call):
+                raise BadDocument(f"/steps/{i}/call", says_nothing_of(edition, step.call))
+        self.state = initial_state(scenario)
+        self.edition = edition_on(scenario.kernel, edition)
+        self.dropped = dropped
+        self.space = ConcreteSpace(self.state, self.edition)
+        self.base = self.state.elsewhere  # VMAs elsewhere that no `fill` made
+        self.break_bytes = self.state.brk << PAGE_SHIFT  # the specification keeps whole pages, a program sees bytes
+        self.descriptors = dict(DESCRIPTORS)
 
     def step(self, step: Step) -> StepResult:
-        if isinstance(step, FillStep):
-            result = self._fill(step.free)
-            ret, errno = str(result.value), result.errno
-        else:
-            words = self._words(step)
-            result = perform(self.state, self.edition, step.call, words, failures=step.failures)
-            ret, errno = self._answer(step, words, result)
+        """Execute a step; all that can be said of it and of the state after it."""
+        answer = self.answer(step)
         return StepResult(
             call=step.call,
-            ret=ret,
-            errno=errno,
-            errno_name=errno.name,
-            value=result.value,
-            check=result.check,
-            vmas=tuple(self._vma_lines()),
-            bytes=self._window_bytes(),
+            ret=answer.ret,
+            errno=answer.errno,
+            errno_name=answer.errno.name,
+            value=answer.result.value,
+            check=answer.result.check,
+            vmas=answer.vmas,
+            bytes=answer.bytes,
             contents=tuple(self._contents()),
             map_count=self.state.elsewhere + len(self.state.vmas),
         )
+
+    def answer(self, step: Step, freedom: Freedom = NO_FREEDOM) -> Answer:
+        """Execute a step; what a kernel run would show."""
+        if isinstance(step, FillStep):
+            result = self._fill(step.free)
+            ret, errno = str(result.value), result.errno
+        elif isinstance(step, VdsoStep):
+            result = self._move_vdso(step)
+            ret, errno = str(result.value), result.errno
+        elif isinstance(step, FileStep):
+            result = self._open_file(step)
+            ret, errno = str(result.value), result.errno
+        elif isinstance(step, PkruStep) and not self.state.has_pkeys:
+            result = Result(-1, Errno.ENOSYS, "pkru: the processor has no protection keys")
+            ret, errno = "-1", result.errno
+        else:
+            words = self._words(step)
+            result = perform(
+                self.state,
+                self.edition,
+                step.call,
+                words,
+                dropped=self.dropped,
+                failures=(*step.failures, *freedom.failures),
+                place=freedom.place,
+            )
+            ret, errno = self._answer(step, words, result)
+        return Answer(ret, errno, *self.seen(), result)
+
+    def seen(self) -> tuple[tuple[str, ...], str]:
+        """The lines of VMAs and the bytes, as a kernel run shows the state as it is now."""
+        return tuple(self._vma_lines()), self._window_bytes()
+
+    def shown(self, step: Step, result: Result) -> tuple[str, Errno]:
+        """Result and errno, as a kernel run shows that the step ended so."""
+        return self._answer(step, self._words(step), result)
 
     def _fill(self, free: int) -> Result:
         """Mappings elsewhere are made, or unmade, until map_count is `free` below its limit."""
@@ -124,6 +206,30 @@ class _Runner:
             return Result(-1, Errno.ENOMEM, "fill: what is mapped already leaves less room than that")
         return Result(0, Errno.OK, "")
 
+    def _move_vdso(self, step: VdsoStep) -> Result:
+        """The special mapping that was elsewhere is in the window now."""
+        if step.pages == 0:
+            return Result(-1, Errno.ENOSYS, "vdso: there is none")
+        start = self._word(step.addr) >> PAGE_SHIFT
+        end = start + step.pages
+        if self.space.any_mapped(start, end):
+            return Result(-1, Errno.EEXIST, "vdso: the place is not free")
+        self.state.vmas.append(Vma(start, end, read=True, exec=True, backing=SPECIAL))
+        self.state.vmas.sort(key=_ends)
+        self.state.elsewhere -= 1
+        self.base -= 1
+        return Result(step.pages, Errno.OK, "")
+
+    def _open_file(self, step: FileStep) -> Result:
+        """A file that nothing maps yet; its number among the objects is that of the descriptor."""
+        state = self.state
+        if step.fd in state.sizes:
+            return Result(-1, Errno.EEXIST, "file: the descriptor is in use")
+        state.sizes[step.fd] = step.pages
+        state.objects |= {(step.fd, page): byte for page, byte in enumerate(bytes.fromhex(step.contents)) if byte}
+        self.descriptors |= {step.fd: (WRITABLE_FILE, step.fd), step.fd + 1: (READ_ONLY_FILE, step.fd)}
+        return Result(0, Errno.OK, "")
+
     def _words(self, step: Step) -> dict[str, int]:
         """The call's arguments as 64-bit words."""
         words = {}
@@ -131,7 +237,7 @@ class _Runner:
             if name not in ("file", "object"):
                 words[name] = self._word(getattr(step, name))
         if isinstance(step, MmapStep):
-            words["file"], words["object"] = DESCRIPTORS.get(step.fd, (BAD_FILE, 0))
+            words["file"], words["object"] = self.descriptors.get(step.fd, (BAD_FILE, 0))
         return words
 
     def _word(self, given: int | str) -> int:
@@ -173,19 +279,37 @@ class _Runner:
         return heap + window + rest
 
     def _read(self, vma: Vma, page: int) -> str:
-        """The page as two hexadecimal digits; ?? for one that cannot be read whatever its protection. Contents are
-        abstract values of which a byte has room for the lowest eight bits."""
+        """The page as two hexadecimal digits; ?? for one that cannot be read whatever its protection, UNSAID for what
+        the specification does not know. Contents are abstract values of which a byte has room for the lowest eight
+        bits."""
         now = self.state.pages.get(page, EMPTY_PAGE)
-        if now.guard or (not now.copied and self.space.beyond_object(vma, page)):
+        if now.guard:
+            return "??"
+        if now.copied:
+            return f"{whole(now.own) & 0xFF:02x}"
+        if vma.backing == SPECIAL:
+            return UNSAID
+        if self.space.beyond_object(vma, page):
             return "??"
         return f"{whole(self.space.visible(vma, page)) & 0xFF:02x}"
 
     def _window_bytes(self) -> str:
         shown = [".."] * WINDOW_PAGES
+        kept = self.state.pages
         for vma in self.state.vmas:
             start, end = _ends(vma)
-            for page in range(max(start, WINDOW), min(end, WINDOW + WINDOW_PAGES)):
-                shown[page - WINDOW] = self._read(vma, page)
+            first, last = max(start, WINDOW), min(end, WINDOW + WINDOW_PAGES)
+            if first >= last:
+                continue
+            # a page that holds nothing of its own reads as its object does, or like all others without an object
+            plain = vma.backing == FILE and not self.space.beyond_object(vma, last - 1)
+            if vma.object == 0:
+                shown[first - WINDOW : last - WINDOW] = [self._read(vma, NO_PAGE)] * (last - first)
+            for page in range(first, last):
+                if plain and page not in kept:
+                    shown[page - WINDOW] = f"{whole(self.space.stored(vma.object, offset_at(vma, page))) & 0xFF:02x}"
+                elif vma.object != 0 or page in kept:
+                    shown[page - WINDOW] = self._read(vma, page)
         while shown and shown[-1] == "..":
             shown.pop()
         return "".join(shown)
@@ -224,6 +348,7 @@ def _ends(vma: Vma) -> tuple[int, int]:
     return whole(vma.start), whole(vma.end)
 
 
+@lru_cache(maxsize=1 << 14)
 def _described(vma: Vma) -> str:
     """A VMA as a kernel run's line shows it, behind its range: protection, backing, key, flags."""
     words = [
@@ -243,33 +368,57 @@ def _described(vma: Vma) -> str:
 def compare(expected: Scenario, got: RunResult) -> list[Difference]:
     """Where the answers that a scenario carries differ from a run of it: at most one entry per step and field, in
     order. Fields that a step does not carry are not compared; nor are lines of VMAs elsewhere (@…) where the step has
-    none, nor bytes that the kernel could not read (??) of pages that are mapped."""
+    none, nor bytes of pages that one of the two could not read (see _same_bytes)."""
     found = []
     for n, (want, have) in enumerate(zip(expected.steps, got.steps, strict=False)):
-        lines = have.vmas
-        if want.vmas is not None and not any(line.startswith("@") for line in want.vmas):
-            lines = tuple(line for line in lines if not line.startswith("@"))
-        for field, left, right in (
-            ("ret", want.ret, have.ret),
-            ("errno", want.errno, have.errno),
-            ("vmas", want.vmas, lines),
-            ("bytes", want.bytes, have.bytes),
-        ):
-            same = _same_bytes(str(left), str(right)) if field == "bytes" and left is not None else left == right
-            if left is not None and not same:
-                found.append(Difference(step=n, call=want.call, field=field, expected=left, got=right))
+        found += compare_step(n, want, have)
     lengths = len(expected.steps), len(got.steps)
     if lengths[0] != lengths[1]:
         found.append(Difference(step=min(lengths), call="", field="steps", expected=lengths[0], got=lengths[1]))
     return found
 
 
-def _same_bytes(expected: str, got: str) -> bool:
-    """Equal page by page; an expected ?? agrees with every page that is mapped."""
+def compare_step(n: int, want: Step, have: Answer | StepResult) -> list[Difference]:
+    """Where the answers that step number n carries differ from what it gave: one entry a field (see `compare`)."""
+    lines = have.vmas
+    if want.vmas is not None and not any(line.startswith("@") for line in want.vmas):
+        lines = tuple(line for line in lines if not line.startswith("@"))
+    return [
+        Difference(step=n, call=want.call, field=field, expected=left, got=right)
+        for field, left, right in (
+            ("ret", want.ret, have.ret),
+            ("errno", want.errno, have.errno),
+            ("vmas", want.vmas, lines),
+            ("bytes", want.bytes, have.bytes),
+        )
+        if left is not None
+        and left != right
+        and not (field == "bytes" and _same_bytes(str(left), str(right), have.vmas))
+    ]
+
+
+def _same_bytes(expected: str, got: str, vmas: tuple[str, ...]) -> bool:
+    """Equal page by page. UNSAID agrees with every page that is mapped, an expected ?? with every one that is mapped
+    without being readable: some kernels refuse to read past that."""
     size = max(len(expected), len(got))
     left, right = expected.ljust(size, "."), got.ljust(size, ".")
-    pairs = ((left[i : i + 2], right[i : i + 2]) for i in range(0, size, 2))
-    return all(a == b or (a == "??" and b != "..") for a, b in pairs)
+    for i in range(0, size, 2):
+        a, b = left[i : i + 2], right[i : i + 2]
+        unreadable = a == "??" and b != ".." and not _is_readable(vmas, i // 2)
+        if not (a == b or unreadable or (b == UNSAID and a != "..")):
+            return False
+    return True
+
+
+def _is_readable(vmas: tuple[str, ...], page: int) -> bool:
+    """A line of the window says that the page of the window is mapped with VM_READ."""
+    for line in vmas:
+        place, rights = line.split()[:2]
+        if not place.startswith(("brk", "@")):
+            first, _, end = place.rpartition("-")
+            if int(first) <= page < int(end):
+                return rights.startswith("r")
+    return False
 
 
 # counterexamples ------------------------------------------------------------------------------------------------------

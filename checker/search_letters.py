@@ -13,12 +13,12 @@ from typing import Final
 
 from checker.documents import FAILURES, HEAP_PAGE
 from checker.machine import WordGuards
+from spec.advice import ADVICE, DONTFORK, DONTNEED, FREE, PAGEOUT, POPULATE_WRITE, WIPEONFORK, known_advice
 from spec.arguments import Decoded
 from spec.editions import Edition
+from spec.mapping import MAP_ANONYMOUS, MAP_DROPPABLE, MAP_FIXED, MAP_PRIVATE, MAP_SHARED, NO_FILE, WRITABLE_FILE
 from spec.space import Done, Refused
 from spec.syscalls import CALLS
-from spec.syscalls.madvise import ADVICE, DONTFORK, DONTNEED, FREE, PAGEOUT, POPULATE_WRITE, WIPEONFORK, known_advice
-from spec.syscalls.mmap import MAP_ANONYMOUS, MAP_DROPPABLE, MAP_FIXED, MAP_PRIVATE, MAP_SHARED, NO_FILE, WRITABLE_FILE
 from spec.syscalls.mprotect import PROT_READ, PROT_WRITE
 from spec.syscalls.mremap import DONTUNMAP, FIXED, MAYMOVE
 from spec.vma import RANDOM
@@ -52,7 +52,10 @@ class Letter:
 
 @lru_cache(maxsize=8192)
 def decoded(edition: Edition, letter: Letter) -> Decoded | None:
-    """What the argument stage makes of the words; None if the call ends there, so that nothing changes."""
+    """What the argument stage makes of the words; None if the call ends there, so that nothing changes, or if the
+    edition leaves it out."""
+    if not edition.has(letter.call):
+        return None
     call = CALLS[letter.call]
     try:
         arguments: Decoded = call.arguments(WordGuards(edition), *letter.words.values())

@@ -41,12 +41,13 @@ from checker.search_letters import (
     single,
 )
 from checker.search_steps import Edge, Start, canonical, empty_space
-from checker.view import PageView, Transition
+from checker.view import Transition
+from spec.advice import DONTFORK, DONTNEED, FREE, WIPEONFORK
 from spec.arguments import PageRange
 from spec.editions import Edition
 from spec.properties import Property
-from spec.syscalls.madvise import DONTFORK, DONTNEED, FREE, WIPEONFORK
 from spec.syscalls.mprotect import PROT_READ
+from spec.terms import Num
 from spec.vma import BOOKKEEPING, SPECIAL, Vma, changed_fields
 
 MAX_CALLS: Final = 6
@@ -341,7 +342,7 @@ def _culprit(prop: Property, edge: Edge, first: int) -> int:
     if prop.second or prop.pageless:
         return first
     broken = (page for page in edge.pages(edge.after) if prop.when(t, page) and not prop.holds(t, page))
-    return next((page for page in broken if _differ(t.before.at(page), t.after.at(page))), first)
+    return next((page for page in broken if _differ(t, page)), first)
 
 
 def why(prop: Property, t: Transition, page: int) -> str:
@@ -349,28 +350,33 @@ def why(prop: Property, t: Transition, page: int) -> str:
     ended = "succeeded" if not t.failed else f"failed with {t.errno.name} ({t.check})"
     counted = f"map_count was {t.before.map_count} and is now {t.after.map_count}"
     count = "" if t.before.map_count == t.after.map_count else f"; {counted}"
-    if prop.pageless or (count and not _differ(t.before.at(page), t.after.at(page))):
+    if prop.pageless or (count and not _differ(t, page)):
         return f"{t.call} {ended}{count}"
-    return f"{t.call} {ended}; the page {_change(t.before.at(page), t.after.at(page))}"
+    return f"{t.call} {ended}; the page {_change(t, page)}"
 
 
-def _change(a: PageView, b: PageView) -> str:
+def _change(t: Transition, page: Num) -> str:
+    a, b = t.before.at(page), t.after.at(page)
     if a.mapped and b.mapped:
-        found = [f"{name} was {_shown(x)} and is now {_shown(y)}" for name, x, y in _values(a, b) if x != y]
+        found = [f"{name} was {_shown(x)} and is now {_shown(y)}" for name, x, y in _values(t, page) if x != y]
         return f"changed: {'; '.join(found)}" if found else "did not change"
     if not a.mapped and not b.mapped:
         return "was not mapped and is not"
     return "is no longer mapped" if a.mapped else "is now mapped" + (" and sealed" if b.vma.sealed else "")
 
 
-def _differ(a: PageView, b: PageView) -> bool:
-    return a.mapped != b.mapped or a.cut != b.cut or bool(a.mapped and any(x != y for _, x, y in _values(a, b)))
+def _differ(t: Transition, page: Num) -> bool:
+    a, b = t.before.at(page), t.after.at(page)
+    if a.mapped != b.mapped or t.before.cut(page) != t.after.cut(page):
+        return True
+    return bool(a.mapped and any(x != y for _, x, y in _values(t, page)))
 
 
-def _values(a: PageView, b: PageView) -> Iterator[tuple[str, object, object]]:
+def _values(t: Transition, page: Num) -> Iterator[tuple[str, object, object]]:
+    a, b = t.before.at(page), t.after.at(page)
     yield "what it reads", a.visible, b.visible
     yield "its guard mark", a.page.guard, b.page.guard
-    yield "a VMA boundary before it", a.cut, b.cut
+    yield "a VMA boundary before it", t.before.cut(page), t.after.cut(page)
     for name in changed_fields(a.vma, b.vma):
         if name not in BOOKKEEPING:
             yield name, getattr(a.vma, name), getattr(b.vma, name)

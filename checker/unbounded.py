@@ -8,17 +8,18 @@ functions and instantiated at the pages that a theorem names (the Skolem constan
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import z3
 
-from checker.paths import Run, TooManyPaths
+from checker.paths import Run
 from checker.view import PageView
 from spec.editions import Edition
 from spec.errors import Errno
-from spec.space import AddressSpace, Gap, Refused, Visit
+from spec.space import AddressSpace, Gap, Refused, Test, Visit
 from spec.terms import (
     Bool,
     Num,
@@ -40,24 +41,27 @@ from spec.terms import (
 )
 from spec.vma import (
     EMPTY_PAGE,
+    HUGETLB,
+    SPECIAL,
     Page,
     Vma,
+    alike,
     choose_page,
     choose_vma,
     has_file,
     is_anonymous,
     is_special,
+    lets_go,
     offset_at,
     refuses_split,
     same_flags,
+    starts_huge_page,
     well_formed_page,
     well_formed_vma,
 )
 from spec.words import TASK_PAGES
 
 Number, Truth = z3.IntSort(), z3.BoolSort()
-MANY_LOOKS = 4
-"""So often a call asks for the first VMA of a range at most, unless it loops."""
 Answer = TypeVar("Answer")
 
 
@@ -72,6 +76,12 @@ def once_per_page(function: Callable[[Num], Answer]) -> Callable[[Num], Answer]:
         return known[key][1]
 
     return remembered
+
+
+def shift(page: Num, by: Num) -> Num:
+    """The page at that distance, as a term that is the same whichever way one came to it."""
+    moved = page + by
+    return cast(z3.ArithRef, z3.simplify(moved)) if isinstance(moved, z3.ExprRef) else moved
 
 
 PageFact = Callable[[z3.ArithRef], Bool]
@@ -89,9 +99,15 @@ class World:
         self.functions: dict[str, z3.FuncDeclRef] = {}
         self._valued: set[int] = set()
         self.views: dict[int, tuple[z3.ArithRef, Bool, Vma, Page]] = {}
+        self._plain_terms: dict[int, tuple[z3.ArithRef, z3.ArithRef]] = {}
         self.axioms: list[z3.BoolRef] = []
+        """Where VMAs lie, for all pages that were ever named."""
+        self._of_pages: dict[tuple[int, ...], list[z3.BoolRef]] = {}
+        """The same by the pages that they speak of: none, one or two."""
         self.attribute_axioms: list[z3.BoolRef] = []
         """Well-formedness of attributes and pages: kept apart, for most proofs do without."""
+        self._attributes_of: dict[int, list[z3.BoolRef]] = {0: []}
+        """The same by the page (id of its term) that they speak of; 0: of none."""
         self.checks: set[str] = set()
         """Names of all checks that some path came to."""
         self.environment_checks: set[str] = set()
@@ -108,9 +124,20 @@ class World:
         self._assume(and_(le(0, self.start_brk), le(self.start_brk, self.brk), le(self.brk, TASK_PAGES)))
         self._assume(between(0, self.exec_key, 16))
 
-    def _assume(self, fact: Bool) -> None:
+    def _assume(self, fact: Bool, *pages: int) -> None:
         if isinstance(fact, z3.ExprRef):
             self.axioms.append(fact)
+            self._of_pages.setdefault(pages, []).append(fact)
+
+    def attributes_of(self, pages: Iterable[int]) -> list[z3.BoolRef]:
+        """Those of the attribute axioms that speak of these pages, or of no page."""
+        return [*self._attributes_of[0], *(fact for key in sorted(pages) for fact in self._attributes_of.get(key, ()))]
+
+    def axioms_of(self, pages: Iterable[int]) -> list[z3.BoolRef]:
+        """Those of the axioms that speak of these pages only (ids of terms): a path needs no others."""
+        keys = sorted(pages)
+        wanted: list[tuple[int, ...]] = [(), *((key,) for key in keys), *itertools.combinations(keys, 2)]
+        return [fact for key in wanted for fact in self._of_pages.get(key, ())]
 
     def function(self, name: str, *sorts: z3.SortRef) -> z3.FuncDeclRef:
         """The uninterpreted function of that name."""
@@ -124,11 +151,19 @@ class World:
         if value.get_id() not in self._valued:
             self._valued.add(value.get_id())
             self.attribute_axioms.append(value >= 0)
+            self._attributes_of[0].append(value >= 0)
         return value
+
+    def _plain(self, page: z3.ArithRef) -> z3.ArithRef:
+        """The page number as a term that does not depend on how it was come by, so that a page has one name."""
+        key = page.get_id()
+        if key not in self._plain_terms:
+            self._plain_terms[key] = page, cast(z3.ArithRef, z3.simplify(page))
+        return self._plain_terms[key][1]
 
     def look(self, page: Num) -> tuple[z3.ArithRef, Bool, Vma, Page]:
         """The page in the arbitrary address space: (the page as a term, mapped, its VMA, what it holds)."""
-        term = z3.IntVal(page) if isinstance(page, int) else page
+        term = z3.IntVal(page) if isinstance(page, int) else self._plain(page)
         key = term.get_id()
         if key in self.views:
             return self.views[key]
@@ -143,16 +178,19 @@ class World:
         holds = {f.name: self.function(f"page_{f.name}", Number, _sort(f.type))(term) for f in fields(Page)}
         page_state = Page(**holds)
         placed = and_(le(0, start), between(start, term, vma.end), le(vma.end, TASK_PAGES), lt(0, self.map_count))
-        self._assume(implies(mapped, placed))
+        self._assume(implies(mapped, placed), key)
         attributes = implies(mapped, all_(condition for condition, _ in well_formed_vma(vma)))
         holds_well = well_formed_page(mapped, vma, page_state)
-        self.attribute_axioms += [x for x in (attributes, holds_well) if isinstance(x, z3.ExprRef)]
-        for other, its_mapping, its_vma, _ in self.views.values():
+        known = [x for x in (attributes, holds_well) if isinstance(x, z3.ExprRef)]
+        self.attribute_axioms += known
+        self._attributes_of[key] = known
+        for other_key, (other, its_mapping, its_vma, _) in self.views.items():
             for m, v, b, n, w in (
                 (mapped, vma, other, its_mapping, its_vma),
                 (its_mapping, its_vma, term, mapped, vma),
             ):
-                self._assume(implies(and_(m, between(v.start, b, v.end)), and_(n, eq(w.start, v.start))))
+                same = implies(and_(m, between(v.start, b, v.end)), and_(n, eq(w.start, v.start)))
+                self._assume(same, *sorted((key, other_key)))
         self.views[key] = (term, mapped, vma, page_state)
         return self.views[key]
 
@@ -166,6 +204,9 @@ class UnboundedSpace(AddressSpace):
         self.run = run
         self.dropped = dropped
         self.named: dict[int, z3.ArithRef] = {}
+        self.shifted: set[int] = set()
+        """Named pages (ids of terms) of which no facts are wanted: they are only where another page came from or went,
+        and facts of them would name ever more pages."""
         self.every_page: list[PageFact] = []
         self._instances: dict[tuple[int, int], z3.BoolRef] = {}
         self.count: Num = world.map_count
@@ -182,7 +223,8 @@ class UnboundedSpace(AddressSpace):
         )
         self._brk: Num = world.brk
         self.failing_page: Num | None = None
-        self.looks = 0
+        self.failing_cut = ""
+        """Which cut of a pass could not be made and ended the call: `start`, `end`, or `end after start`."""
         self.let_passed = False
         """The dropped check was reached, and would have refused."""
 
@@ -214,7 +256,7 @@ class UnboundedSpace(AddressSpace):
             before = len(self._instances)
             for i, fact in enumerate(self.every_page):
                 for key, page in list(self.named.items()):
-                    if (i, key) not in self._instances:
+                    if (i, key) not in self._instances and key not in self.shifted:
                         instance = fact(page)
                         self._instances[i, key] = instance if isinstance(instance, z3.ExprRef) else z3.BoolVal(instance)
             if len(self._instances) == before:
@@ -230,6 +272,10 @@ class UnboundedSpace(AddressSpace):
 
     def _number(self, what: str) -> z3.ArithRef:
         return z3.Int(self._fresh(what))
+
+    def _function(self, what: str, *sorts: z3.SortRef) -> Callable[..., Any]:
+        """An unknown function that an effect leaves behind."""
+        return self.world.function(self._fresh(what), *sorts)
 
     def _free(self, what: str) -> bool:
         """Explore both: it happens, it does not."""
@@ -284,9 +330,11 @@ class UnboundedSpace(AddressSpace):
 
     def allocate_pkey(self) -> Num:
         if self._free("no_pkey"):
-            taken = all_(or_(self.pkey_allocated(key), eq(key, self.world.exec_key)) for key in range(1, 16))
-            self.run.assume(or_(self.world.no_keys, taken))
+            self.run.assume(self.world.no_keys)
             raise Refused(Errno.EINVAL, "pkey_alloc: there is no protection key")
+        if self._free("taken_pkeys"):
+            self.run.assume(all_(or_(self.pkey_allocated(key), eq(key, self.world.exec_key)) for key in range(1, 16)))
+            raise Refused(Errno.ENOSPC, "pkey_alloc: all protection keys are taken")
         key = self._number("pkey")
         self.run.assume(and_(between(1, key, 16), not_(self.pkey_allocated(key)), ne(key, self.world.exec_key)))
         old_write, old_access = self._write_denied, self._access_denied
@@ -327,9 +375,6 @@ class UnboundedSpace(AddressSpace):
         return self._page(page)
 
     def first(self, start: Num, end: Num) -> Vma | None:
-        self.looks += 1
-        if self.looks > MANY_LOOKS:
-            raise TooManyPaths("its loop over VMAs has no summary in the unbounded reading")
         view = self._view
         if self._free("some_vma"):
             page = self._number("first")
@@ -404,8 +449,7 @@ class UnboundedSpace(AddressSpace):
             return mapped, vma, after, at
 
         stop = self._number("stop")
-        mapped, vma, after, at = step(stop)
-        refusal = self._why_it_stops(start, end, stop, mapped, vma, after, at, gap, no_room)
+        refusal = self._why_it_stops(start, end, stop, step, gap, no_room)
         reached: Num = end if refusal is None else stop
         stray = refusal is not None and refusal[2]
 
@@ -424,7 +468,7 @@ class UnboundedSpace(AddressSpace):
 
         self.every_page.append(passed)
         self._drop_in_pass(start, end, reached, step, dropped, stop if refusal is not None else None)
-        self._apply(start, reached, step, page_at, stray=stray)
+        self._apply(start, reached, step, page_at, stray=stray, joins=cursor != "stale")
         if refusal is not None:
             self.failing_page = stop
             raise Refused(refusal[0], refusal[1])
@@ -464,9 +508,16 @@ class UnboundedSpace(AddressSpace):
             self.let_pass(and_(came, any_(would)))
 
     def _why_it_stops(
-        self, start: Num, end: Num, stop: Num, mapped: Bool, vma: Vma, after: Vma, at: Visit, gap: Gap, no_room: Errno
+        self,
+        start: Num,
+        end: Num,
+        stop: Num,
+        step: Callable[[Num], tuple[Bool, Vma, Vma, Visit]],
+        gap: Gap,
+        no_room: Errno,
     ) -> tuple[Errno, str, bool] | None:
         """The first failure of a changing pass: (errno, check, whether a stray cut at `start` was left), or None."""
+        mapped, vma, after, at = step(stop)
         here = and_(between(start, stop, end), mapped, or_(eq(stop, start), eq(vma.start, stop)))
         passed: Bool = True
         for cond, errno, check in at.tests:
@@ -482,6 +533,9 @@ class UnboundedSpace(AddressSpace):
             return None
         left, right = lt(vma.start, start), lt(end, vma.end)
         first = eq(stop, start)
+        head_mapped, head, head_after, _ = step(start)
+        # only a cut at the start of the range adds a VMA before the pass comes to its end (lemma modify)
+        grown = ite(and_(head_mapped, lt(head.start, start), not_(same_flags(head, head_after))), 1, 0)
         for page, needed, before in ((start, left, False), (end, right, left)):
             room = "no room under the map-count limit for a split"
             for stray in (False, True) if page is end else (False,):
@@ -489,17 +543,20 @@ class UnboundedSpace(AddressSpace):
                     continue
                 split_before = before if stray else (not_(before) if page is end else True)
                 context = and_(here, passed, changed, needed, split_before)
+                cut = "start" if page is start else "end after start" if stray else "end"
                 if not self.skipped(room) and self._free("stopped"):
                     count = self._number("count")
                     exact: Num = self.count + (1 if stray else 0)
-                    self.run.assume(and_(context, le(self.max_map_count, count), le(count, self.count + 1)))
+                    self.run.assume(and_(context, le(self.max_map_count, count), le(count, self.count + grown)))
                     self.run.assume(implies(first, eq(count, exact)))
                     self.run.assume(implies(stray, lt(self.count, self.max_map_count)))
+                    self.failing_cut = cut
                     return no_room, room, stray
                 refuses = "the VMA refuses to be split"
                 if not self.skipped(refuses) and self._free("stopped"):
                     self.run.assume(and_(context, refuses_split(vma, page)))
                     self.run.assume(implies(stray, lt(self.count, self.max_map_count)))
+                    self.failing_cut = cut
                     return Errno.EINVAL, refuses, stray
         return None
 
@@ -511,8 +568,10 @@ class UnboundedSpace(AddressSpace):
         page_at: Callable[[Num], Page],
         *,
         stray: bool,
+        joins: bool,
     ) -> None:
-        """The state after a changing pass that got as far as `reached`."""
+        """The state after a changing pass that got as far as `reached`. `joins`: what it changed is one VMA with a
+        neighbour that nothing tells apart from it (lemma join)."""
         view, old_cut, old_stored = self._view, self._cut, self._stored
         touched = self._choice("touched")
         witness = self._number("changed")
@@ -523,18 +582,27 @@ class UnboundedSpace(AddressSpace):
                 touched, not_(between(start, q, reached)), not_(step(q)[0]), same_flags(step(q)[1], step(q)[2])
             )
         )
-        new_cut = self.world.function(self._fresh("cut_after"), Number, Truth)
-        new_start = self.world.function(self._fresh("start_after"), Number, Number)
-        new_end = self.world.function(self._fresh("end_after"), Number, Number)
+        new_cut = self._function("cut_after", Number, Truth)
+        new_start = self._function("start_after", Number, Number)
+        new_end = self._function("end_after", Number, Number)
+        new_anon = self._function("anon_vma_after", Number, Number)
+        new_inherited = self._function("inherited_after", Number, Truth)
+
+        def changed(q: Num) -> Bool:
+            mapped, vma, after, _ = step(q)
+            return and_(between(start, q, reached), mapped, not_(same_flags(vma, after)))
 
         def view_after(q: Num) -> tuple[Bool, Vma]:
             mapped, vma, after, _ = step(q)
+            anon = cast(z3.ArithRef, new_anon(q))  # a merge may share out anon_vmas anew
             inside = between(start, q, reached)
             kept = replace(after, offset=vma.offset, anon_vma=vma.anon_vma, inherited=vma.inherited)
             chosen = choose_vma(inside, replace(kept, start=vma.start, end=vma.end), vma)
             moved = replace(
                 chosen, start=ite(touched, new_start(q), vma.start), end=ite(touched, new_end(q), vma.end),
                 offset=ite(touched, offset_at(vma, new_start(q)), vma.offset),
+                anon_vma=ite(touched, larger(0, anon), vma.anon_vma),
+                inherited=ite_bool(touched, and_(lt(0, anon), new_inherited(q)), vma.inherited),
             )  # fmt: skip
             return mapped, moved
 
@@ -548,10 +616,16 @@ class UnboundedSpace(AddressSpace):
             return choose_page(and_(between(start, q, reached), mapped), then, now)
 
         self._view, self._page = once_per_page(view_after), once_per_page(page_after)
+        view_now = self._view
+
+        def joined(q: Num) -> Bool:
+            (before, left), (here, right) = view_now(q - 1), view_now(q)
+            return and_(or_(changed(q - 1), changed(q)), before, here, alike(left, right, q))
+
         self._cut = lambda q: ite_bool(
             or_(not_(touched), lt(q, start), lt(reached, q)),
             or_(old_cut(q), and_(stray, eq(q, start))),
-            cast(z3.BoolRef, new_cut(q)),
+            and_(cast(z3.BoolRef, new_cut(q)), not_(joined(q)) if joins else True),
         )
         before = self.count
         after_count = self._number("map_count")
@@ -575,8 +649,8 @@ class UnboundedSpace(AddressSpace):
         probe = step(start)[3].punches_hole
         if probe is False:
             return
-        hole = self.world.function(self._fresh("hole"), Number, Number, Truth)
-        through = self.world.function(self._fresh("hole_through"), Number, Number, Number)
+        hole = self._function("hole", Number, Number, Truth)
+        through = self._function("hole_through", Number, Number, Number)
 
         def stored_after(object: Num, offset: Num) -> Num:
             punched = cast(z3.BoolRef, hole(object, offset))
@@ -592,6 +666,138 @@ class UnboundedSpace(AddressSpace):
             return ite(punched, 0, old_stored(object, offset))
 
         self._stored = stored_after
+
+    def move_each(
+        self,
+        start: Num,
+        end: Num,
+        new: Num,
+        tests: Callable[[Vma, Num, Num], list[Test]],
+        relocate: Callable[[Num, Num], None],
+        ensures: Callable[[Num], Bool],
+        *,
+        keep_source: bool,
+    ) -> None:
+        """Either all VMAs are moved, or some VMA is the first that is not: those before it were moved (lemma moves)."""
+        if not self._free("stopped"):
+            self._moved(start, end, end, new, tests, ensures, keep_source=keep_source)
+            return
+        stop: Num = start
+        if self._free("later"):
+            stop = self._number("stop")
+            mapped, vma = self._view(stop)
+            self.run.assume(and_(lt(start, stop), lt(stop, end), mapped, eq(vma.start, stop)))
+            self._moved(start, stop, end, new, tests, ensures, keep_source=keep_source)
+        mapped, vma = self._view(stop)
+        self.run.assume(mapped)
+        behind = smaller(end, vma.end)
+        self.failing_page = stop
+        for test in tests(vma, stop, behind):
+            self.fail_if(*test)
+        relocate(stop, behind)
+        self.run.assume(False)  # this VMA was moved after all: another path
+
+    def _moved(
+        self,
+        start: Num,
+        reached: Num,
+        end: Num,
+        new: Num,
+        tests: Callable[[Vma, Num, Num], list[Test]],
+        ensures: Callable[[Num], Bool],
+        *,
+        keep_source: bool,
+    ) -> None:
+        """Every VMA of [start, reached) was moved, as part of [start, end) to `new`. Merges may have moved the borders
+        of what lies beside the destination."""
+        view, page_at, distance = self._view, self._page, new - start
+
+        def piece(vma: Vma) -> tuple[Num, Num]:
+            return larger(start, vma.start), smaller(end, vma.end)
+
+        def at_distance(q: Num, by: Num) -> Num:
+            page = shift(q, by)
+            if isinstance(page, z3.ExprRef) and page.get_id() not in self.named:
+                self.shifted.add(page.get_id())
+            return page
+
+        def passed(q: Num) -> Bool:
+            mapped, vma = view(q)
+            first, last = piece(vma)
+            replaced, target = view(at_distance(q, distance))
+            let_go = implies(replaced, lets_go(target, first + distance, last + distance))
+            cut_off = not_(
+                or_(
+                    and_(lt(vma.start, start), refuses_split(vma, start)),
+                    and_(lt(end, vma.end), refuses_split(vma, end)),
+                )
+            )
+            allowed = ensures(at_distance(q, distance))
+            ok = and_(all_(not_(cond) for cond, _, _ in tests(vma, first, last)), let_go, cut_off, allowed)
+            return implies(and_(between(start, q, reached), mapped), ok)
+
+        self.every_page.append(lambda q: and_(passed(q), passed(at_distance(q, -distance))))
+        new_start = self._function("start_after", Number, Number)
+        new_end = self._function("end_after", Number, Number)
+
+        whole = keep_source and not self.edition.splits_locked_source
+        stays_locked = self.world.function(self._fresh("stays_locked"), Number, Truth)
+
+        def came(q: Num) -> Bool:
+            return and_(between(new, q, reached + distance), view(at_distance(q, -distance))[0])
+
+        def view_after(q: Num) -> tuple[Bool, Vma]:
+            mapped, vma = view(q)
+            source = view(at_distance(q, -distance))[1]
+            here = between(start, q, reached)
+            unlocked = or_(here, and_(lt(vma.start, reached), lt(start, vma.end))) if whole else here
+            stays = choose_vma(unlocked, replace(vma, locked=False), vma) if keep_source else vma
+            if whole:
+                source = replace(source, locked=and_(source.locked, cast(z3.BoolRef, stays_locked(q))))
+            gone = False if keep_source else here
+            chosen = choose_vma(came(q), source, stays)
+            place = ite(came(q), offset_at(source, at_distance(q, -distance)), offset_at(vma, q))
+            placed = replace(chosen, start=new_start(q), end=new_end(q), offset=place - (q - new_start(q)))
+            return or_(came(q), and_(mapped, not_(gone))), placed
+
+        def placed(q: Num) -> Bool:
+            mapped, vma = view(q)
+            begins, ends = cast(z3.ArithRef, new_start(q)), cast(z3.ArithRef, new_end(q))
+            border = reached + distance
+            rest = implies(
+                and_(between(reached, q, end), mapped),
+                and_(
+                    eq(begins, vma.start),
+                    ite_bool(and_(lt(start, new), le(new, vma.end)), le(new, ends), eq(ends, vma.end)),
+                ),
+            )
+            target = implies(
+                and_(between(border, q, end + distance), mapped),
+                and_(ite_bool(lt(border, vma.start), eq(begins, vma.start), le(begins, border)), eq(ends, vma.end)),
+            )
+            # special mappings are neither merged nor cut, huge pages not merged, and cut only between huge pages
+            unmoved = not_(came(q))
+            special = implies(and_(unmoved, eq(vma.backing, SPECIAL)), and_(eq(begins, vma.start), eq(ends, vma.end)))
+            huge = implies(
+                and_(unmoved, eq(vma.backing, HUGETLB)),
+                and_(
+                    or_(eq(begins, vma.start), starts_huge_page(begins)), or_(eq(ends, vma.end), starts_huge_page(ends))
+                ),
+            )
+            positions = and_(le(0, begins), le(begins, q), lt(q, ends), le(ends, TASK_PAGES))
+            return and_(positions, rest, target, implies(mapped, and_(special, huge)))
+
+        def page_after(q: Num) -> Page:
+            moved = choose_page(between(start, q, reached), EMPTY_PAGE, page_at(q))
+            return choose_page(came(q), page_at(at_distance(q, -distance)), moved)
+
+        self.every_page.append(placed)
+        self._view, self._page = once_per_page(view_after), once_per_page(page_after)
+        self._forget_cuts(start, reached)
+        self._forget_cuts(new, reached + distance)
+        self.count = self._number("map_count")
+        # the room that a move asks for leaves this much (contract of mremap's move, obligation of lemma moves)
+        self.run.assume(and_(lt(0, self.count), le(self.count, self.max_map_count)))
 
     # whole-range effects ----------------------------------------------------------------------------------------------
 
@@ -628,7 +834,7 @@ class UnboundedSpace(AddressSpace):
 
     def _forget_cuts(self, start: Num, end: Num) -> None:
         cut = self._cut
-        new_cut = self.world.function(self._fresh("cut_after"), Number, Truth)
+        new_cut = self._function("cut_after", Number, Truth)
         self._cut = lambda q: ite_bool(and_(le(start, q), le(q, end)), cast(z3.BoolRef, new_cut(q)), cut(q))
 
     def map(self, vma: Vma, *, expand_only: bool = False) -> None:
@@ -650,18 +856,22 @@ class UnboundedSpace(AddressSpace):
         view, page_at = self._view, self._page
         source = view(old)[1]
         copy = replace(source, start=new, end=new + new_pages, offset=offset_at(source, old))
+        whole = keep_source and not self.edition.splits_locked_source
+        if whole:  # the copy may be one VMA with what is unlocked
+            copy = replace(copy, locked=and_(source.locked, self._choice("stays_locked")))
 
         def view_after(q: Num) -> tuple[Bool, Vma]:
             mapped, vma = view(q)
             there, here = between(new, q, new + new_pages), between(old, q, old + pages)
-            kept = choose_vma(here, replace(vma, locked=False), vma) if keep_source else vma
+            unlocked = or_(here, and_(mapped, eq(vma.start, source.start))) if whole else here
+            kept = choose_vma(unlocked, replace(vma, locked=False), vma) if keep_source else vma
             gone = False if keep_source else here
             return or_(there, and_(mapped, not_(gone))), choose_vma(there, copy, kept)
 
         def page_after(q: Num) -> Page:
             there, here = between(new, q, new + pages), between(old, q, old + pages)
             beyond = between(new + pages, q, new + new_pages)
-            moved = page_at(q - new + old)
+            moved = page_at(shift(q, old - new))
             now = page_at(q)
             return choose_page(there, moved, choose_page(or_(here, beyond), EMPTY_PAGE, now))
 
@@ -690,7 +900,7 @@ class UnboundedSpace(AddressSpace):
 
     def lock(self, start: Num, end: Num) -> None:
         view, page_at, stored = self._view, self._page, self._stored
-        faulted = self.world.function(self._fresh("faulted"), Number, Truth)
+        faulted = self._function("faulted", Number, Truth)
 
         def page_after(q: Num) -> Page:
             mapped, vma = view(q)
@@ -719,6 +929,9 @@ class UnboundedSpace(AddressSpace):
             and_(eq(q, page), not_(vma.shared)), Page(copied=True, own=value), page_at(q)
         )
 
+    def prepare(self, page: Num, cond: Bool) -> None:
+        """An anon_vma is bookkeeping, which no theorem compares."""
+
     def set_page(self, page: Num, content: Page) -> None:
         page_at = self._page
         self._page = lambda q: choose_page(eq(q, page), content, page_at(q))
@@ -733,7 +946,7 @@ class UnboundedSpace(AddressSpace):
 
         self._view = once_per_page(view_after)
         self._page = lambda q: choose_page(view(q)[0], page(view(q)[1], page_at(q)), page_at(q))
-        new_cut = self.world.function(self._fresh("cut_after"), Number, Truth)
+        new_cut = self._function("cut_after", Number, Truth)
         self._cut = lambda q: cast(z3.BoolRef, new_cut(q))
         before = self.count
         self.count = self._number("map_count")
@@ -761,8 +974,12 @@ class UnboundedSnapshot:
             mapped, vma = self._view(page)
             now = self._page(page)
             visible = UnboundedSpace._visible(page, vma, now, self._stored)
-            self._seen[key] = PageView(mapped, vma, now, visible, self._cut(page))
+            self._seen[key] = PageView(mapped, vma, now, visible)
         return self._seen[key]
+
+    def cut(self, page: Num) -> Bool:
+        """A VMA begins or ends at the left edge of the page."""
+        return self._cut(page)
 
     def counted(self) -> Num:
         """In this reading the number of VMAs is map_count by the lemmas on splits and merges."""

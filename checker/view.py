@@ -20,14 +20,16 @@ class PageView:
     page: Page
     visible: Num
     """What a program reads there, protection apart (an abstract value); meaningless unless `mapped`."""
-    cut: Bool
-    """A VMA begins or ends at the left edge of the page."""
 
 
 class Snapshot(Protocol):
     """An address space at one moment, in any reading."""
 
     def at(self, page: Num) -> PageView: ...
+
+    def cut(self, page: Num) -> Bool:
+        """A VMA begins or ends at the left edge of the page."""
+        ...
 
     def write_denied(self, pkey: Num) -> Bool: ...
 

@@ -10,22 +10,34 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import z3
 
 from checker.bounded import BoundedSpace, Window, symbolic_vma
-from checker.calls import explore_arguments, words_of
+from checker.calls import explore_arguments, symbolic_arguments, words_of
 from checker.paths import Run, explore
+from checker.unbounded import UnboundedSpace, World
 from spec.documented import DOCUMENTED
-from spec.editions import Edition
+from spec.editions import Cursor, Edition, Remap
 from spec.errors import Errno
 from spec.space import Gap, Refused
-from spec.syscalls import CALLS
+from spec.syscalls import CALLS, mremap
 from spec.syscalls.madvise import advised
 from spec.syscalls.mprotect import accounted
-from spec.terms import Bool, Num, all_, and_, any_, between, eq, implies, le, lt, not_, or_
-from spec.vma import ATTRIBUTES, BOOKKEEPING, Vma, choose_vma, same_flags, well_formed_vma
-from spec.words import PAGES, TASK_PAGES
+from spec.terms import Bool, Num, all_, and_, any_, between, eq, implies, ite, le, lt, not_, or_
+from spec.vma import (
+    ATTRIBUTES,
+    BOOKKEEPING,
+    Vma,
+    alike,
+    choose_vma,
+    lets_go,
+    refuses_split,
+    same_flags,
+    well_formed_vma,
+)
+from spec.words import MIN_PAGE, PAGES, TASK_PAGES
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +209,9 @@ def _modify(edition: Edition) -> Iterator[Obligation]:
 
         def body(space: BoundedSpace, before: int = before) -> None:
             vma = space.vmas[before]
-            space.run.assume(and_(le(vma.start, start), lt(start, end), le(end, vma.end)))
+            # a stale cursor may lie before the VMA at hand: then its part of the range begins where the VMA does
+            inside = True if edition.cursor is Cursor.STALE else le(vma.start, start)
+            space.run.assume(and_(inside, lt(start, end), lt(vma.start, end), lt(start, vma.end), le(end, vma.end)))
             changed = replace(
                 wish, start=vma.start, end=vma.end, backing=vma.backing, object=vma.object, offset=vma.offset
             )
@@ -212,8 +226,12 @@ def _modify(edition: Edition) -> Iterator[Obligation]:
             yield Obligation(f"{shape}: the counter counts", _z(*conditions, not_(eq(space.counter, space.counted()))))
             room = or_(le(space.counter, space.max_map_count), le(space.counter, window.elsewhere + count))
             yield Obligation(f"{shape}: the counter stays within its limit", _z(*conditions, not_(room)))
+            middle = window.vmas[before]
+            cuts = ite(lt(middle.start, start), 1, 0) + ite(lt(end, middle.end), 1, 0)
+            few = le(space.counter, window.elsewhere + count + cuts)
+            yield Obligation(f"{shape}: only cuts add to the counter", _z(*conditions, not_(few)))
             old, new = _lookup(window.vmas, p), _lookup(space.vmas, p)
-            inside = and_(le(start, p), lt(p, end))
+            inside = and_(le(start, p), le(middle.start, p), lt(p, end))
             target = replace(wish, backing=old[1].backing, object=old[1].object)
             expected = (
                 _same_at(new[1], old[1])
@@ -229,6 +247,12 @@ def _modify(edition: Edition) -> Iterator[Obligation]:
             yield Obligation(
                 f"{shape}: the list stays well formed", _z(*conditions, not_(_list_is_well_formed(space.vmas)))
             )
+            if refused or edition.cursor is Cursor.STALE:
+                continue
+            for border in (start, end):
+                for left, right in itertools.pairwise(space.vmas):
+                    apart = and_(eq(left.end, border), eq(right.start, border), alike(left, right, border))
+                    yield Obligation(f"{shape}: alike neighbours are one VMA", _z(*conditions, apart))
         assert some
 
 
@@ -292,6 +316,80 @@ def _cut_and_remove(edition: Edition) -> Iterator[Obligation]:
             gone = False if refused else between(start, p, end)
             right = and_(eq(now[0], and_(old[0], not_(gone))), implies(now[0], _same_at(now[1], old[1])))
             yield Obligation(f"{shape}: exactly the range is removed", _z(*conditions, not_(right)))
+
+
+def _moves(edition: Edition) -> Iterator[Obligation]:
+    """Moving VMA after VMA equals its summary: what the summary says after k VMAs, it says after k + 1; and one VMA
+    that is moved passed what the summary says of it."""
+    number, truth = z3.IntSort(), z3.BoolSort()
+    mapped, holds = z3.Function("mapped", number, truth), z3.Function("holds", number, number)
+    start, end, distance, reached, low, high, p = z3.Ints("start end distance reached low high p")
+
+    def summary(at: z3.ArithRef, q: z3.ArithRef) -> tuple[z3.BoolRef, z3.ArithRef]:
+        """(mapped, what it holds) of page q once the loop has got to `at`."""
+        came = z3.And(start + distance <= q, q < at + distance, mapped(q - distance))
+        gone = z3.And(start <= q, q < at)
+        return z3.Or(came, z3.And(mapped(q), z3.Not(gone))), z3.If(came, holds(q - distance), holds(q))
+
+    apart = z3.Or(end <= start + distance, end + distance <= start)
+    one_vma = z3.And(*[z3.Implies(z3.And(low <= q, q < high), mapped(q)) for q in (p, p - distance)])
+    hole = z3.And(*[z3.Implies(z3.And(reached <= q, q < low), z3.Not(mapped(q))) for q in (p, p - distance)])
+    here = z3.And(start <= reached, reached <= low, low < high, high <= end, apart, one_vma, hole)
+    was, held = summary(reached, p)
+    source_was, source_held = summary(reached, p - distance)
+    there, gone = z3.And(low + distance <= p, p < high + distance), z3.And(low <= p, p < high)
+    now = z3.If(there, source_was, z3.And(was, z3.Not(gone)))
+    holds_now = z3.If(there, source_held, held)
+    then, held_then = summary(high, p)
+    yield Obligation("moves: base, nothing is moved", _z(z3.Not(z3.And(*(
+        a == b for a, b in zip(summary(start, p), (mapped(p), holds(p)), strict=True)
+    )))))  # fmt: skip
+    same = z3.And(now == then, z3.Implies(now, holds_now == held_then))
+    yield Obligation("moves: step", _z(here, z3.Not(same)))
+    yield Obligation("moves: the hypotheses are consistent", _z(here, there, then), consistent=True)
+    if edition.remap is Remap.V6_17:
+        yield from _one_move(edition)
+
+
+def _one_move(edition: Edition) -> Iterator[Obligation]:
+    """What mremap asks when it moves one VMA to a given address ensures what the summary assumes of the VMAs that were
+    moved, and its room leaves map_count within its limit."""
+    world, p = World(), z3.Int("p")
+    piece = symbolic_arguments(mremap.Move)
+    facts = [*piece.facts(edition), piece.fixed, eq(piece.old_pages, piece.new_pages), lt(0, piece.old_pages)]
+    facts += [piece.new_fits, piece.new_aligned, eq(piece.old_end, piece.old + piece.old_pages)]
+    facts.append(or_(le(piece.old_end, piece.new), le(piece.new + piece.new_pages, piece.old)))
+
+    def run(path: Run) -> tuple[UnboundedSpace, bool, Any]:
+        path.conditions.extend(_z(*facts))
+        space = UnboundedSpace(world, edition, path)
+        mapped, vma = space.holding(piece.old)
+        path.assume(and_(mapped, le(piece.old_end, vma.end)))
+        before = space.snapshot()
+        try:
+            mremap.to_new_address_6_17(space, piece)
+        except Refused:
+            return space, True, before
+        return space, False, before
+
+    for explored in explore(run, lambda: world.axioms):
+        space, refused, before = explored.outcome
+        if refused:
+            continue
+        was, source = before.at(p), before.at(piece.old).vma
+        asked = between(piece.new, p, piece.new + piece.new_pages)
+        let_go = implies(was.mapped, lets_go(was.vma, piece.new, piece.new + piece.new_pages))
+        head = and_(lt(source.start, piece.old), refuses_split(source, piece.old))
+        tail = and_(lt(piece.old_end, source.end), refuses_split(source, piece.old_end))
+        context = (*space.run.conditions, *space.facts(), *world.axioms)
+        for what, wrong in (
+            ("its destination let go", and_(asked, not_(let_go))),
+            ("no page below mmap_min_addr", and_(asked, lt(p, MIN_PAGE))),
+            ("its own VMA let it be cut off", or_(head, tail)),
+            ("map_count is within its limit", not_(and_(lt(0, space.count), le(space.count, space.max_map_count)))),
+        ):
+            yield Obligation(f"moves: one VMA, {what}", _z(*context, wrong))
+        yield Obligation("moves: one VMA can be moved", _z(*context), consistent=True)
 
 
 def _cursor(edition: Edition) -> Iterator[Obligation]:
@@ -415,6 +513,7 @@ LEMMAS: dict[str, Lemma] = {
         ),
         Lemma("insert", "Inserting a VMA, with its merges, adds exactly its pages, and counts.", _insert),
         Lemma("unmap", "Cutting and removing VMAs removes exactly the range, and counts.", _cut_and_remove),
+        Lemma("moves", "Moving VMA after VMA equals its summary (induction over the VMAs).", _moves),
         Lemma("cursor", "The cursor of mseal's pass stays inside the VMA that it works on.", _cursor),
         Lemma("skip", "A VMA that a merge swallows needed no visit.", _skip),
         Lemma(

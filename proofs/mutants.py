@@ -24,18 +24,24 @@ from spec.terms import not_
 _NO_KEY = "mprotect passes no key, so that the check never refuses"
 _SAME_GAP = "the loop finds the same gap, gives the same errno, and has changed nothing by then"
 _FOUND_LATER = "the gathering finds it sealed as well; this test only saves the cut before it (6.12 and later)"
+_NO_PROMISE = "whether a special mapping may be inherited again is promised by nobody (7.3 and later)"
 _NEVER_CUT = "special and huge VMAs are exempt from locking, so that none is ever cut"
 SURVIVORS: dict[tuple[str, str], str] = {
     (
         "mmap",
         "mmap: the length is beyond TASK_SIZE",
     ): "no free range is that long, and a fixed one is tested again: the same errno",
+    (
+        "mmap",
+        "mmap: MAP_SHARED_VALIDATE does not know MAP_FIXED_NOREPLACE",
+    ): "no property says which flags go together; what is mapped is mapped as asked",
     ("mprotect", "mprotect: the protection key is not allocated"): _NO_KEY,
     ("mprotect", "mprotect: the range begins with an unmapped page"): _SAME_GAP,
     ("pkey_mprotect", "mprotect: the range begins with an unmapped page"): _SAME_GAP,
     ("mlock", "the VMA refuses to be split"): _NEVER_CUT,
     ("munlock", "the VMA refuses to be split"): _NEVER_CUT,
     ("madvise", "madvise: MADV_REMOVE without a file"): "memory without a file is not shared: EACCES instead of EINVAL",
+    ("madvise", "madvise: MADV_DOFORK of a special mapping"): _NO_PROMISE,
     ("munmap", "munmap: the first VMA to unmap is sealed"): _FOUND_LATER,
     ("mmap", "mmap: the first VMA to unmap is sealed"): _FOUND_LATER,
     ("brk", "brk: the first VMA to unmap is sealed"): _FOUND_LATER,
@@ -58,7 +64,7 @@ SURVIVORS: dict[tuple[str, str], str] = {
 """(call, check) whose absence breaks no theorem, with the reason."""
 
 
-LATER_ONLY = frozenset(key for key, reason in SURVIVORS.items() if reason == _FOUND_LATER)
+LATER_ONLY = frozenset(key for key, reason in SURVIVORS.items() if reason in (_FOUND_LATER, _NO_PROMISE))
 """Survivors that v10 does not have."""
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import builtins
 import json
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from checker.documents import Counterexample, LayoutDoc
+from checker.documents import Counterexample, LayoutDoc, Size
 
 Verdict = Literal["proved", "refuted", "bounded", "unknown", "vacuous", "error"]
 """`proved` (unbounded, with its assumptions), `refuted` (with a counterexample that the concrete reading re-executed),
@@ -41,7 +42,7 @@ class TheoremResult(Frozen):
     edition: str
     sentence: str
     source: str
-    expected: Literal["holds", "broken"]
+    expected: Literal["holds", "broken", "vacuous"]
     verdict: Verdict
     as_expected: bool
     engine: str
@@ -115,6 +116,8 @@ class ProofReport(Frozen):
     reachability: list[ReachableResult]
     mutants: list[MutantResult]
     blocked_advice: list[Advised]
+    from_cache: int = 0
+    """How many of the results were decided in an earlier run, by the same specification and solver."""
     seconds: float
     complete: bool
 
@@ -125,11 +128,6 @@ class ProofReport(Frozen):
         return self.complete and all(result.as_expected for group in groups for result in group)
 
 
-def report_schema() -> str:
-    """The JSON schema of a `ProofReport`, as published in docs/schema/proof.json."""
-    return json.dumps(ProofReport.model_json_schema(), indent=2, sort_keys=True) + "\n"
-
-
 class FindResult(Frozen):
     """The counterexample to one property, or what is known instead."""
 
@@ -137,7 +135,150 @@ class FindResult(Frozen):
     call: str
     edition: str
     verdict: Verdict
-    expected: Literal["holds", "broken"]
+    expected: Literal["holds", "broken", "vacuous"]
     as_expected: bool
     counterexample: Counterexample | None
     why: str
+
+
+class CheckCell(Frozen):
+    """A check that fails with a cell's errno."""
+
+    check: str
+    stage: Literal["arguments", "body"]
+    changes: Literal["nothing", "boundaries", "pages"]
+    """What may have changed when it fails; `nothing` is proved."""
+
+
+class Cell(Frozen):
+    """One call, one errno, one edition: what a failure may have changed."""
+
+    call: str
+    errno: str
+    cause: Literal["", "seal", "other"] = ""
+    """EPERM has two cells: because of a seal, and for another reason."""
+    edition: str
+    verdict: Literal["atomic", "partial", "unreachable", "unknown"]
+    """`atomic`: proved that nothing at all changes. `partial`: something does, here is how. `unreachable`: proved that
+    the call never fails so. `unknown`: the solver could not tell; `why` says more."""
+    level: Literal["", "pages", "boundaries"] = ""
+    """Of a partial failure: some page is changed, or only boundaries between VMAs (proved)."""
+    where: str = ""
+    """Proved: no page (boundary) outside of this is changed."""
+    changes: list[str] = []
+    """Proved: no page is changed in another respect. For boundaries: how many VMAs more there are at most."""
+    sentence: str = ""
+    """The verdict in words."""
+    checks: list[CheckCell] = []
+    words: dict[str, int] | None = None
+    """64-bit arguments that the argument stage refuses so, if it does."""
+    witness: Witness | None = None
+    """A case of an atomic failure in the body of the call."""
+    counterexample: Counterexample | None = None
+    """The smallest case found of a partial failure."""
+    queries: int = 0
+    why: str = ""
+    """More about a verdict that is `unknown`."""
+
+
+class Settlement(Frozen):
+    """What the matrix says of a line of the kernel's documentation, for one edition."""
+
+    document: str
+    version: str
+    """The kernels whose document it is."""
+    lines: str
+    words: str
+    """A few words of it, to find it by."""
+    meaning: str
+    """What it says, in our words."""
+    edition: str
+    answer: Literal["holds", "holds for pages only", "does not hold", "settled", "undecided"]
+    """`settled`: the line leaves open what may change, and the cells say it."""
+    cells: list[str]
+    """`call errno: sentence` of the cells (or of their checks) that settle it."""
+
+
+class EditionDoc(Frozen):
+    """An edition by name."""
+
+    name: str
+    kernel: str
+
+
+class MatrixReport(Frozen):
+    """The atomicity matrix: what `sealspec matrix --json` writes."""
+
+    format: Literal["mseal-spec/matrix/1"] = "mseal-spec/matrix/1"
+    editions: list[EditionDoc]
+    calls: list[str]
+    errnos: list[str]
+    solver: str
+    assumptions: list[str]
+    cells: list[Cell]
+    settled: list[Settlement]
+    from_cache: int
+    """How many cells were decided in an earlier run, by the same specification and solver."""
+    seconds: float
+    complete: bool
+
+    @property
+    def decided(self) -> bool:
+        """No cell is missing or unknown."""
+        return self.complete and all(cell.verdict != "unknown" for cell in self.cells)
+
+
+class HistoryVerdict(Frozen):
+    """One edition and call of a row of the history."""
+
+    call: str
+    edition: str
+    expected: Literal["found", "proved"]
+    verdict: Verdict
+    as_expected: bool
+    size: Size | None
+    """Of the counterexample."""
+    counterexample: Counterexample | None
+    why: str
+
+
+class HistoryRow(Frozen):
+    """Something that happened to sealing, and the property that finds it."""
+
+    id: str
+    happened: str
+    kind: Literal["bug", "change of contract", "open"]
+    property: str
+    sentence: str
+    verdicts: list[HistoryVerdict]
+
+    @builtins.property
+    def as_expected(self) -> bool:
+        """Found where it was, proved where it was not."""
+        return all(verdict.as_expected for verdict in self.verdicts)
+
+
+class HistoryReport(Frozen):
+    """The time machine: what `sealspec history --json` writes."""
+
+    format: Literal["mseal-spec/history/1"] = "mseal-spec/history/1"
+    solver: str
+    assumptions: list[str]
+    rows: list[HistoryRow]
+    from_cache: int
+    seconds: float
+    complete: bool
+
+    @property
+    def as_expected(self) -> bool:
+        """Every row is as stated, and none is missing."""
+        return self.complete and all(row.as_expected for row in self.rows)
+
+
+def schemas() -> dict[str, str]:
+    """The JSON schemas of the reports by file name (in docs/schema), the same text every time."""
+    models: dict[str, type[BaseModel]] = {"proof": ProofReport, "matrix": MatrixReport, "history": HistoryReport}
+    return {
+        f"{name}.json": json.dumps(model.model_json_schema(), indent=2, sort_keys=True) + "\n"
+        for name, model in models.items()
+    }

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass, fields
-from multiprocessing import get_context
-from typing import cast
+from dataclasses import dataclass
 
 import z3
+from pydantic import TypeAdapter
 
-from checker.calls import CallPath, ExploredCall, explore_arguments, explore_body, words_for
-from checker.documents import Counterexample, CounterexampleStep, Culprit, LayoutDoc, ResultDoc, Size
+from checker.calls import CallPath, ExploredCall, explore_arguments, explore_body
+from checker.documents import Counterexample, LayoutDoc
 from checker.examples import Example, witnesses
 from checker.paths import TooManyPaths
 from checker.prove import Decision, Prover
 from checker.scenario import re_execute
+from proofs.evidence import counterexample_of, witness_of
 from proofs.lemmas import LEMMAS, LEMMAS_BROKEN, decide_lemma
 from proofs.mutants import LATER_ONLY, SURVIVORS, mutants_of
 from proofs.results import (
@@ -31,13 +29,14 @@ from proofs.results import (
     Verdict,
     Witness,
 )
-from proofs.theorems import Theorem, theorems
+from proofs.tasks import Cache, Task, carry_out_tasks
+from proofs.theorems import TWO_PASS, Theorem, theorems
+from spec.advice import ADVICE, DISCARDING
 from spec.assumptions import ALWAYS
 from spec.editions import EDITIONS, Edition
 from spec.errors import Errno
 from spec.properties import PROPERTIES
 from spec.syscalls import CALLS
-from spec.syscalls.madvise import ADVICE, DISCARDING
 
 _EVERY = tuple(EDITIONS)
 _NEVER_CUT = "special and huge VMAs are exempt from locking, so that none is ever cut"
@@ -54,6 +53,15 @@ UNREACHABLE: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {
     ),
     ("mlock", "the VMA refuses to be split"): (_NEVER_CUT, _EVERY),
     ("munlock", "the VMA refuses to be split"): (_NEVER_CUT, _EVERY),
+    **{
+        (call, check): ("splits and their room were decided before the pass", TWO_PASS)
+        for call in ("mseal", "mprotect", "pkey_mprotect", "madvise")
+        for check in ("no room under the map-count limit for a split", "the VMA refuses to be split")
+    },
+    **{
+        (call, "no room under the map-count limit for a split"): ("room was asked for before the pass", TWO_PASS)
+        for call in ("mlock", "munlock")
+    },
 }
 """(call, check) that no concrete case is expected to reach: the reason, and the editions."""
 
@@ -72,10 +80,12 @@ class Event:
     """How many results of this kind are expected; 0 while that is not known."""
 
 
+WANTED = {"holds": "proved", "broken": "refuted", "vacuous": "vacuous"}
+"""The verdict that is as expected."""
+
 OnEvent = Callable[[Event], None]
-Result = TheoremResult | LemmaResult | ReachableResult | MutantResult
-Task = tuple[str, str, str, tuple[str, ...] | None, int]
-"""(kind, call or lemma, edition, names of properties, timeout in ms): what one process is given to do."""
+Result = TheoremResult | LemmaResult | ReachableResult | MutantResult | Advised
+RESULTS: TypeAdapter[list[Result]] = TypeAdapter(list[Result])
 
 
 def prove(
@@ -88,38 +98,57 @@ def prove(
     lemmas: bool = True,
     on_event: OnEvent | None = None,
     jobs: int = 1,
+    cache: Cache | None = None,
 ) -> ProofReport:
     """Decide all theorems of an edition (or those chosen), the lemmas they rest on, and the mutants.
 
-    `timeout_ms` is for one query of the solver. On Ctrl-C the report holds what was decided so far, and is not
-    complete. Raises KeyError for an edition, property or call that does not exist.
+    `timeout_ms` is for one query of the solver. What the cache knows is not decided again. On Ctrl-C the report holds
+    what was decided so far, and is not complete. Raises KeyError for an edition, property or call that does not exist.
     """
     edition = EDITIONS[edition_name]
     started = time.perf_counter()
     chosen = theorems(edition, properties, calls)
     names = tuple(p.name for p in PROPERTIES.values() if properties is None or p.name in properties)
     touched = list(dict.fromkeys(t.call for t in chosen))
-    tasks: list[Task] = [("theorem", call, edition_name, names, timeout_ms) for call in touched]
+    tasks = [Task("theorem", call, edition_name, names, timeout_ms) for call in touched]
     if lemmas:
-        tasks += [("lemma", name, edition_name, None, timeout_ms) for name in LEMMAS]
+        tasks += [Task("lemma", name, edition_name, None, timeout_ms) for name in LEMMAS]
     if mutants:
-        tasks += [("mutant", call, edition_name, None, timeout_ms) for call in touched if call != "mseal32"]
-    tasks.sort(key=lambda task: task[1] != "mremap")  # the longest first, so that processes end together
+        tasks += [Task("mutant", call, edition_name, None, timeout_ms) for call in touched if call != "mseal32"]
+    if any((t.property.name, t.call) == ("eperm-only-with-cause", "madvise") for t in chosen):
+        tasks.append(Task("advice", "madvise", edition_name, None, timeout_ms))
+    tasks.sort(key=lambda task: task.name != "mremap")  # the longest first, so that processes end together
     results: list[Result] = []
+    from_cache = 0
     totals = {"theorem": len(chosen), "lemma": len(LEMMAS) if lemmas else 0, "mutant": 0, "reachable": 0}
     complete = True
     try:
-        for result in _carry_out(tasks, jobs):
+        for _, result, known in carry_out_tasks(tasks, carry_out, RESULTS, is_decided, jobs=jobs, cache=cache):
             results.append(result)
-            if on_event is not None:
+            from_cache += known
+            if on_event is not None and not isinstance(result, Advised):
                 on_event(_event(result, results, totals))
     except KeyboardInterrupt:
         complete = False
-    return _report(edition, chosen, results, time.perf_counter() - started, complete)
+    return _report(edition, chosen, results, time.perf_counter() - started, complete, from_cache)
+
+
+def is_decided(result: Result) -> bool:
+    """The result will be the same next time: it was not for want of time that something was not found."""
+    if isinstance(result, TheoremResult | LemmaResult):
+        return result.verdict in ("proved", "refuted")
+    if isinstance(result, ReachableResult):
+        return result.reachable or result.as_expected
+    return isinstance(result, Advised) or bool(result.killed_by) or result.as_expected
 
 
 def _report(
-    edition: Edition, chosen: list[Theorem], results: list[Result], seconds: float, complete: bool
+    edition: Edition,
+    chosen: list[Theorem],
+    results: list[Result],
+    seconds: float,
+    complete: bool,
+    from_cache: int,
 ) -> ProofReport:
     order = {(t.property.name, t.call): i for i, t in enumerate(chosen)}
     found = sorted((r for r in results if isinstance(r, TheoremResult)), key=lambda r: order[r.property, r.call])
@@ -139,15 +168,16 @@ def _report(
         mutants=sorted(
             (r for r in results if isinstance(r, MutantResult)), key=lambda r: (call_order.index(r.call), r.check)
         ),
-        blocked_advice=blocked_advice(edition)
-        if any(r.property == "eperm-only-with-cause" and r.call == "madvise" for r in found)
-        else [],
+        blocked_advice=[r for r in results if isinstance(r, Advised)],
+        from_cache=from_cache,
         seconds=round(seconds, 3),
         complete=complete and len(found) == len(chosen),
     )
 
 
-def _event(result: Result, results: list[Result], totals: dict[str, int]) -> Event:
+def _event(
+    result: TheoremResult | LemmaResult | ReachableResult | MutantResult, results: list[Result], totals: dict[str, int]
+) -> Event:
     done = sum(type(r) is type(result) for r in results)
     if isinstance(result, TheoremResult):
         return Event(
@@ -162,40 +192,14 @@ def _event(result: Result, results: list[Result], totals: dict[str, int]) -> Eve
     return Event("mutant", f"{result.call}: {result.check}", verdict, result.as_expected, done, 0)
 
 
-def _carry_out(tasks: list[Task], jobs: int) -> Iterator[Result]:
-    """Results in the order in which they come."""
-    if jobs <= 1:
-        for task in tasks:
-            yield from carry_out(task)
-        return
-    # a Ctrl-C in the terminal reaches every process: only this one answers it
-    with ProcessPoolExecutor(
-        jobs, mp_context=get_context("spawn"), initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
-    ) as pool:
-        waiting: set[Future[list[Result]]] = {pool.submit(carry_out_all, task) for task in tasks}
-        try:
-            while waiting:
-                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                for future in done:
-                    yield from future.result()
-        except BaseException:
-            for process in (pool._processes or {}).values():
-                process.terminate()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def carry_out_all(task: Task) -> list[Result]:
-    """All results of a task, in another process."""
-    return list(carry_out(task))
-
-
 def carry_out(task: Task) -> Iterator[Result]:
     """The results of one task."""
     kind, name, edition_name, properties, timeout_ms = task
     edition = EDITIONS[edition_name]
     if kind == "lemma":
         yield lemma_result(name, edition, timeout_ms)
+    elif kind == "advice":
+        yield from blocked_advice(edition, timeout_ms)
     elif kind == "mutant":
         try:
             explored = explore_body(name, edition)
@@ -206,7 +210,7 @@ def carry_out(task: Task) -> Iterator[Result]:
     elif name == "mseal32":
         yield from _arguments_only(name, edition, properties or ())
     else:
-        yield from _theorems_of(name, edition, properties or (), timeout_ms)
+        yield from _theorems_of(name, edition, properties or (), timeout_ms, reachability=kind == "theorem")
 
 
 def _stale_survivors(call: str, edition: Edition, explored: ExploredCall) -> Iterator[MutantResult]:
@@ -240,7 +244,9 @@ def lemma_result(name: str, edition: Edition, timeout_ms: int) -> LemmaResult:
 # theorems of one call -------------------------------------------------------------------------------------------------
 
 
-def _theorems_of(call: str, edition: Edition, names: tuple[str, ...], timeout_ms: int) -> Iterator[Result]:
+def _theorems_of(
+    call: str, edition: Edition, names: tuple[str, ...], timeout_ms: int, *, reachability: bool
+) -> Iterator[Result]:
     try:
         explored = explore_body(call, edition)
     except TooManyPaths as many:
@@ -249,11 +255,12 @@ def _theorems_of(call: str, edition: Edition, names: tuple[str, ...], timeout_ms
     prover = Prover(explored, timeout_ms)
     chosen = theorems(edition, list(names), [call])
     decisions = prover.decide([t.property for t in chosen])
-    pool, reached = _reachable(prover, explored)
+    pool, reached = _reachable(prover, explored) if reachability else ([], [])
     for theorem in chosen:
         yield _theorem_result(theorem, decisions[theorem.property.name], prover, pool)
-    yield from reached
-    yield from _reachable_arguments(call, edition)
+    if reachability:
+        yield from reached
+        yield from _reachable_arguments(call, edition)
 
 
 def _undecided(call: str, edition: Edition, names: tuple[str, ...], why: str) -> Iterator[TheoremResult]:
@@ -301,14 +308,14 @@ def _as_result(
         edition=theorem.edition.name,
         sentence=prop.sentence,
         source=prop.source,
-        expected="broken" if broken else "holds",
+        expected=theorem.expected,  # type: ignore[arg-type]
         verdict=verdict,
-        as_expected=verdict == ("refuted" if broken else "proved"),
+        as_expected=verdict == WANTED[theorem.expected],
         engine="unbounded",
         seconds=round(decision.seconds, 4),
         queries=decision.queries,
         assumptions=[*ALWAYS, *prop.assumptions],
-        reason=broken.reason if broken else "",
+        reason=theorem.reason,
         mended=broken.mended if broken else "",
         witness=witness,
         counterexample=counterexample,
@@ -322,67 +329,6 @@ def _vacuity(theorem: Theorem, prover: Prover, pool: list[Example]) -> Example |
         if witnesses(theorem.property, example, theorem.edition):
             return example
     return prover.witness(theorem.property)
-
-
-def witness_of(example: Example, edition: Edition) -> Witness:
-    """An example as a document."""
-    transition, _ = example.run(edition)
-    arguments = {f.name: getattr(example.arguments, f.name) for f in fields(example.arguments)}
-    return Witness(
-        before=LayoutDoc.from_state(example.state),
-        call=example.call,
-        arguments={k: list(v) if isinstance(v, tuple) else v for k, v in arguments.items()},
-        failures=sorted(example.failures),
-        errno=transition.errno.name,
-        check=transition.check,
-    )
-
-
-def counterexample_of(theorem: Theorem, example: Example, page: int | None) -> Counterexample:
-    """An example as the document that is drawn, replayed and reported."""
-    prop, edition = theorem.property, theorem.edition
-    transition, after = example.run(edition)
-    words = words_for(example.call, edition, example.arguments)
-    if words is None:
-        raise AssertionError(f"no words decode to {example.arguments}")
-    pageless = prop.pageless
-    before_doc, after_doc = LayoutDoc.from_state(example.state), LayoutDoc.from_state(after)
-    step = CounterexampleStep(
-        call=example.call,
-        words=dict(words),
-        failures=tuple(sorted(example.failures)),
-        range=_range_of(example),
-        result=ResultDoc(value=int(transition.value), errno=transition.errno.name, check=transition.check),  # type: ignore[arg-type]
-        after=after_doc,
-    )
-    vmas = len(example.state.vmas)
-    pages = sum(cast(int, v.end - v.start) for v in example.state.vmas)
-    why = prop.sentence
-    return Counterexample(
-        property=prop.name,
-        sentence=prop.sentence,
-        edition=edition.name,
-        call=example.call,
-        expected=theorem.expected,
-        assumptions=(*ALWAYS, *prop.assumptions),
-        before=before_doc,
-        steps=(step,),
-        culprit=Culprit(page=None if pageless else page, why=why),
-        size=Size(vmas=vmas, pages=pages, calls=1),
-    )
-
-
-def _range_of(example: Example) -> tuple[int, int] | None:
-    """The pages that the call is about, for drawing."""
-    to = example.arguments
-    if hasattr(to, "start") and hasattr(to, "end"):
-        return to.start, to.end
-    if hasattr(to, "old"):
-        reach = to.old_pages if to.old_pages < 1 << 30 else 1
-        return to.old, to.old + max(reach, 1)
-    if hasattr(to, "pages"):
-        return to.page, to.page + to.pages
-    return (to.page, to.page + 1) if hasattr(to, "page") else None
 
 
 # reachability ---------------------------------------------------------------------------------------------------------
@@ -473,7 +419,14 @@ def _arguments_only(call: str, edition: Edition, names: tuple[str, ...]) -> Iter
 # questions about one property -----------------------------------------------------------------------------------------
 
 
-def find(property_name: str, call: str | None, edition_name: str, *, timeout_ms: int = 20_000) -> FindResult:
+def find(
+    property_name: str,
+    call: str | None,
+    edition_name: str,
+    *,
+    timeout_ms: int = 20_000,
+    cache: Cache | None = None,
+) -> FindResult:
     """The smallest counterexample to a property (of one call, or of the first call that breaks it).
 
     Raises KeyError for names that do not exist, ValueError if the call is not one that the property speaks of.
@@ -485,12 +438,9 @@ def find(property_name: str, call: str | None, edition_name: str, *, timeout_ms:
     chosen.sort(key=lambda t: (t.broken is None, t.broken is not None and not t.broken.mended))
     last: FindResult | None = None
     for theorem in chosen:
-        results = [
-            r
-            for r in carry_out(("theorem", theorem.call, edition_name, (property_name,), timeout_ms))
-            if isinstance(r, TheoremResult)
-        ]
-        result = results[0]
+        task = Task("property", theorem.call, edition_name, (property_name,), timeout_ms)
+        found = list(carry_out_tasks([task], carry_out, RESULTS, is_decided, cache=cache))
+        result = next(r for _, r, _ in found if isinstance(r, TheoremResult))
         last = FindResult(
             property=property_name,
             call=theorem.call,
@@ -507,11 +457,11 @@ def find(property_name: str, call: str | None, edition_name: str, *, timeout_ms:
     return last
 
 
-def blocked_advice(edition: Edition) -> list[Advised]:
+def blocked_advice(edition: Edition, timeout_ms: int = 20_000) -> list[Advised]:
     """The advice values that are refused on sealed read-only anonymous memory although they discard nothing: each one
     is a model of the refutation of eperm-only-with-cause(madvise), all of them together are all such models."""
     explored = explore_body("madvise", edition)
-    prover = Prover(explored, 20_000)
+    prover = Prover(explored, timeout_ms)
     values = prover.all_values(PROPERTIES["eperm-only-with-cause"], explored.arguments.advice)
     names = {value: name for name, value in ADVICE.items()}
     return [Advised(value=v, name=names[v]) for v in sorted(values) if v not in DISCARDING]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import builtins
 from dataclasses import dataclass
 
-from spec.editions import EDITIONS, Edition
+from spec.editions import EDITIONS, Edition, SealCheck, System
 from spec.properties import PROPERTIES, Property
 from spec.syscalls import CALLS
 
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """A property that a call is known to break, in some editions."""
+    """A property that a call is known to break, or to say nothing of, in some editions."""
 
     property: str
     calls: tuple[str, ...]
@@ -22,48 +22,54 @@ class Broken:
     """The kernel that mended it; empty if none did."""
 
 
-UP_FRONT = ("v10", "v6.11")
-EVERY = tuple(EDITIONS)
-IN_LOOP = tuple(e for e in EVERY if e not in UP_FRONT)
+UP_FRONT = tuple(name for name, e in EDITIONS.items() if e.seals is SealCheck.UP_FRONT)
+IN_LOOP = tuple(name for name, e in EDITIONS.items() if e.seals is SealCheck.IN_THE_LOOP)
+TWO_PASS = tuple(name for name, e in EDITIONS.items() if e.seals is SealCheck.TWO_PASS)
+HALF_WAY = (*UP_FRONT, *IN_LOOP)
+"""Editions in which a call may fail half-way."""
+LINUX = tuple(name for name, e in EDITIONS.items() if e.system is System.LINUX)
+VARIANT = "munmap-variant"
 
 KNOWN_BROKEN: tuple[Broken, ...] = (
     Broken(
         "failed-mseal-seals-nothing",
         ("mseal",),
-        EVERY,
+        HALF_WAY,
         "the split at the end of the range fails after the VMAs before it were sealed (W4)",
     ),
     Broken(
         "einval-only-as-documented",
         ("mseal",),
-        EVERY,
+        LINUX,
         "a special mapping or huge page that refuses to be split gives EINVAL (W4)",
     ),
     Broken(
         "enomem-only-as-documented",
         ("mseal",),
-        EVERY,
+        LINUX,
         "a split that lacks room under the map-count limit gives ENOMEM (W4)",
     ),
-    Broken("failure-changes-no-page", ("mseal",), EVERY, "as failed-mseal-seals-nothing"),
+    Broken("failure-changes-no-page", ("mseal",), HALF_WAY, "as failed-mseal-seals-nothing"),
     Broken(
         "failure-changes-no-page",
         ("mprotect", "pkey_mprotect"),
-        EVERY,
+        HALF_WAY,
         "the loop changes VMA after VMA, and stops at a gap, a missing permission, a split (W3)",
     ),
-    Broken("failure-changes-no-page", ("madvise",), EVERY, "gaps are skipped and reported at the end (W12)"),
-    Broken("failure-changes-no-page", ("mlock", "munlock"), EVERY, "the loop marks VMA after VMA and stops at a gap"),
+    Broken("failure-changes-no-page", ("madvise",), HALF_WAY, "gaps are skipped and reported at the end (W12)"),
+    Broken(
+        "failure-changes-no-page", ("mlock", "munlock"), HALF_WAY, "the loop marks VMA after VMA and stops at a gap"
+    ),
     Broken(
         "failure-changes-no-page",
         ("mmap",),
-        EVERY,
+        HALF_WAY,
         "an allocation that fails after the old mapping was unmapped leaves a hole (W21)",
     ),
     Broken(
         "failure-changes-no-page",
         ("mremap",),
-        EVERY,
+        LINUX,
         "the destination is unmapped before the source is found wanting (W5)",
     ),
     Broken(
@@ -83,20 +89,20 @@ KNOWN_BROKEN: tuple[Broken, ...] = (
     Broken(
         "eperm-only-with-cause",
         ("madvise",),
-        ("v6.11", "v6.12"),
+        ("v6.11", "v6.12", VARIANT),
         "a special mapping such as the vdso has no file, and counts as anonymous memory (W16)",
         "v6.17",
     ),
     Broken(
         "never-discarded",
         ("madvise",),
-        tuple(e for e in EVERY if e != "v10"),
+        tuple(e for e in LINUX if e != "v10"),
         "MADV_PAGEOUT, which is no discarding advice, drops a lazily free page (W22)",
     ),
     Broken(
         "eperm-only-with-cause",
         ("mremap",),
-        EVERY,
+        LINUX,
         "mremap to the same size does nothing, and is refused on a sealed VMA (W10)",
     ),
     Broken(
@@ -107,35 +113,41 @@ KNOWN_BROKEN: tuple[Broken, ...] = (
     ),
     Broken(
         "eperm-changes-nothing",
-        ("munmap", "mmap", "brk", "mremap"),
-        IN_LOOP,
-        "the first VMA is cut before the next one is found sealed (W7); mremap may have unmapped its destination (W5)",
+        ("munmap", "mmap", "brk"),
+        tuple(name for name in IN_LOOP if name != VARIANT),
+        "the first VMA is cut before the next one is found sealed (W7)",
+    ),
+    Broken(
+        "eperm-changes-nothing",
+        ("mremap",),
+        tuple(name for name in LINUX if name not in UP_FRONT),
+        "VMAs are cut, and the destination unmapped, before a VMA is found sealed (W5, W7)",
     ),
     Broken(
         "private-file-contents-stay",
         ("madvise",),
-        EVERY,
+        LINUX,
         "private file mappings are exempt from the seal test of madvise (W2)",
     ),
     Broken(
         "anonymous-contents-stay",
         ("reclaim",),
-        EVERY,
+        LINUX,
         "a lazily free page is dropped by reclaim, seal or no seal (W22)",
     ),
     Broken(
         "anonymous-contents-stay",
         ("madvise",),
-        tuple(e for e in EVERY if e != "v10"),
+        tuple(e for e in LINUX if e != "v10"),
         "MADV_PAGEOUT reclaims a lazily free page (W22)",
     ),
     Broken(
-        "fork-keeps-contents", ("fork",), EVERY, "MADV_WIPEONFORK, set before sealing, wipes the page in a child (W25)"
+        "fork-keeps-contents", ("fork",), LINUX, "MADV_WIPEONFORK, set before sealing, wipes the page in a child (W25)"
     ),
     Broken(
         "failure-keeps-map-count",
         ("munmap", "mremap", "brk"),
-        EVERY,
+        HALF_WAY,
         "a refused unmapping keeps the cut that it made at the start of its range",
     ),
     Broken(
@@ -144,8 +156,61 @@ KNOWN_BROKEN: tuple[Broken, ...] = (
         IN_LOOP,
         "limits are tested after the range to replace was cut at both ends, and the cuts stay",
     ),
+    Broken(
+        "refused-advice-discards",
+        ("madvise",),
+        ("v10",),
+        "the advice is tested as a bit mask, so that harmless advice is blocked (W1)",
+        "v6.11",
+    ),
+    Broken(
+        "success-does-what-it-says",
+        ("mremap",),
+        tuple(name for name in LINUX if not EDITIONS[name].splits_locked_source),
+        "MREMAP_DONTUNMAP of a part of a locked VMA unlocks all of the VMA",
+        "v7.3",
+    ),
+    Broken(
+        "alike-neighbours-merge",
+        ("mseal",),
+        ("v6.17",),
+        "the cursor of mseal's loop is where a VMA ended before it was merged (CVE-2026-23416)",
+        "v6.18",
+    ),
+    Broken(
+        "failure-changes-nothing",
+        ("mseal", "munmap", "mmap", "mprotect", "pkey_mprotect", "madvise", "brk", "mlock", "munlock"),
+        HALF_WAY,
+        "the call fails half-way: VMAs were changed, or cut, before it was refused (W3, W4, W7, W12)",
+    ),
+    Broken(
+        "failure-changes-nothing",
+        ("mremap",),
+        LINUX,
+        "the destination is unmapped, or VMAs are cut, before it fails (W5)",
+    ),
+    Broken(
+        "never-unmapped",
+        ("munmap", "mmap", "brk", "mremap"),
+        (VARIANT,),
+        "the loop tests the first VMA again: a sealed one behind it is unmapped",
+        "v6.12",
+    ),
+    Broken("never-replaced", ("munmap", "mmap", "brk", "mremap"), (VARIANT,), "as never-unmapped", "v6.12"),
+    Broken("never-reprotected", ("mmap", "mremap"), (VARIANT,), "as never-unmapped: another takes its place", "v6.12"),
+    Broken(
+        "never-unsealed", ("mmap", "mremap"), (VARIANT,), "as never-unmapped: what replaces it has no seal", "v6.12"
+    ),
+    Broken("anonymous-contents-stay", ("munmap", "mmap", "brk", "mremap"), (VARIANT,), "as never-unmapped", "v6.12"),
+    Broken("settled-contents-stay", ("munmap", "mmap", "brk", "mremap"), (VARIANT,), "as never-unmapped", "v6.12"),
 )
 """Every refutation that is expected, with its reason."""
+
+KNOWN_VACUOUS: tuple[Broken, ...] = (
+    Broken("partial-seal-is-a-prefix", ("mseal",), TWO_PASS, "a failed mseal seals nothing"),
+    Broken("partial-seal-stops-at-an-end", ("mseal",), TWO_PASS, "a failed mseal seals nothing"),
+)
+"""Properties that speak of what does not happen in some editions, with the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +221,7 @@ class Theorem:
     call: str
     edition: Edition
     broken: Broken | None
+    vacuous: Broken | None = None
 
     @builtins.property
     def name(self) -> str:
@@ -164,8 +230,14 @@ class Theorem:
 
     @builtins.property
     def expected(self) -> str:
-        """`holds` or `broken`."""
-        return "broken" if self.broken else "holds"
+        """`holds`, `broken`, or `vacuous`: it speaks of what this edition never does."""
+        return "broken" if self.broken else "vacuous" if self.vacuous else "holds"
+
+    @builtins.property
+    def reason(self) -> str:
+        """Why it is expected to be broken or vacuous."""
+        known = self.broken or self.vacuous
+        return known.reason if known else ""
 
 
 def theorems(edition: Edition, properties: list[str] | None = None, calls: list[str] | None = None) -> list[Theorem]:
@@ -173,10 +245,16 @@ def theorems(edition: Edition, properties: list[str] | None = None, calls: list[
     chosen = [p for p in PROPERTIES.values() if properties is None or p.name in properties]
     names = sorted({c for p in chosen for c in p.calls}, key=_order)
     return [
-        Theorem(p, call, edition, _known(p.name, call, edition.name))
+        Theorem(
+            p,
+            call,
+            edition,
+            _known(KNOWN_BROKEN, p.name, call, edition.name),
+            _known(KNOWN_VACUOUS, p.name, call, edition.name),
+        )
         for call in names
         for p in chosen
-        if call in p.calls and (calls is None or call in calls)
+        if call in p.calls and edition.has(call) and (calls is None or call in calls)
     ]
 
 
@@ -184,8 +262,8 @@ def _order(call: str) -> int:
     return list(CALLS).index(call)
 
 
-def _known(prop: str, call: str, edition: str) -> Broken | None:
-    for broken in KNOWN_BROKEN:
+def _known(among: tuple[Broken, ...], prop: str, call: str, edition: str) -> Broken | None:
+    for broken in among:
         if broken.property == prop and call in broken.calls and edition in broken.editions:
             return broken
     return None

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 
 from proofs.lemmas import LEMMAS, LEMMAS_BROKEN
-from proofs.theorems import KNOWN_BROKEN, Broken, theorems
+from proofs.theorems import KNOWN_BROKEN, Broken, Theorem, theorems
 from spec.assumptions import ALWAYS, ASSUMPTIONS
 from spec.editions import EDITIONS
 from spec.properties import PROPERTIES, Property
@@ -45,6 +45,13 @@ def _some(given: Sequence[str], of: Sequence[str]) -> str:
     return "every edition" if set(given) == set(of) else codes(given)
 
 
+def _cell(theorem: Theorem | None) -> str:
+    """The expected verdict; a dash where the edition leaves the call out."""
+    if theorem is None:
+        return "-"
+    return theorem.expected
+
+
 def _section(prop: Property) -> Iterator[str]:
     yield f"### {prop.name}\n"
     yield f"{prop.sentence}\n"
@@ -65,8 +72,7 @@ def _section(prop: Property) -> Iterator[str]:
     by_edition = {name: {t.call: t for t in theorems(e, [prop.name])} for name, e in EDITIONS.items()}
     for call in prop.calls:
         if call in fails:
-            cells = ("holds" if by_edition[name][call].broken is None else "broken" for name in EDITIONS)
-            yield row(f"`{call}`", *cells)
+            yield row(f"`{call}`", *(_cell(by_edition[name].get(call)) for name in EDITIONS))
     yield ""
     for b in broken:
         mended = f" Mended in {b.mended}." if b.mended else ""

@@ -54,6 +54,16 @@ Edition = Annotated[
 ]
 Document = Annotated[str, typer.Argument(metavar="DOC", help="File (JSON, JSON lines, either also .xz); - is stdin.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
+Report = Annotated[
+    str | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON (- is standard output).")
+]
+Timeout = Annotated[float, typer.Option(min=0.001, metavar="SECONDS", help="For each query of the solver.")]
+Jobs = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Processes to work in; left out: one for each processor.")
+]
+Cache = Annotated[
+    bool, typer.Option("--cache/--no-cache", help="Take what an earlier run decided of the same specification.")
+]
 
 
 def _version(wanted: bool) -> None:
@@ -89,17 +99,14 @@ def prove(
         typer.Option("--call", "-c", metavar="NAME", help="Only theorems about this call (may be repeated)."),
     ] = None,
     edition: Edition = None,
-    json_file: Annotated[
-        str | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON (- is standard output).")
-    ] = None,
-    timeout: Annotated[float, typer.Option(min=0.001, metavar="SECONDS", help="For each query of the solver.")] = 20.0,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Processes to work in; left out: one for each processor.")
-    ] = None,
+    json_file: Report = None,
+    timeout: Timeout = 20.0,
+    jobs: Jobs = None,
     mutants: Annotated[
         bool, typer.Option("--mutants/--no-mutants", help="Drop each check in turn: some theorem must fail.")
     ] = True,
     lemmas: Annotated[bool, typer.Option("--lemmas/--no-lemmas", help="Prove the induction lemmas too.")] = True,
+    cache: Cache = True,
 ) -> ExitCode:
     """Prove the theorems of an edition: each property for each call, from an arbitrary address space.
 
@@ -129,6 +136,7 @@ def prove(
             jobs=jobs or os.cpu_count() or 1,
             mutants=mutants,
             lemmas=lemmas,
+            cache=cache,
         )
     )
 
@@ -144,6 +152,7 @@ def find(
     json_file: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write the document.")] = None,
     svg_file: Annotated[str | None, typer.Option("--svg", metavar="FILE", help="Write the drawing.")] = None,
     dot_file: Annotated[str | None, typer.Option("--dot", metavar="FILE", help="Write the graph for Graphviz.")] = None,
+    cache: Cache = True,
 ) -> ExitCode:
     """Find the smallest counterexample to one property, and draw it.
 
@@ -157,7 +166,79 @@ def find(
     """
     from reports.cli_find import find as found
 
-    return found(property_name, call, edition, trace, {"json": json_file, "svg": svg_file, "dot": dot_file})
+    return found(property_name, call, edition, trace, {"json": json_file, "svg": svg_file, "dot": dot_file}, cache)
+
+
+@app.command("matrix")
+def matrix(
+    editions: Annotated[
+        list[str] | None,
+        typer.Option("--edition", "-e", metavar="NAME", help="Only this edition (may be repeated); left out: all."),
+    ] = None,
+    calls: Annotated[
+        list[str] | None,
+        typer.Option("--call", "-c", metavar="NAME", help="Only this call (may be repeated)."),
+    ] = None,
+    settles: Annotated[
+        bool, typer.Option("--settles", help="Only what is settled of the kernel's document on mseal.")
+    ] = False,
+    json_file: Report = None,
+    timeout: Timeout = 20.0,
+    jobs: Jobs = None,
+    cache: Cache = True,
+) -> ExitCode:
+    """Decide for each call and errno what a failure may have changed, edition by edition.
+
+    A cell is [b]atomic[/b] (proved: nothing at all is changed, for any number of VMAs), [b]pages[/b] or [b]cuts[/b]
+    (something is changed, with the smallest case found, and proved bounds on what and where) or [b]never[/b] (proved:
+    the call cannot fail so). What the cells mean: docs/MATRIX.md. Exit code 1: some cell is undecided.
+
+    Examples:
+
+      sealspec matrix --edition v10 --edition v6.12
+
+      sealspec matrix --settles --edition v6.18
+
+      sealspec matrix --json matrix.json
+    """
+    from reports.cli_matrix import Request
+    from reports.cli_matrix import matrix as decided
+
+    return decided(
+        Request(
+            editions=editions,
+            calls=calls,
+            settles=settles,
+            json_file=json_file,
+            timeout_ms=max(1, round(timeout * 1000)),
+            jobs=jobs or os.cpu_count() or 1,
+            cache=cache,
+        )
+    )
+
+
+@app.command("history")
+def history(
+    json_file: Report = None,
+    timeout: Timeout = 20.0,
+    jobs: Jobs = None,
+    cache: Cache = True,
+) -> ExitCode:
+    """Find what went wrong with sealing in each kernel, by properties that know of none of it.
+
+    Each row is a bug, a change of contract or an open weakness: the property, the editions in which it is [b]found[/b]
+    (with a counterexample of at most 3 VMAs and 2 calls), and those in which the property is [b]proved[/b]. Exit code
+    1: some row is not as stated.
+
+    Examples:
+
+      sealspec history
+
+      sealspec history --json history.json
+    """
+    from reports.cli_history import history as told
+
+    return told(json_file, max(1, round(timeout * 1000)), jobs or os.cpu_count() or 1, cache)
 
 
 @app.command("show")
@@ -219,6 +300,163 @@ def run(
     from reports.cli_run import run as ran
 
     return ran(document, edition, json_file, expect, quiet)
+
+
+@app.command("reproduce")
+def reproduce(
+    document: Document,
+    form: Annotated[str, typer.Option("--format", "-f", metavar="FORM", help="c, kselftest or syz.")] = "c",
+    number: Annotated[int, typer.Option(metavar="N", help="Which document of the file, from 1.")] = 1,
+    out_file: Annotated[
+        str | None, typer.Option("--out", "-o", metavar="FILE", help="Where to; left out: standard output.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Compile it, run it on this kernel, and say what came.")
+    ] = False,
+) -> ExitCode:
+    """Write a counterexample or a scenario as a standalone program, for a report to a kernel's list.
+
+    [b]c[/b]: plain C; [b]kselftest[/b]: C with KTAP output; both exit with 0 if the kernel does what the document says,
+    1 if it does not, 4 if it cannot be tried there. [b]syz[/b]: a program for syzkaller. Exit code of this command 1:
+    the document is not what its edition does, or --check saw something else or could not try.
+
+    Examples:
+
+      sealspec reproduce counterexample.json --format kselftest --out mseal_partial.c
+
+      sealspec reproduce counterexample.json --check
+    """
+    from reports.cli_reproduce import reproduce as reproduced
+
+    return reproduced(document, number, form, out_file, check)
+
+
+KernelName = Annotated[
+    str,
+    typer.Option("--kernel", "-k", metavar="KERNEL", help="[b]running[/b], or the path of a bootable image (in QEMU)."),
+]
+
+
+@app.command("replay")
+def replay(
+    document: Annotated[
+        str | None,
+        typer.Argument(metavar="DOC", help="Counterexamples (JSON, JSON lines, either also .xz); - is stdin."),
+    ] = None,
+    number: Annotated[
+        int | None, typer.Option(metavar="N", help="Which document of the file, from 1; left out: all of them.")
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Every refuted theorem of the edition that the kernel is.")
+    ] = False,
+    edition: Edition = None,
+    kernel: KernelName = "running",
+    report: Annotated[
+        str | None,
+        typer.Option("--report", metavar="FILE", help="With --all: what [b]sealspec prove --json[/b] wrote."),
+    ] = None,
+    json_file: Annotated[
+        str | None, typer.Option("--json", metavar="FILE", help="Write the results as JSON (- is standard output).")
+    ] = None,
+) -> ExitCode:
+    """Try counterexamples on a real kernel: build the layout in a process, make the calls, read back every page.
+
+    Each is [b]confirmed[/b], [b]not confirmed[/b] (both outcomes are printed side by side), or [b]cannot be tried
+    here[/b], with the reason. With --all the edition is chosen from the kernel's behaviour ([b]sealspec probe[/b]),
+    and its theorems are proved first unless a report is given. Exit code 1: something is not confirmed. What is
+    built and compared: docs/REPLAY.md.
+
+    Examples:
+
+      sealspec replay counterexample.json
+
+      sealspec replay --all
+
+      sealspec replay --all --kernel vmlinuz-6.12.117 --report v6.12.json
+    """
+    from reports.cli_replay import Request as Replaying
+    from reports.cli_replay import replay as replayed
+
+    return replayed(Replaying(document, number, every, edition, kernel, report, json_file))
+
+
+@app.command("probe")
+def probe(kernel: KernelName = "running", as_json: AsJson = False) -> ExitCode:
+    """Say which edition a kernel is, from what it does.
+
+    Exit code 1: it behaves as none; the probes that differ from the nearest edition are printed.
+
+    Examples:
+
+      sealspec probe
+
+      sealspec probe --kernel vmlinuz-6.18.15 --json
+    """
+    from reports.cli_replay import probe as probed
+
+    return probed(kernel, as_json)
+
+
+@app.command("lab")
+def lab(
+    kernels: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="KERNEL...", help="Versions of Debian kernels (6.12.117), or paths of bootable images."),
+    ] = None,
+    listing: Annotated[
+        bool, typer.Option("--list", help="Say which kernels are in the cache, and which Debian has now.")
+    ] = False,
+    examples: Annotated[int, typer.Option(min=1, metavar="N", help="Sequences for the conformance run.")] = 2500,
+    seed: Annotated[int, typer.Option(min=0, metavar="S", help="What sequences are made from.")] = 1,
+    replay: Annotated[
+        bool, typer.Option("--replay/--no-replay", help="Try every refuted theorem of the kernel's edition.")
+    ] = True,
+    conform: Annotated[
+        bool, typer.Option("--conform/--no-conform", help="Compare generated sequences of calls with the edition.")
+    ] = True,
+    cache: Annotated[
+        str | None, typer.Option("--cache", metavar="FOLDER", help="Where kernels are kept; left out: the user's.")
+    ] = None,
+    out_folder: Annotated[
+        str, typer.Option("--out", "-o", metavar="FOLDER", help="Where sequences that differ are saved.")
+    ] = "differences",
+    jobs: Annotated[int | None, typer.Option(min=1, metavar="N", help="Guests at a time; left out: 2 at most.")] = None,
+    json_file: Annotated[
+        str | None, typer.Option("--json", metavar="FILE", help="Write the results as JSON (- is standard output).")
+    ] = None,
+) -> ExitCode:
+    """Boot real kernels in QEMU and hold each against the edition that it behaves as.
+
+    A version is fetched as a Debian package, through this system's own apt sources, and unpacked into the cache;
+    nothing is installed, but QEMU if it is missing and this is root. In each guest: the probe that chooses the edition,
+    the replays of every theorem that the edition refutes, and generated sequences of calls. Exit code 1: a kernel does
+    something else, or behaves as no edition; 2: one could not be fetched or booted. More: docs/LAB.md.
+
+    Examples:
+
+      sealspec lab 6.12.117 6.18.15 7.3.4
+
+      sealspec lab vmlinuz --examples 20000 --no-replay --json lab.json
+
+      sealspec lab --list
+    """
+    from reports.cli_lab import Request as Lab
+    from reports.cli_lab import lab as labbed
+
+    return labbed(
+        Lab(
+            targets=kernels or [],
+            listing=listing,
+            examples=examples,
+            seed=seed,
+            replay=replay,
+            conform=conform,
+            cache=cache,
+            out=out_folder,
+            jobs=jobs or min(2, os.cpu_count() or 1),
+            json_file=json_file,
+        )
+    )
 
 
 @app.command("list")

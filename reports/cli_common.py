@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from proofs.cache import VerdictCache
     from spec.editions import Edition
 
 PLAIN_WIDTH = 120
@@ -78,6 +79,16 @@ def check_call(name: str) -> str:
     return name
 
 
+def check_call_of(edition: Edition, name: str) -> str:
+    """The name of a call of the edition, as it is. Raises BadUsage for one that does not exist or is left out."""
+    check_call(name)
+    if not edition.has(name):
+        from checker.scenario import says_nothing_of
+
+        raise BadUsage(says_nothing_of(edition, name))
+    return name
+
+
 def check_property(name: str) -> str:
     """The name of a property, as it is. Raises BadUsage for an unknown one."""
     from spec.properties import PROPERTIES
@@ -85,6 +96,21 @@ def check_property(name: str) -> str:
     if name not in PROPERTIES:
         unknown("property", name, PROPERTIES)
     return name
+
+
+def verdict_cache(wanted: bool) -> VerdictCache | None:
+    """The user's cache of verdicts, if it is wanted and not switched off; what is wrong with it is said on standard
+    error, once."""
+    if not wanted:
+        return None
+    from proofs.cache import open_cache
+
+    return open_cache(lambda text: line(console(error=True), f"sealspec: {printable(text)}", "yellow"))
+
+
+def known_before(number: int) -> str:
+    """What a summary says of results from the cache; empty if there are none."""
+    return f", {number} of them decided in an earlier run (--no-cache decides anew)" if number else ""
 
 
 def write_out(path: str, text: str) -> None:

@@ -12,10 +12,12 @@ from reports.cli_common import (
     BadUsage,
     ExitCode,
     check_call,
+    check_call_of,
     check_property,
     console,
     edition_named,
     line,
+    verdict_cache,
     write_out,
 )
 from reports.cli_interrupt import interruptible
@@ -26,20 +28,25 @@ if TYPE_CHECKING:
     from checker.documents import Counterexample
 
 
-def find(name: str, call: str | None, edition: str | None, trace: bool, files: Mapping[str, str | None]) -> ExitCode:
+def find(
+    name: str, call: str | None, edition: str | None, trace: bool, files: Mapping[str, str | None], cache: bool
+) -> ExitCode:
     """Look for a counterexample and draw it. `files` says where the document ("json") and its drawings ("svg", "dot")
-    go. Raises BadUsage."""
+    go; `cache` whether what was decided before is taken. Raises BadUsage."""
     check_property(name)
     if call is not None:
         check_call(call)
         check_selection([name], [call])
-    chosen = edition_named(edition or DEFAULT_EDITION).name
+    chosen_edition = edition_named(edition or DEFAULT_EDITION)
+    if call is not None:
+        check_call_of(chosen_edition, call)
+    chosen = chosen_edition.name
     standard = [form for form, path in files.items() if path == "-"]
     if len(standard) > 1:
         raise BadUsage(f"only one of {' and '.join('--' + form for form in standard)} can go to standard output")
     out = console(error=bool(standard))
     wanted = [call] if call else None
-    verdict, example, why = _trace(name, wanted, chosen) if trace else _single(name, call, chosen)
+    verdict, example, why = _trace(name, wanted, chosen) if trace else _single(name, call, chosen, cache)
     if example is not None:
         if not confirmed(example, name):
             return ExitCode.DIFFERS
@@ -52,11 +59,11 @@ Found: TypeAlias = tuple[str, "Counterexample | None", str]
 """Verdict, the counterexample if there is one, and why there is none."""
 
 
-def _single(name: str, call: str | None, edition: str) -> Found:
+def _single(name: str, call: str | None, edition: str, cache: bool) -> Found:
     from proofs.run import find as search
 
     with interruptible():
-        found = search(name, call, edition)
+        found = search(name, call, edition, cache=verdict_cache(cache))
     return found.verdict, found.counterexample, found.why
 
 
@@ -96,7 +103,8 @@ def _conclude(
     from proofs.theorems import theorems
     from spec.editions import EDITIONS
 
-    known = {theorem.call: theorem.broken for theorem in theorems(EDITIONS[edition], [name], calls) if theorem.broken}
+    chosen = theorems(EDITIONS[edition], [name], calls)
+    known = {theorem.call: theorem.broken for theorem in chosen if theorem.broken}
     because = f" ({why})" if why else ""
     if example is not None and (broken := known.get(example.call)) is not None:
         mended = f"; mended in {broken.mended}" if broken.mended else ""
@@ -104,6 +112,9 @@ def _conclude(
         return ExitCode.OK
     if example is None and not known and verdict in ("proved", "bounded"):
         line(out, f"{name}, {edition}: {verdict}, as expected{because}", "green" if verdict == "proved" else "")
+        return ExitCode.OK
+    if verdict == "vacuous" and all(theorem.vacuous for theorem in chosen):
+        line(out, f"{name}, {edition}: {verdict}, as expected: {chosen[0].reason}", "yellow")
         return ExitCode.OK
     expected = f"refuted for {', '.join(known)}" if known else "proved"
     line(out, f"{name}, {edition}: {verdict}, but expected to be {expected}{because}", "bold red")

@@ -13,7 +13,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from reports.cli_common import DEFAULT_EDITION, ExitCode, check_call, console, edition_named, line, unknown
+from reports.cli_common import (
+    DEFAULT_EDITION,
+    ExitCode,
+    check_call,
+    check_call_of,
+    console,
+    edition_named,
+    line,
+    unknown,
+)
 
 Item: TypeAlias = dict[str, Any]
 
@@ -90,6 +99,7 @@ def _calls(edition: str) -> list[Item]:
             "source": c.source,
         }
         for c in CALLS.values()
+        if edition_named(edition).has(c.name)
     ]
 
 
@@ -128,7 +138,8 @@ def _show_editions(out: Console, items: list[Item]) -> None:
         _heading(out, item["name"])
         _entry(out, item["kernel"])
         for name in item["changed"] or item["behaviour"]:
-            _entry(out, str(item["behaviour"][name]), name.replace("_", " "))
+            value = item["behaviour"][name]
+            _entry(out, ", ".join(value) if isinstance(value, tuple) else str(value), name.replace("_", " "))
         line(out)
     line(out, "After the first edition, only what differs from the one before it is shown.")
 
@@ -153,7 +164,8 @@ def _checks(edition: str) -> list[Item]:
     from spec.syscalls import CALLS
 
     named = edition_named(edition)
-    return [{"call": name, "edition": edition, **asdict(c)} for name in CALLS for c in explain(name, named).checks]
+    calls = filter(named.has, CALLS)
+    return [{"call": name, "edition": edition, **asdict(c)} for name in calls for c in explain(name, named).checks]
 
 
 def _show_checks(out: Console, items: list[Item]) -> None:
@@ -171,13 +183,15 @@ KINDS: dict[str, tuple[Callable[[str], list[Item]], Callable[[Console, list[Item
     "assumptions": (_assumptions, _show_assumptions),
     "checks": (_checks, _show_checks),
 }
-"""What can be listed: how it is gathered (for an edition, which matters to checks only), how it is shown."""
+"""What can be listed: how it is gathered (for an edition, which matters to calls and checks only), how it is shown."""
 
 
 def explain_call(call: str, edition: str | None, as_json: bool) -> ExitCode:
-    """Print a call's checks in the kernel's order. Raises BadUsage for an unknown call or edition."""
+    """Print a call's checks in the kernel's order. Raises BadUsage for an unknown call or edition, or if the edition
+    leaves the call out."""
     check_call(call)
     chosen = edition_named(edition or DEFAULT_EDITION)
+    check_call_of(chosen, call)
     from reports.explain import explain
 
     found = explain(call, chosen)

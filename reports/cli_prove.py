@@ -18,10 +18,13 @@ from reports.cli_common import (
     BadUsage,
     ExitCode,
     check_call,
+    check_call_of,
     check_property,
     console,
     edition_named,
+    known_before,
     line,
+    verdict_cache,
     write_out,
 )
 from reports.cli_interrupt import interruptible
@@ -46,6 +49,7 @@ class Request:
     jobs: int
     mutants: bool
     lemmas: bool
+    cache: bool
 
 
 @dataclass(slots=True)
@@ -81,12 +85,15 @@ class Watcher:
 
 def prove(request: Request) -> ExitCode:
     """Run the proofs and show what came of them. Raises BadUsage."""
-    edition = edition_named(request.edition or DEFAULT_EDITION).name
+    chosen = edition_named(request.edition or DEFAULT_EDITION)
     check_selection(request.properties, request.calls)
+    for call in request.calls or ():
+        check_call_of(chosen, call)
+    edition = chosen.name
     from proofs import run as proofs
 
     out = console(error=request.json_file == "-")
-    watcher = Watcher(_progress())
+    watcher = Watcher(progress_bars())
     shown: AbstractContextManager[object] = watcher.progress or nullcontext()
     try:
         with shown, interruptible():
@@ -99,6 +106,7 @@ def prove(request: Request) -> ExitCode:
                 lemmas=request.lemmas,
                 on_event=watcher,
                 jobs=request.jobs,
+                cache=verdict_cache(request.cache),
             )
     except KeyboardInterrupt:
         _print_broken_off(out, edition, watcher)
@@ -126,7 +134,7 @@ def check_selection(properties: list[str] | None, calls: list[str] | None) -> No
         )
 
 
-def _progress() -> Progress | None:
+def progress_bars() -> Progress | None:
     """Progress bars on standard error if it is a terminal."""
     if not sys.stderr.isatty():
         return None
@@ -240,6 +248,9 @@ def _print_summary(out: Console, report: ProofReport) -> None:
     if report.blocked_advice:
         names = ", ".join(advice.name for advice in report.blocked_advice)
         line(out, f"refused on sealed memory though it discards nothing: {names}", "yellow")
+    results = len(report.theorems) + len(report.lemmas) + len(report.reachability) + len(report.mutants)
+    if report.from_cache:
+        line(out, f"{'results':9} {results:4}{known_before(report.from_cache)}")
     about = f"{report.edition}, {report.solver}, {report.seconds:.1f} s"
     if not report.complete:
         line(out, f"{about}: interrupted; so far, {wrong} results are not as expected", "bold yellow")

@@ -13,10 +13,12 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, TypeAlias
 
+import z3
+
 from checker.calls import symbolic_arguments, words_of
 from checker.paths import Run, explore
 from checker.unbounded import UnboundedSpace, World
-from spec.editions import Edition
+from spec.editions import Edition, SealCheck
 from spec.errors import Errno
 from spec.space import Done, Gap, Guards, Refused, Visit
 from spec.syscalls import CALLS
@@ -148,6 +150,22 @@ class _Recorder(UnboundedSpace):
         super().__init__(world, edition, run)
         self.trail = trail
         self.choices = 0
+        self.looks_ahead = False
+        self.foreseen: set[_Key] = set()
+        """The tests of passes that were made ahead, to see whether they would fail."""
+
+    def foresee(
+        self,
+        start: Num,
+        end: Num,
+        visit: Callable[[Vma, Visit], Vma],
+        *,
+        gap: Gap,
+        no_room: Errno = Errno.ENOMEM,
+    ) -> None:
+        self.looks_ahead = True
+        super().foresee(start, end, visit, gap=gap, no_room=no_room)
+        self.looks_ahead = False
 
     def _free(self, what: str) -> bool:
         self.choices += 1
@@ -192,19 +210,25 @@ class _Recorder(UnboundedSpace):
                     tests.append((errno, check))
             return after
 
-        begun, choices = len(self.trail.seen), self.choices
+        begun, choices = None if self.looks_ahead else len(self.trail.seen), self.choices
         try:
             super().change_each(start, end, noted, gap=gap, no_room=no_room, cursor=cursor)
         except Refused as refused:
             self._note(tests, begun)
-            if (refused.errno, refused.check) not in tests:
-                self.trail.meet(refused.check, refused.errno, pass_at=begun, choices=self.choices - choices)
+            if (refused.errno, refused.check) not in tests and (refused.check, refused.errno) not in self.foreseen:
+                made = 0 if self.looks_ahead else self.choices - choices
+                self.trail.meet(refused.check, refused.errno, pass_at=begun, choices=made)
             raise
         self._note(tests, begun)
-        self.trail.act("change of each VMA")
+        if not self.looks_ahead:
+            self.trail.act("change of each VMA")
 
-    def _note(self, tests: Iterable[tuple[Errno, str]], begun: int) -> None:
+    def _note(self, tests: Iterable[tuple[Errno, str]], begun: int | None) -> None:
         for errno, check in tests:
+            if self.looks_ahead:
+                self.foreseen.add((check, errno))
+            elif (check, errno) in self.foreseen:
+                continue
             self.trail.meet(check, errno, pass_at=begun)
 
 
@@ -249,7 +273,7 @@ def explain(name: str, edition: Edition) -> Explanation:
         call=name,
         edition=edition.name,
         kernel=edition.kernel,
-        source=call.source,
+        source=call.source_in(edition),
         words=call.words,
         step=call.step,
         arguments=inspect.getdoc(call.arguments) or "",
@@ -284,24 +308,41 @@ def _argument_trails(name: str, edition: Edition) -> list[tuple[list[_Seen], boo
 
 
 def _body_trails(name: str, edition: Edition) -> list[list[_Seen]]:
-    """Each path of the body."""
+    """Each path of the body. Where a call decides all ahead, without the checks that come again and cannot refuse."""
     call, world = CALLS[name], World()
     arguments: Any = symbolic_arguments(call.decoded)
     facts = [fact for fact in arguments.facts(edition) if not isinstance(fact, bool)]
 
+    ahead = edition.seals is SealCheck.TWO_PASS
+    ends: set[_Key] = set()
+
     def run(path: Run) -> list[_Seen]:
         path.conditions.extend(facts)
         trail = _Trail()
+        space = _Recorder(world, edition, path, trail)
         try:
-            call.body(_Recorder(world, edition, path, trail), arguments)
-        except Refused as refused:
+            call.body(space, arguments)
+        except (Refused, Done) as ended:
+            key = ended.check, ended.errno if isinstance(ended, Refused) else Errno.OK
             with suppress(_Again):
-                trail.meet(refused.check, refused.errno)
-        except (Done, _Again):
+                trail.meet(*key)
+            if ahead and _contradicts_itself(path, space):
+                return []
+            ends.add(key)
+        except _Again:
             pass
         return trail.seen
 
-    return [explored.outcome for explored in explore(run, lambda: world.axioms)]
+    trails = [explored.outcome for explored in explore(run, lambda: world.axioms)]
+    return [[seen for seen in trail if seen.key in ends] for trail in trails] if ahead else trails
+
+
+def _contradicts_itself(path: Run, space: UnboundedSpace) -> bool:
+    """What was found out of every page in an earlier pass rules the end of this path out."""
+    solver = z3.SimpleSolver()
+    solver.set("timeout", 1_000)
+    solver.add(*path.conditions, *space.facts(), *space.world.axioms)
+    return bool(solver.check() == z3.unsat)
 
 
 def in_order(trails: list[list[_Seen]]) -> list[_Seen]:

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Final
 
 from checker.documents import Counterexample, CounterexampleStep, LayoutDoc, VmaDoc
-from spec.syscalls.mmap import MAP_FIXED
+from spec.mapping import MAP_FIXED
 from spec.syscalls.mremap import DONTUNMAP, FIXED
 from spec.words import PAGE_SHIFT, page_align
 

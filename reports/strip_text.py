@@ -33,6 +33,18 @@ def to_text(doc: Counterexample, width: int = 72) -> str:
     return _Page(doc, width).text()
 
 
+def drawing(doc: Counterexample, width: int = 72) -> list[str]:
+    """Only the strips, with the calls between them: no title, no words around them, no legend (`legend` has it)."""
+    page = _Page(doc, width)
+    page.draw()
+    return page.text_lines()
+
+
+def legend(doc: Counterexample, width: int = 72) -> str:
+    """What the signs in the drawing of a document mean, in one sentence."""
+    return _Page(doc, width).legend()
+
+
 def ascii_only(text: str) -> str:
     """The text in printable ASCII: accents are dropped, what has no likeness becomes a question mark."""
     known = "".join(PLAIN.get(c, c) for c in text)
@@ -71,19 +83,26 @@ class _Page:
         self.say(f"{doc.property}: a counterexample ({doc.edition}, {doc.call})")
         self.say(doc.sentence, indent="  ")
         self.lines.append("")
-        shown = layouts(doc)
-        for layer, layout in enumerate(shown):
-            self.layout(layer, layout)
-            if layer < len(doc.steps):
-                self.step(layer, layout)
-        self.culprit()
+        self.draw()
         self.lines.append("")
         for sentence in narrative(doc) if len(doc.steps) == 1 else narrative(doc)[-1:]:
             self.say(sentence)
         self.lines.append("")
         self.say(self.names.base_line()[0].upper() + self.names.base_line()[1:] + ".")
         self.say(self.legend())
-        return "\n".join(line.rstrip() for line in self.lines) + "\n"
+        return "\n".join(self.text_lines()) + "\n"
+
+    def text_lines(self) -> list[str]:
+        """The lines so far."""
+        return [line.rstrip() for line in self.lines]
+
+    def draw(self) -> None:
+        """The strips from the first to the last, and the calls between them."""
+        for layer, layout in enumerate(layouts(self.doc)):
+            self.layout(layer, layout)
+            if layer < len(self.doc.steps):
+                self.step(layer, layout)
+        self.culprit()
 
     def say(self, text: str, *, indent: str = "", hang: str | None = None) -> None:
         """A paragraph, wrapped."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from checker.documents import Counterexample, CounterexampleStep, LayoutDoc, VmaDoc
 from reports.graph_relate import Relation, landing, layouts
+from spec.advice import ADVICE
 from spec.syscalls import CALLS
-from spec.syscalls.madvise import ADVICE
 from spec.words import PAGE_SHIFT, PAGE_SIZE
 
 CODES = {

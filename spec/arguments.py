@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import cast
 
 from spec.editions import Edition
+from spec.errors import Errno
+from spec.space import Guards
 from spec.terms import Bool, Num, and_, eq, le, lt, or_
-from spec.words import PAGES, TASK_PAGES, Word, page_number
+from spec.words import PAGE_SIZE, PAGES, TASK_PAGES, WORD, Word, add, below, equal, mask, page_align, page_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +52,20 @@ def fits_in_space(page: Num, pages: Num, aligned: Bool) -> Bool:
 def page_range(start: Word, end: Word) -> PageRange:
     """The pages from byte `start` to byte `end`, both page aligned."""
     return PageRange(as_page(start), as_page(end))
+
+
+def widened(do: Guards, call: str, addr: Word, length: Word) -> tuple[Word, Word]:
+    """OpenBSD's way with a range (uvm_mmap.c ALIGN_ADDR, and the test behind each use of it): the bytes [first, end) of
+    whole pages around the given ones. The page of an unaligned address is in it even if the length is zero. A range
+    that wraps around is EINVAL, one without a page ends the call with success; `call` names it in the checks' names."""
+    inside = mask(addr, PAGE_SIZE - 1)
+    longer = add(length, inside)
+    first, size = mask(addr, WORD - PAGE_SIZE), page_align(longer)
+    end = add(first, size)
+    do.fail_if(
+        or_(below(longer, length), below(size, longer), below(end, first)),
+        Errno.EINVAL,
+        f"{call}: the range wraps around",
+    )
+    do.finish_if(equal(size, 0), f"{call}: nothing to do for a range without a page")
+    return first, end

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from spec.syscalls.madvise import (
+from spec.advice import (
     COLD,
     COLLAPSE,
     DODUMP,
@@ -33,7 +33,7 @@ from spec.syscalls.madvise import (
     UNMERGEABLE,
     WIPEONFORK,
 )
-from spec.syscalls.mmap import LARGEST_FILE_PAGES, MIN_PAGE, NO_FILE, READ_ONLY_FILE
+from spec.mapping import LARGEST_FILE_PAGES, NO_FILE, READ_ONLY_FILE
 from spec.terms import Bool, Num, all_, and_, between, eq, implies, le, lt, ne, not_, one_of, or_, smaller
 from spec.vma import (
     FILE,
@@ -48,7 +48,7 @@ from spec.vma import (
     same_mapping,
     starts_huge_page,
 )
-from spec.words import TASK_PAGES
+from spec.words import MIN_PAGE, TASK_PAGES
 
 Contract = Callable[[Any, Num], Bool]
 
@@ -134,18 +134,36 @@ def mprotect(t: Any, p: Num) -> Bool:
 
 
 def mremap(t: Any, p: Num) -> Bool:
-    """mremap(2): the pages of the old range are at the returned address, as many as were asked for."""
+    """mremap(2): the pages of the old range are at the returned address, as many as were asked for. A range that is
+    moved to a given address without a change of its size may hold several VMAs and gaps: what is at the place of a gap
+    stays."""
     to, start = t.to, t.value
     source = t.before.at(to.old)
     now = t.after.at(p)
     there = between(start, p, start + to.new_pages)
     here = between(to.old, p, to.old + to.old_pages)
     moved = or_(to.fixed, to.dontunmap)
-    alike = all_(
-        eq(getattr(now.vma, n), getattr(source.vma, n)) for n in ("read", "write", "exec", "backing", "object", "pkey")
-    )
     used = smaller(to.old_pages, to.new_pages)
-    within = implies(or_(moved, lt(to.old_pages, to.new_pages)), le(to.old + used, source.vma.end))
+    several = and_(to.fixed, eq(to.old_pages, to.new_pages))
+    one_vma = and_(or_(moved, lt(to.old_pages, to.new_pages)), not_(several))
+    within = implies(one_vma, le(to.old + used, source.vma.end))
+    came_from = t.before.at(to.old + (p - start))
+    carried = implies(
+        and_(there, lt(p, start + used), or_(moved, lt(to.old_pages, to.new_pages)), came_from.mapped),
+        and_(
+            now.mapped,
+            eq(now.visible, came_from.visible),
+            or_(not_(has_file(now.vma)), eq(offset_at(now.vma, p), offset_at(came_from.vma, to.old + (p - start)))),
+        ),
+    )
+    names = ("read", "write", "exec", "backing", "object", "pkey")
+    each = implies(
+        and_(several, there),
+        and_(
+            implies(came_from.mapped, all_(eq(getattr(now.vma, n), getattr(came_from.vma, n)) for n in names)),
+            or_(came_from.mapped, unchanged(t, p)),
+        ),
+    )
     real = implies(and_(eq(to.old_pages, 0), source.mapped), source.vma.may_share)
     destination = and_(
         to.new_aligned,
@@ -163,8 +181,13 @@ def mremap(t: Any, p: Num) -> Bool:
     )
     stays = implies(and_(not_(to.may_move), not_(moved)), eq(start, to.old))
     grows_or_moves = or_(lt(to.old_pages, to.new_pages), moved)
+    alike = all_(eq(getattr(now.vma, n), getattr(source.vma, n)) for n in names)
     reaches = implies(
-        there, and_(implies(grows_or_moves, and_(now.mapped, alike)), or_(grows_or_moves, unchanged(t, p)))
+        there,
+        and_(
+            implies(and_(grows_or_moves, not_(several)), and_(now.mapped, alike)),
+            or_(grows_or_moves, unchanged(t, p)),
+        ),
     )
     rest = or_(there, here, unchanged(t, p))
     tail = and_(lt(to.new_pages, to.old_pages), between(to.old + to.new_pages, p, to.old + to.old_pages), not_(there))
@@ -179,6 +202,8 @@ def mremap(t: Any, p: Num) -> Bool:
         ordinary,
         stays,
         implies(source.mapped, reaches),
+        carried,
+        each,
         rest,
         gone,
         in_space,

@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 import z3
 
-from spec.editions import Edition, Remap
+from spec.advice import known_advice
+from spec.editions import Edition, Remap, System
 from spec.errors import Errno
-from spec.syscalls.madvise import known_advice
 from spec.words import PAGE_SIZE, TASK_SIZE
 
 Wide = z3.BitVecRef
@@ -43,17 +43,32 @@ SPACE = 1 << 64
 """Bytes that an address can name."""
 
 
+def _wraps(w: dict[str, z3.BitVecRef]) -> z3.BoolRef:
+    """The bytes [addr, addr + len), widened to whole pages, reach the end of what an address can name (OpenBSD)."""
+    page = _number(PAGE_SIZE)
+    inside = z3.URem(wide(w["addr"]), page)
+    size = z3.UDiv(inside + wide(w["len"]) + page - 1, page) * page
+    return z3.And(size != 0, z3.UGE(wide(w["addr"]) - inside + size, _number(SPACE)))
+
+
 def _mseal(w: dict[str, z3.BitVecRef], edition: Edition) -> dict[Errno, z3.BoolRef]:
+    if edition.system is System.OPENBSD:
+        return {Errno.EINVAL: _wraps(w)}
     overflow = z3.UGE(wide(w["addr"]) + rounded(w["len"]), _number(SPACE))
     return {Errno.EINVAL: z3.Or(w["flags"] != 0, _unaligned(w["addr"]), z3.And(w["len"] != 0, overflow))}
 
 
 def _munmap(w: dict[str, z3.BitVecRef], edition: Edition) -> dict[Errno, z3.BoolRef]:
     beyond = z3.UGT(wide(w["addr"]) + wide(w["len"]), _number(TASK_SIZE))
+    if edition.system is System.OPENBSD:
+        something = z3.Or(w["len"] != 0, _unaligned(w["addr"]))
+        return {Errno.EINVAL: z3.And(something, beyond)}
     return {Errno.EINVAL: z3.Or(_unaligned(w["addr"]), w["len"] == 0, beyond)}
 
 
 def _mprotect(w: dict[str, z3.BitVecRef], edition: Edition) -> dict[Errno, z3.BoolRef]:
+    if edition.system is System.OPENBSD:
+        return {Errno.EINVAL: z3.Or(_wraps(w), z3.Extract(31, 3, w["prot"]) != 0)}
     known = 1 | 2 | 4 | 8 | 0x0100_0000 | 0x0200_0000
     both = z3.And(w["prot"] & 0x0100_0000 != 0, w["prot"] & 0x0200_0000 != 0)
     overflow = z3.UGE(wide(w["addr"]) + rounded(w["len"]), _number(SPACE))
@@ -69,6 +84,8 @@ def _mprotect(w: dict[str, z3.BitVecRef], edition: Edition) -> dict[Errno, z3.Bo
 def _madvise(w: dict[str, z3.BitVecRef], edition: Edition) -> dict[Errno, z3.BoolRef]:
     advice = z3.Extract(31, 0, w["behavior"])
     unknown = z3.And([advice != n for n in known_advice(edition)])
+    if edition.system is System.OPENBSD:
+        return {Errno.EINVAL: z3.Or(unknown, _wraps(w))}
     overflow = z3.UGE(wide(w["addr"]) + rounded(w["len"]), _number(SPACE))
     return {Errno.EINVAL: z3.Or(unknown, _unaligned(w["addr"]), z3.And(w["len"] != 0, overflow))}
 
@@ -119,7 +136,7 @@ def _mseal32(w: dict[str, z3.BitVecRef], edition: Edition) -> dict[Errno, z3.Boo
 
 
 DOCUMENTED: dict[str, tuple[Callable[[dict[str, z3.BitVecRef], Edition], dict[Errno, z3.BoolRef]], str]] = {
-    "mseal": (_mseal, "mm/mseal.c, comment above do_mseal: -EINVAL"),
+    "mseal": (_mseal, "mm/mseal.c, comment above do_mseal: -EINVAL; mimmutable(2): EINVAL"),
     "mseal32": (_mseal32, "mm/mseal.c, comment above do_mseal: -EPERM"),
     "munmap": (_munmap, "munmap(2): EINVAL"),
     "mprotect": (_mprotect, "mprotect(2): EINVAL, ENOMEM"),

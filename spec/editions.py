@@ -1,6 +1,8 @@
 """Editions: the behaviour of one kernel each, as the few differences that matter between them.
 
-A call is written once; where editions differ, the call asks the edition. Properties never name an edition.
+A call is written once; where editions differ, the call asks the edition. Properties never name an edition. Beside
+kernels there are editions that no Linux has: our proposal, a variant that was reviewed and not merged, and what another
+system does.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ class SealCheck(Enum):
 
     UP_FRONT = "the whole range, before anything changes"
     IN_THE_LOOP = "each VMA, as the changing loop reaches it"
+    TWO_PASS = "the whole range, with all else that can fail (splits and room too), before anything changes"
 
 
 class Discard(Enum):
@@ -21,6 +24,26 @@ class Discard(Enum):
 
     BIT_MASK = "advice & (the discarding values or-ed together)"
     ENUMERATION = "advice is one of the discarding values"
+    INHERITED_TOO = "MADV_DONTNEED, MADV_FREE, and whatever says what a child inherits (minherit)"
+
+
+class Standing(Enum):
+    """What an edition is the behaviour of."""
+
+    KERNEL = "a kernel that can be booted"
+    PROPOSAL = "what this project proposes"
+    VARIANT = "a reviewed variant that was never merged"
+    OTHER_SYSTEM = "another operating system, from its manual pages and sources; never run here"
+
+
+class System(Enum):
+    """Whose calls they are. What differs beyond seals is in the calls, at the few places that ask."""
+
+    LINUX = "Linux"
+    OPENBSD = (
+        "OpenBSD: ranges are widened to whole pages; gaps are skipped by mimmutable and mprotect, refused by munmap; "
+        "VMAs are cut without a limit"
+    )
 
 
 class Cursor(Enum):
@@ -50,17 +73,44 @@ class Edition:
     cursor: Cursor
     remap: Remap
     seal_protects: str = "no file"
-    """Which VMAs madvise's seal test covers: those with 'no file' (vm_file) or 'no vm_ops' (vma_is_anonymous)."""
+    """Which VMAs madvise's seal test covers: those with 'no file' (vm_file), 'no vm_ops' (vma_is_anonymous), both only
+    where the thread cannot write; or 'any memory'."""
     guard_pages: bool = False
     """MADV_GUARD_INSTALL and MADV_GUARD_REMOVE exist (6.13)."""
+    guards_prepare_files: bool = False
+    """MADV_GUARD_INSTALL gives a file mapping, even a shared one, an anon_vma, as it does to anonymous memory (6.18.15;
+    6.18.44 and 7.3.4 do not: there the neighbours still merge)."""
     droppable: bool = False
     """MAP_DROPPABLE exists (6.11)."""
     merges_into_unfaulted: bool = False
     """Written private memory merges with a neighbour that was never written (6.16)."""
     joins_kept_source: bool = False
     """MREMAP_DONTUNMAP of never written memory, to right beside it, leaves one VMA (seen on 6.18.15 and 6.18.44)."""
+    splits_locked_source: bool = True
+    """MREMAP_DONTUNMAP splits a locked VMA before it unlocks what it moved. 6.17 and 6.18 do not, and unlock all of the
+    VMA (seen on 6.18.15 and 6.18.44)."""
     early_room: bool = False
     """mremap asks for four free maps before it looks at any VMA, whatever it is to do (seen on 7.3.4)."""
+    dofork_spares_special: bool = False
+    """MADV_DOFORK refuses special mappings, with EINVAL (seen on 7.3.4)."""
+    memory_failure: bool = True
+    """CONFIG_MEMORY_FAILURE: MADV_HWPOISON and MADV_SOFT_OFFLINE are known."""
+    tests_first_again: bool = False
+    """munmap's loop tests the seal of the first VMA again where it should test the next one."""
+    standing: Standing = Standing.KERNEL
+    system: System = System.LINUX
+    left_out: tuple[str, ...] = ()
+    """Calls that this system does not have, or of which its manual pages say nothing that matters here. Nothing is
+    proved, compared or executed of them."""
+
+    def has(self, call: str) -> bool:
+        """The edition says what this call does."""
+        return call not in self.left_out
+
+    @property
+    def limits_maps(self) -> bool:
+        """The number of VMAs of a process is limited (vm.max_map_count)."""
+        return self.system is System.LINUX
 
 
 V10 = Edition(
@@ -89,14 +139,60 @@ V6_17 = replace(
     remap=Remap.V6_17,
     seal_protects="no vm_ops",
     guard_pages=True,
+    guards_prepare_files=True,
     merges_into_unfaulted=True,
     joins_kept_source=True,
+    splits_locked_source=False,
 )
-V6_18 = replace(V6_17, name="v6.18", kernel="Linux 6.18 with the cursor mended (6.18.44)", cursor=Cursor.CLAMPED)
+V6_18 = replace(
+    V6_17,
+    name="v6.18",
+    kernel="Linux 6.18 with the cursor mended (6.18.44)",
+    cursor=Cursor.CLAMPED,
+    guards_prepare_files=False,
+)
 
 V7_3 = replace(
-    V6_18, name="v7.3", kernel="Linux 7.3 (7.3.4): mremap asks for room first", early_room=True, joins_kept_source=False
+    V6_18,
+    name="v7.3",
+    kernel="Linux 7.3 (7.3.4): mremap asks for room first",
+    early_room=True,
+    joins_kept_source=False,
+    splits_locked_source=True,
+    dofork_spares_special=True,
 )
 
-EDITIONS = {e.name: e for e in (V10, V6_11, V6_12, V6_17, V6_18, V7_3)}
-"""Editions by name, oldest first."""
+TWO_PASS = replace(
+    V6_18,
+    name="two-pass",
+    kernel="our proposal: Linux 6.18, but a call decides all that can fail before it changes anything",
+    seals=SealCheck.TWO_PASS,
+    standing=Standing.PROPOSAL,
+)
+MUNMAP_VARIANT = replace(
+    V6_12,
+    name="munmap-variant",
+    kernel="a variant of the 6.12 series as once reviewed, never merged: munmap's loop tests the first VMA again",
+    tests_first_again=True,
+    standing=Standing.VARIANT,
+)
+MIMMUTABLE = replace(
+    TWO_PASS,
+    name="mimmutable",
+    kernel="OpenBSD 7.8: mimmutable(2) and the calls that it constrains",
+    discard=Discard.INHERITED_TOO,
+    seal_protects="any memory",
+    guard_pages=False,
+    droppable=False,
+    memory_failure=False,
+    standing=Standing.OTHER_SYSTEM,
+    system=System.OPENBSD,
+    left_out=("mseal32", "pkey_mprotect", "mremap", "brk", "mlock", "munlock", "pkru", "reclaim", "pkey_alloc"),
+)
+"""Facts, sources and limits: docs/MIMMUTABLE.md. `mseal` stands for mimmutable(2), the fork advice of `madvise` for
+minherit(2); numbers of flags, advice and errors are Linux's."""
+
+EDITIONS = {e.name: e for e in (V10, V6_11, V6_12, V6_17, V6_18, V7_3, TWO_PASS, MUNMAP_VARIANT, MIMMUTABLE)}
+"""Editions by name: kernels, oldest first, then what no Linux does."""
+KERNELS = tuple(name for name, edition in EDITIONS.items() if edition.standing is Standing.KERNEL)
+"""Names of the editions that are kernels."""

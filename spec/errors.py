@@ -19,6 +19,7 @@ class Errno(IntEnum):
     EEXIST = 17
     ENODEV = 19
     EINVAL = 22
+    ENOSPC = 28
     ENOSYS = 38
     EOVERFLOW = 75
     EOPNOTSUPP = 95

@@ -10,15 +10,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from spec.advice import DISCARDING, GUARD_INSTALL
 from spec.contracts import CONTRACTS, unchanged
 from spec.errors import Errno
-from spec.syscalls.madvise import DISCARDING, GUARD_INSTALL
 from spec.terms import Bool, Num, all_, and_, between, eq, implies, le, lt, ne, not_, one_of, or_
 from spec.vma import (
     ANONYMOUS,
     FILE,
     HUGETLB,
     SPECIAL,
+    alike,
     has_file,
     is_anonymous,
     offset_at,
@@ -102,9 +103,11 @@ def _same_contents(t: Any, p: Num) -> Bool:
 
 
 def _same_everything(t: Any, p: Num) -> Bool:
-    a, b = t.before.at(p), t.after.at(p)
     return and_(
-        unchanged(t, p), eq(a.cut, b.cut), eq(t.before.map_count, t.after.map_count), eq(t.before.brk, t.after.brk)
+        unchanged(t, p),
+        eq(t.before.cut(p), t.after.cut(p)),
+        eq(t.before.map_count, t.after.map_count),
+        eq(t.before.brk, t.after.brk),
     )
 
 
@@ -197,6 +200,12 @@ def _still_alike(t: Any, p: Num, q: Num) -> Bool:
 def _newly_sealed(t: Any, p: Num) -> Bool:
     now = t.after.at(p)
     return and_(now.mapped, now.vma.sealed, not_(_sealed(t, p)))
+
+
+def _one_mapping(after: Any, p: Num) -> Bool:
+    """The pages on both sides of the left edge of page p could be parts of one VMA: nothing tells them apart."""
+    left, right = after.at(p - 1), after.at(p)
+    return and_(left.mapped, right.mapped, alike(left.vma, right.vma, p))
 
 
 def _well_formed(t: Any, p: Num) -> Bool:
@@ -370,6 +379,16 @@ PROPERTIES: dict[str, Property] = {
             holds=lambda t, p: and_(succeeded(t), _same_everything(t, p)),
         ),
         Property(
+            "alike-neighbours-merge",
+            "Sealing leaves no boundary between what it sealed and a neighbour that nothing tells apart from it: they "
+            "are one VMA.",
+            "mm/mseal.c mseal_fixup: vma_modify_flags merges; " + HEADER,
+            ("mseal",),
+            outcomes=succeeded,
+            when=lambda t, p: or_(_newly_sealed(t, p), _newly_sealed(t, p - 1)),
+            holds=lambda t, p: not_(and_(t.after.cut(p), _one_mapping(t.after, p))),
+        ),
+        Property(
             "einval-only-as-documented",
             "mseal returns EINVAL only for reserved flags, an unaligned address or a range that overflows.",
             HEADER + ": -EINVAL",
@@ -405,6 +424,16 @@ PROPERTIES: dict[str, Property] = {
             holds=_same_everything,
         ),
         Property(
+            "refused-advice-discards",
+            "madvise refuses because of a seal only advice that discards what memory holds.",
+            COMMIT + "6>",
+            ("madvise",),
+            outcomes=refused_with(Errno.EPERM),
+            pageless=True,
+            when=lambda t, p: not_(_eperm_for_another_reason(t)),
+            holds=lambda t, p: one_of(t.to.advice, (*DISCARDING, GUARD_INSTALL)),
+        ),
+        Property(
             "eperm-only-with-cause",
             "EPERM is given only if the call would do to a sealed page what sealing is promised to block.",
             COMMIT + "1> to 6>",
@@ -422,6 +451,15 @@ PROPERTIES: dict[str, Property] = {
             SYSTEM_CALLS,
             outcomes=failed,
             holds=unchanged,
+            contents=True,
+        ),
+        Property(
+            "failure-changes-nothing",
+            "A call that fails changes nothing at all: no page, no VMA boundary, no count.",
+            THREAD_THEO,
+            SYSTEM_CALLS,
+            outcomes=failed,
+            holds=_same_everything,
             contents=True,
         ),
         Property(

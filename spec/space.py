@@ -14,8 +14,8 @@ from typing import NoReturn
 
 from spec.editions import Edition
 from spec.errors import Errno
-from spec.terms import Bool, Num, and_, eq, is_decided, le, lt, not_, or_
-from spec.vma import FILE, Page, Vma, offset_at
+from spec.terms import Bool, Num, and_, eq, is_decided, ite, larger, le, lt, not_, or_, smaller
+from spec.vma import FILE, Page, Vma, offset_at, refuses_split, same_flags
 
 
 class Refused(Exception):
@@ -34,6 +34,10 @@ class Done(Exception):
         super().__init__(check)
         self.value = value
         self.check = check
+
+
+Test = tuple[Bool, Errno, str]
+"""(condition, errno, check): the call ends with the errno if the condition holds; `check` names the test."""
 
 
 class Gap(Enum):
@@ -87,7 +91,7 @@ class Visit:
 
     start: Num
     end: Num
-    tests: list[tuple[Bool, Errno, str]] = field(default_factory=list)
+    tests: list[Test] = field(default_factory=list)
     change_page: Callable[[Num, Vma, Page], Page] | None = None
     punches_hole: Bool = False
     populates: Bool = False
@@ -226,6 +230,29 @@ class AddressSpace(Guards):
         one that the VMA refuses with EINVAL. If the change is none (equal flags), no split or merge is tried.
         """
 
+    def move_each(
+        self,
+        start: Num,
+        end: Num,
+        new: Num,
+        tests: Callable[[Vma, Num, Num], list[Test]],
+        relocate: Callable[[Num, Num], None],
+        ensures: Callable[[Num], Bool],
+        *,
+        keep_source: bool,
+    ) -> None:
+        """Each VMA of the range, whose first page is mapped, in address order: its part [from, to) is tested, then
+        `relocate(from, to)` moves it, so that page `start` would come to `new`. The gaps between the VMAs are kept, and
+        what is mapped at their place in the destination stays. The first failure ends the call, and what was moved
+        stays moved. `ensures(page)` is what `relocate` tests of each page that it moves something to."""
+        vma = self.find(start)
+        while vma is not None:
+            first, last, behind = larger(start, vma.start), smaller(end, vma.end), vma.end
+            for test in tests(vma, first, last):
+                self.fail_if(*test)
+            relocate(first, last)
+            vma = self.first(behind, end) if self.decide(lt(behind, end)) else None
+
     # effects on a whole range that cannot fail --------------------------------------------------------------------
 
     @abstractmethod
@@ -266,6 +293,11 @@ class AddressSpace(Guards):
         """A program's write to the page: to the object if it is shared, else to the page's own copy."""
 
     @abstractmethod
+    def prepare(self, page: Num, cond: Bool) -> None:
+        """If `cond`, the private VMA at the page gets an anon_vma, as if the page had been written: a fault does that
+        before it fails. Only merges look at it."""
+
+    @abstractmethod
     def set_page(self, page: Num, content: Page) -> None:
         """The page now holds this."""
 
@@ -275,7 +307,8 @@ class AddressSpace(Guards):
 
     @abstractmethod
     def allocate_pkey(self) -> Num:
-        """A key that was not allocated; the thread has all rights to it. Fails with EINVAL where there are none."""
+        """A key that was not allocated; the thread has all rights to it. Fails with EINVAL where the processor has no
+        keys, with ENOSPC where all are taken."""
 
     @abstractmethod
     def become_child(self, inherit: Callable[[Vma], tuple[Bool, Vma]], page: Callable[[Vma, Page], Page]) -> None:
@@ -288,6 +321,47 @@ class AddressSpace(Guards):
         failing = self.environment(why)
         if not (is_decided(failing) and not failing):
             self.fail_if(failing, errno, why)
+
+    def refuse_cuts(
+        self, start: Num, end: Num, errno: Errno = Errno.EINVAL, unless: Callable[[Vma], Bool] = lambda vma: False
+    ) -> Num:
+        """Fails with `errno` if a VMA would refuse to be cut at an end of the range; one for which `unless` holds is
+        not cut. Returns how many cuts there will be."""
+        cuts: Num = 0
+        for place, inside in ((start, start), (end, end - 1)):
+            mapped, vma = self.holding(inside)
+            cut = and_(mapped, lt(vma.start, place), lt(place, vma.end), not_(unless(vma)))
+            refused = and_(cut, refuses_split(vma, place))
+            self.fail_if(refused, errno, "the VMA at an end of the range would refuse its split")
+            cuts = cuts + ite(cut, 1, 0)
+        return cuts
+
+    def foresee(
+        self,
+        start: Num,
+        end: Num,
+        visit: Callable[[Vma, Visit], Vma],
+        *,
+        gap: Gap,
+        no_room: Errno = Errno.ENOMEM,
+    ) -> None:
+        """A changing pass is about to be made: fails now, with nothing changed, if it could fail half-way. Room is
+        asked for each cut at an end of the range, though a merge might spare it."""
+
+        def look(vma: Vma, at: Visit) -> Vma:
+            tests = Visit(at.start, at.end)
+            visit(vma, tests)
+            at.tests = tests.tests
+            return vma
+
+        def same(vma: Vma) -> Bool:
+            return same_flags(vma, visit(vma, Visit(vma.start, vma.end)))
+
+        self.change_each(start, end, look, gap=gap)
+        cuts = self.refuse_cuts(start, end, unless=same)
+        if self.edition.limits_maps:
+            room = le(self.map_count + cuts, self.max_map_count)
+            self.fail_if(and_(lt(0, cuts), not_(room)), no_room, "no room ahead for the cuts at the ends of the range")
 
     def any_mapped(self, start: Num, end: Num) -> bool:
         """Some page of the range is mapped."""
@@ -318,8 +392,8 @@ class AddressSpace(Guards):
         return or_(beyond, self.guarded(vma, start, end)) if self.edition.guard_pages else beyond
 
     def at_limit(self, spare: int = 0) -> Bool:
-        """map_count has reached the limit less `spare`."""
-        return le(self.max_map_count - spare, self.map_count)
+        """map_count has reached the limit less `spare`; never, where there is none."""
+        return self.edition.limits_maps and le(self.max_map_count - spare, self.map_count)
 
     def over_limit(self) -> Bool:
         """map_count is above the limit, which mmap and brk test: they let it reach the limit plus one."""

@@ -142,4 +142,6 @@ def between(low: Num, x: Num, high: Num) -> Bool:
 
 def one_of(x: Num, values: Iterable[int]) -> Bool:
     """x is one of the given constants."""
+    if isinstance(x, int):
+        return x in values
     return any_(eq(x, value) for value in values)

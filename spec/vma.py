@@ -112,6 +112,14 @@ def refuses_split(vma: Vma, page: Num) -> Bool:
     return or_(eq(vma.backing, SPECIAL), and_(eq(vma.backing, HUGETLB), not_(starts_huge_page(page))))
 
 
+def lets_go(vma: Vma, start: Num, end: Num) -> Bool:
+    """What an unmapping of the range that succeeds says of each VMA in it: it is not sealed, and was cut where the
+    range begins or ends inside it."""
+    before = and_(lt(vma.start, start), refuses_split(vma, start))
+    behind = and_(lt(end, vma.end), refuses_split(vma, end))
+    return not_(or_(vma.sealed, before, behind))
+
+
 def same_flags(a: Vma, b: Vma) -> Bool:
     """All vm_flags are equal."""
     return all_(eq(getattr(a, name), getattr(b, name)) for name in FLAGS)
@@ -242,6 +250,13 @@ def same_mapping(a: Vma, b: Vma, page: Num) -> Bool:
     """
     there = (eq(getattr(a, n), getattr(b, n)) for n in ATTRIBUTES if n not in BOOKKEEPING)
     return and_(all_(there), or_(not_(has_file(a)), eq(offset_at(a, page), offset_at(b, page))))
+
+
+def alike(left: Vma, right: Vma, border: Num) -> Bool:
+    """Nothing tells the mappings on both sides of the border apart, so that one VMA could be both."""
+    names = (n for n in ATTRIBUTES if n != "offset")
+    same = all_(eq(getattr(left, n), getattr(right, n)) for n in names)
+    return and_(same, not_(is_special(left)), eq(offset_at(left, border), offset_at(right, border)))
 
 
 def any_flag(vma: Vma, *names: str) -> Bool:

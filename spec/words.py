@@ -25,6 +25,8 @@ PAGES = 1 << (64 - PAGE_SHIFT)
 """How many page numbers there are: page arithmetic that wraps, wraps here."""
 TASK_PAGES = TASK_SIZE >> PAGE_SHIFT
 """TASK_SIZE in pages."""
+MIN_PAGE = 16
+"""vm.mmap_min_addr in pages: 65536 bytes, below which only a privileged caller may map."""
 
 
 def add(a: Word, b: Word) -> Word:

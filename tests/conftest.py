@@ -14,6 +14,12 @@ settings.load_profile("repeatable" if os.environ.get("CI") else "shared")
 
 
 @pytest.fixture(autouse=True)
+def _no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test sees decided was decided in it."""
+    monkeypatch.setenv("MSEAL_SPEC_CACHE", "")
+
+
+@pytest.fixture(autouse=True)
 def _plain_output(monkeypatch: pytest.MonkeyPatch) -> None:
     """Output does not depend on the terminal that the tests are run from."""
     for name in ("COLUMNS", "FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE"):

@@ -39,12 +39,18 @@ def cache_dir() -> Path:
     """Return the lab's folder for what may be made again, by the XDG convention.
 
     ``$XDG_CACHE_HOME/mseal-spec/lab``, or ``~/.cache/mseal-spec/lab`` where the variable
-    is unset, empty or relative.  The folder is created.
+    is unset, empty or relative.  The folder is created; raises :class:`LabError` where it
+    cannot be.
     """
     base = os.environ.get("XDG_CACHE_HOME", "")
     root = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
     folder = root / "mseal-spec" / "lab"
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LabError(
+            f"the lab's cache folder {folder} cannot be made: {error.strerror or error}; set XDG_CACHE_HOME"
+        ) from None
     return folder
 
 
@@ -66,7 +72,10 @@ def build_oracle(cache: Path | None = None) -> Path:
     compiler = shutil.which("gcc")
     if compiler is None:
         raise LabError("no gcc: install it (Debian: apt-get install gcc linux-libc-dev)")
-    handle, name = tempfile.mkstemp(dir=folder, prefix="oracle-", suffix=".tmp")
+    try:
+        handle, name = tempfile.mkstemp(dir=folder, prefix="oracle-", suffix=".tmp")
+    except OSError as error:
+        raise LabError(f"the lab's program cannot be kept in {folder}: {error.strerror or error}") from None
     os.close(handle)
     try:
         done = subprocess.run([compiler, *FLAGS, "-o", name, str(SOURCE)], capture_output=True, text=True, check=False)

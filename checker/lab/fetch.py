@@ -3,19 +3,21 @@
 ``python -m checker.lab.fetch 6.12.117 6.18.15 7.3.4`` prints the path of each kernel
 image.  The packages come through ``apt-get`` from where this Debian system gets its own:
 a temporary source list is made from the system's, with only the suite changed, and apt
-keeps its lists in the lab's cache folder instead of the system's.
+keeps its lists in the cache folder instead of the system's.  An image is in the cache
+folder whole or not at all.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,12 +27,26 @@ from checker.lab.errors import LabError
 APT = Path("/etc/apt")
 """Where apt's configuration is on Debian."""
 
-SUITES: Mapping[str, str] = {
-    "6.12.": "bookworm-security",
-    "6.18.": "trixie-backports",
-    "7.": "trixie-backports",
+SUITES: Mapping[str, tuple[str, ...]] = {
+    "bookworm-security": ("6.12.",),
+    "trixie-backports": ("6.16.", "6.17.", "6.18.", "6.19.", "7."),
 }
-"""Beginning of a kernel version: the suite of Debian that has such kernels."""
+"""Suites of Debian that are asked for kernels, and the beginnings of the versions that each is known for."""
+
+RELEASES = frozenset(
+    ("oldoldstable", "oldstable", "stable", "testing", "unstable", "buster", "bullseye", "bookworm", "trixie", "forky")
+)
+"""What the name of a suite of Debian begins with: other entries of a source list are other archives."""
+
+QEMU = "qemu-system-x86_64"
+QEMU_PACKAGE = "qemu-system-x86"
+
+Say = Callable[[str], None]
+"""Takes a line about what is being done."""
+
+
+def _quiet(line: str) -> None:
+    """Says nothing."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +78,7 @@ def _parse_stanzas(text: str) -> list[Source]:
                 last, _, value = line.partition(":")
                 fields[last] = value.strip()
         lower = {key.lower(): value for key, value in fields.items()}
-        if "deb" not in lower.get("types", "").split() or lower.get("enabled") == "no":
+        if "deb" not in lower.get("types", "").split() or lower.get("enabled", "").lower() in ("no", "false"):
             continue
         known = {"types", "uris", "suites", "components", "enabled"}
         options = tuple((k, v) for k, v in fields.items() if k.lower() not in known)
@@ -70,6 +86,15 @@ def _parse_stanzas(text: str) -> list[Source]:
         components = tuple(lower.get("components", "").split())
         found += [Source(uri, suites, components, options) for uri in lower.get("uris", "").split()]
     return found
+
+
+_OPTIONS = {
+    "arch": "Architectures",
+    "signed-by": "Signed-By",
+    "trusted": "Trusted",
+    "check-valid-until": "Check-Valid-Until",
+}
+"""Options of a one-line entry by their deb822 names; others do not decide what may be fetched."""
 
 
 def _parse_lines(text: str) -> list[Source]:
@@ -82,18 +107,18 @@ def _parse_lines(text: str) -> list[Source]:
         options: list[tuple[str, str]] = []
         for word in (match[1] or "").split():
             key, _, value = word.partition("=")
-            name = {"arch": "Architectures", "signed-by": "Signed-By", "trusted": "Trusted"}
-            if key.lower() in name:
-                options.append((name[key.lower()], value.replace(",", " ")))
+            if key.lower() in _OPTIONS:
+                options.append((_OPTIONS[key.lower()], value.replace(",", " ")))
         found.append(Source(match[2], (match[3],), tuple(match[4].split()), tuple(options)))
     return found
 
 
-def system_sources(apt: Path = APT) -> list[Source]:
-    """Return the entries of the system's source lists; ``apt`` is its configuration folder."""
+def system_sources(apt: Path | None = None) -> list[Source]:
+    """Return the entries of the system's source lists; ``apt`` is its configuration folder (default: APT)."""
+    folder = APT if apt is None else apt
     found: list[Source] = []
-    parts = apt / "sources.list.d"
-    files = [apt / "sources.list", *sorted(parts.glob("*.list")), *sorted(parts.glob("*.sources"))]
+    parts = folder / "sources.list.d"
+    files = [folder / "sources.list", *sorted(parts.glob("*.list")), *sorted(parts.glob("*.sources"))]
     for path in files:
         if path.is_file():
             text = path.read_text("utf-8", "replace")
@@ -109,7 +134,7 @@ def source_for(suite: str, sources: Sequence[Source]) -> str:
     """
     security = suite.endswith("-security")
     for source in sources:
-        if "main" not in source.components:
+        if "main" not in source.components or not any(s.split("-")[0] in RELEASES for s in source.suites):
             continue
         if any(s.endswith("-security") for s in source.suites) != security:
             continue
@@ -117,15 +142,32 @@ def source_for(suite: str, sources: Sequence[Source]) -> str:
         lines += [f"{key}: {value}" for key, value in source.options]
         return "\n".join(lines) + "\n"
     kind = "security" if security else "release"
-    raise LabError(f"this system's apt sources have no Debian {kind} entry to derive from")
+    raise LabError(
+        f"this system's apt sources have no Debian {kind} entry to derive {suite} from; give the path of a vmlinuz"
+    )
 
 
-def suite_for(version: str) -> str:
-    """Return the suite that has a kernel version; raises :class:`LabError` if none is known."""
-    for beginning, suite in SUITES.items():
-        if version.startswith(beginning):
-            return suite
-    raise LabError(f"no suite known for kernel {version!r} (known: {', '.join(SUITES)}...)")
+def suites_for(version: str) -> list[str]:
+    """Return the suites to ask for a kernel version, the one known for such versions first."""
+    return sorted(SUITES, key=lambda suite: not version.startswith(SUITES[suite]))
+
+
+_PACKAGE = re.compile(r"linux-(binary|image)-(\d+\.\d+\.\d+)[^ ]*?-cloud-amd64(-unsigned)?")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """Return a version as numbers, to be compared."""
+    return tuple(int(part) for part in version.split("."))
+
+
+FIRST = (6, 10)
+"""The first kernel that has mseal."""
+
+
+def versions_of(names: Sequence[str]) -> list[str]:
+    """Return the versions of the cloud kernels with mseal among package names, oldest first."""
+    found = {match[2] for name in names if (match := _PACKAGE.fullmatch(name))}
+    return sorted((version for version in found if _numbers(version) >= FIRST), key=_numbers)
 
 
 def choose_package(version: str, names: Sequence[str]) -> str:
@@ -135,74 +177,216 @@ def choose_package(version: str, names: Sequence[str]) -> str:
     7.x keeps the image) to ``linux-image-...``, which then only depends on it.  Raises
     :class:`LabError` naming the versions that there are.
     """
-    pattern = re.compile(r"linux-(binary|image)-(\d+\.\d+\.\d+)[^ ]*?-cloud-amd64(-unsigned)?$")
     ranked: list[tuple[int, str]] = []
-    versions: set[str] = set()
     for name in names:
-        match = pattern.fullmatch(name)
-        if not match:
-            continue
-        versions.add(match[2])
-        if match[2] == version:
+        match = _PACKAGE.fullmatch(name)
+        if match and match[2] == version:
             ranked.append(((match[1] != "binary") * 2 + (match[3] is not None), name))
     if not ranked:
-        known = ", ".join(sorted(versions)) or "none"
+        known = ", ".join(versions_of(names)) or "none"
         raise LabError(f"no package with a cloud kernel {version}; there are: {known}")
     return min(ranked)[1]
 
 
-def _run(command: Sequence[str], folder: Path) -> str:
-    """Run a tool in a folder and return its output; raises :class:`LabError` if it fails."""
+def _reason(text: str) -> str:
+    """Return the one line of a tool's output that says why it failed.
+
+    apt repeats itself, an address before each reason; where a host cannot be reached, that is the reason.
+    """
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    network = r"Temporary failure resolving|Could not resolve|Could not connect|Unable to connect|unreachable|timed out"
+    if any(re.search(network, line) for line in lines):
+        line = next(line for line in lines if re.search(network, line))
+        match = re.search(rf"(?:{network}).*", line)
+        return f"no network? {match[0] if match else line}"
+    errors = [re.sub(r"^E:\s*", "", line) for line in lines if line.startswith("E:")]
+    return (errors or lines or ["it said nothing"])[0][:300]
+
+
+def _run(command: Sequence[str], folder: Path, doing: str) -> str:
+    """Run a tool in a folder and return its output; raises :class:`LabError`, one line, if it fails."""
     if shutil.which(command[0]) is None:
-        raise LabError(f"no {command[0]}: kernels can be fetched on Debian systems only")
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        raise LabError(f"no {command[0]}: kernels can be fetched on Debian systems only; give the path of a vmlinuz")
+    environment = {**os.environ, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
     if done.returncode != 0:
-        raise LabError(f"{command[0]} failed:\n{(done.stderr or done.stdout).strip()[-2000:]}")
+        raise LabError(f"{command[0]} could not {doing}: {_reason(done.stderr + done.stdout)}")
     return done.stdout
 
 
-def fetch_kernel(version: str, *, suite: str | None = None, folder: Path | None = None) -> Path:
+def kernels_dir(folder: Path | None = None) -> Path:
+    """Return the folder for kernel images and apt's lists, which is made if need be.
+
+    ``folder`` overrides ``mseal-spec/kernels`` in the user's cache (XDG).  Raises
+    :class:`LabError` where it cannot be written to.
+    """
+    chosen = folder if folder is not None else cache_dir().parent / "kernels"
+    try:
+        chosen.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=chosen):
+            pass
+    except OSError as error:
+        raise LabError(
+            f"kernels cannot be kept in {chosen}: {error.strerror or error}; choose another folder with --cache"
+        ) from None
+    return chosen
+
+
+def image_version(image: Path) -> str:
+    """Return what a kernel image says of itself, such as ``6.12.117+deb12-cloud-amd64``.
+
+    Source: Documentation/arch/x86/boot.rst, the fields ``header`` and ``kernel_version``.  Raises
+    :class:`LabError` where the file is not an x86 kernel image or cannot be read.
+    """
+    try:
+        with image.open("rb") as file:
+            head = file.read(0x210)
+            if len(head) < 0x210 or head[0x202:0x206] != b"HdrS":
+                raise LabError(f"{image}: not a bootable x86 kernel image (bzImage, vmlinuz)")
+            file.seek(0x200 + int.from_bytes(head[0x20E:0x210], "little"))
+            text = file.read(256).split(b"\0")[0].decode("utf-8", "replace")
+    except OSError as error:
+        raise LabError(f"{image}: {error.strerror or error}") from None
+    return text.split(" ")[0] or "unknown"
+
+
+def cached(folder: Path | None = None) -> dict[str, Path]:
+    """Return the images in the cache folder by version, oldest first.  Raises :class:`LabError` as kernels_dir does."""
+    found = {path.name.removeprefix("vmlinuz-"): path for path in kernels_dir(folder).glob("vmlinuz-*")}
+    whole = [version for version in found if re.fullmatch(r"\d+\.\d+\.\d+", version)]
+    return {version: found[version] for version in sorted(whole, key=_numbers)}
+
+
+class _Apt:
+    """apt with lists of its own: those of one suite of Debian."""
+
+    def __init__(self, suite: str, kernels: Path) -> None:
+        """Make apt's folders; raises :class:`LabError` if the system's sources have no entry to derive the suite from,
+        or the folders cannot be made."""
+        self.suite = suite
+        self.state = kernels / "apt" / suite
+        source = source_for(suite, system_sources())
+        try:
+            for part in ("sources", "lists/partial", "archives/partial"):
+                (self.state / part).mkdir(parents=True, exist_ok=True)
+            (self.state / "sources" / "lab.sources").write_text(source, "utf-8")
+            (self.state / "status").touch()
+        except OSError as error:
+            raise LabError(f"{self.state}: {error.strerror or error}; choose another folder with --cache") from None
+        settings = [
+            f"Dir::Etc::sourceparts={self.state / 'sources'}", "Dir::Etc::sourcelist=/dev/null",
+            f"Dir::State::lists={self.state / 'lists'}", f"Dir::State::status={self.state / 'status'}",
+            f"Dir::Cache={self.state}", "APT::Sandbox::User=root", "APT::Architecture=amd64",
+            "Acquire::Languages=none", "Acquire::http::Timeout=30", "Acquire::Retries=1",
+            "APT::Update::Error-Mode=any",
+        ]  # fmt: skip
+        self._options = [word for setting in settings for word in ("-o", setting)]
+
+    def names(self) -> list[str]:
+        """Return the names of the suite's packages that begin with ``linux-``, as the archive has them now."""
+        doing = f"fetch the package lists of {self.suite}"
+        _run(["apt-get", "-q", *self._options, "update"], self.state, doing)
+        return _run(["apt-cache", *self._options, "pkgnames", "linux-"], self.state, "list packages").split()
+
+    def download(self, package: str, folder: Path) -> None:
+        """Fetch a package into a folder; apt checks it against the signed lists."""
+        _run(["apt-get", "-q", *self._options, "download", package], folder, f"fetch {package}")
+
+
+def offered(folder: Path | None = None, say: Say = _quiet) -> Iterator[tuple[str, list[str]]]:
+    """Yield each suite that is asked and the versions of its cloud kernels.
+
+    Raises :class:`LabError` where apt or the network is missing.
+    """
+    kernels = kernels_dir(folder)
+    for suite in SUITES:
+        say(f"asking Debian's {suite}")
+        yield suite, versions_of(_Apt(suite, kernels).names())
+
+
+def fetch_kernel(version: str, *, suite: str | None = None, folder: Path | None = None, say: Say = _quiet) -> Path:
     """Return the image of a Debian cloud kernel, fetching it if it is not there yet.
 
-    ``version`` is the upstream version, such as ``6.12.117``; ``suite`` overrides the one
-    known to have it; ``folder`` is where images are kept (default: ``kernels`` in the
-    lab's cache).  Raises :class:`LabError` where the version is not to be had, or apt fails.
+    ``version`` is the upstream version, such as ``6.12.117``; ``suite`` overrides the ones
+    that are asked; ``folder`` is where images are kept (default: :func:`kernels_dir`);
+    ``say`` is told what is being done.  Raises :class:`LabError` where the version is not
+    to be had, or apt fails.
     """
     if not re.fullmatch(r"\d+\.\d+\.\d+", version):
         raise LabError(f"{version!r} is not a kernel version such as 6.12.117")
-    kernels = folder if folder is not None else cache_dir() / "kernels"
-    kernels.mkdir(parents=True, exist_ok=True)
+    kernels = kernels_dir(folder)
     target = kernels / f"vmlinuz-{version}"
     if target.exists():
         return target
-    chosen = suite if suite is not None else suite_for(version)
-    state = cache_dir() / "apt" / chosen
-    for part in ("sources", "lists/partial", "archives/partial"):
-        (state / part).mkdir(parents=True, exist_ok=True)
-    (state / "sources" / "lab.sources").write_text(source_for(chosen, system_sources()), "utf-8")
-    (state / "status").touch()
-    settings = [
-        f"Dir::Etc::sourceparts={state / 'sources'}", "Dir::Etc::sourcelist=/dev/null",
-        f"Dir::State::lists={state / 'lists'}", f"Dir::State::status={state / 'status'}",
-        f"Dir::Cache={state}", "APT::Sandbox::User=root", "APT::Architecture=amd64",
-        "Acquire::Languages=none",
-    ]  # fmt: skip
-    options = [word for setting in settings for word in ("-o", setting)]
-    _run(["apt-get", "-q", *options, "update"], state)
-    listed = _run(["apt-cache", *options, "pkgnames", "linux-"], state).split()
-    package = choose_package(version, listed)
-    with tempfile.TemporaryDirectory(prefix="mseal-lab-") as name:
-        work = Path(name)
-        _run(["apt-get", "-q", *options, "download", package], work)
-        for archive in work.glob("*.deb"):
-            _run(["dpkg-deb", "-x", str(archive), "tree"], work)
-        images = [*work.glob("tree/boot/vmlinuz-*"), *work.glob("tree/usr/lib/modules/*/vmlinuz")]
-        if not images:
-            raise LabError(f"package {package} has no kernel image")
-        partial = kernels / f"{target.name}.part{os.getpid()}"
-        shutil.copyfile(images[0], partial)
-        os.replace(partial, target)
-    return target
+    there: list[str] = []
+    for chosen in [suite] if suite is not None else suites_for(version):
+        say(f"asking Debian's {chosen} for {version}")
+        apt = _Apt(chosen, kernels)
+        names = apt.names()
+        try:
+            package = choose_package(version, names)
+        except LabError:
+            there.append(f"{chosen} has {', '.join(versions_of(names)) or 'none'}")
+            continue
+        say(f"fetching {package}")
+        _keep_image(apt, package, target)
+        return target
+    raise LabError(f"Debian offers no cloud kernel {version} now ({'; '.join(there)})")
+
+
+def _keep_image(apt: _Apt, package: str, target: Path) -> None:
+    """Fetch and unpack a package, and put its kernel image at ``target``, whole or not at all."""
+    try:
+        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=target.parent) as name:
+            work = Path(name)
+            apt.download(package, work)
+            archives = list(work.glob("*.deb"))
+            if not archives:
+                raise LabError(f"apt-get fetched no file for {package}")
+            for archive in archives:
+                _run(["dpkg-deb", "-x", str(archive), "tree"], work, f"unpack {archive.name}")
+            images = [*work.glob("tree/boot/vmlinuz-*"), *work.glob("tree/usr/lib/modules/*/vmlinuz")]
+            if not images:
+                raise LabError(f"package {package} has no kernel image")
+            image_version(images[0])
+            images[0].chmod(0o644)
+            os.replace(images[0], target)  # the same file system: `work` is inside the cache
+    except OSError as error:
+        raise LabError(f"{target.parent}: {error.strerror or error}; choose another folder with --cache") from None
+
+
+def ensure_qemu(say: Say = _quiet) -> str:
+    """Return QEMU's path, installing Debian's package if there is none and this is root.
+
+    Raises :class:`LabError` saying how to install it otherwise, or where apt fails.
+    """
+    found = shutil.which(QEMU)
+    if found is not None:
+        return found
+    advice = f"no {QEMU}: install it (Debian: apt-get install {QEMU_PACKAGE})"
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        raise LabError(advice)
+    say(f"no {QEMU}: installing Debian's package {QEMU_PACKAGE} on this machine with apt-get, as root")
+    install = ["apt-get", "-q", "-y", "--no-install-recommends", "install", QEMU_PACKAGE]
+    # lists that were never fetched, or are too old, are the usual reason: fetch them, and try once more
+    with contextlib.suppress(LabError):
+        _run(install, Path("/"), f"install {QEMU_PACKAGE}")
+    if shutil.which(QEMU) is None:
+        _run(["apt-get", "-q", "update"], Path("/"), "fetch the package lists")
+        _run(install, Path("/"), f"install {QEMU_PACKAGE}")
+    found = shutil.which(QEMU)
+    if found is None:
+        raise LabError(advice)
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

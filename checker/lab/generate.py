@@ -1,11 +1,15 @@
 """Makes random scenarios for the kernel lab, the same for the same seed everywhere.
 
 ``python -m checker.lab.generate --seed S --count N`` writes N documents, one a line.
-Scenario ``i`` of a seed depends on the seed and ``i`` alone, so a longer file begins with
-the shorter one.  The mix follows the recorded runs' ``rN-M`` scenarios (a few mappings
-with stores, one or two seals, then calls around them) but aims more of the calls at what
-is mapped, and adds flavours: room near the map limit, protection keys, the heap, fork,
-moves, page states, and a file that cannot be written.
+Scenario ``i`` of a seed depends on the seed, ``i`` and the flavours to choose from alone, so
+a longer file begins with the shorter one.  A scenario is a layout (a few mappings with
+stores, often next to each other), maybe seals, then 1 to 12 calls that mostly aim at what is
+mapped.  Its flavour says what it is after: room near the map limit, moves, page states,
+protection keys, the heap, fork, kinds of objects, a stack, the vdso, droppable memory, and
+arguments that are wrong.
+
+Nothing here reaches beyond the scenario's own memory: ranges end below FAR, which is below
+the program that executes them, unless the call refuses such a range as a whole.
 """
 
 from __future__ import annotations
@@ -22,31 +26,52 @@ WINDOW = 0x200000000000
 """Address of the window's first page."""
 PAGES = 48
 """Pages in the window."""
+FAR = 1 << 45
+"""Bytes from the window to where nothing is mapped; the program is above."""
+TASK_SIZE = (1 << 47) - PAGE
+"""End of the user's addresses."""
+WORD = 1 << 64
+"""Words wrap around here."""
 OBJECT = 100
 """The recorded runs' file: a memfd of 48 pages."""
 OBJECT_READ_ONLY = 101
 """The same memfd opened for reading only."""
+DEV_ZERO = 102
+"""/dev/zero."""
+OTHER = 110
+"""A second file, where a scenario opens one."""
 
 Step = dict[str, object]
 
-PRIVATE_ANON, SHARED_ANON, PRIVATE_FILE, SHARED_FILE = 0x22, 0x21, 0x02, 0x01
-FIXED, NOREPLACE = 0x10, 0x100000
+PRIVATE_ANON, SHARED_ANON, PRIVATE_FILE, SHARED_FILE, VALIDATED_FILE = 0x22, 0x21, 0x02, 0x01, 0x03
+DROPPABLE_ANON = 0x28
+ANONYMOUS = 0x20
+FIXED, NOREPLACE, GROWSDOWN, LOCKED, NORESERVE, POPULATE = 0x10, 0x100000, 0x100, 0x2000, 0x4000, 0x8000
 MAYMOVE, MREMAP_FIXED, DONTUNMAP = 1, 2, 4
 
 ADVICE: Mapping[int, int] = {
     0: 2, 1: 2, 2: 2, 3: 2, 4: 12, 8: 7, 9: 5, 10: 5, 11: 4, 12: 1, 13: 1, 14: 1, 15: 1,
-    16: 2, 17: 2, 18: 5, 19: 4, 20: 2, 21: 5, 22: 3, 23: 3, 24: 4, 25: 1, 102: 4, 103: 4,
-    5: 1, 6: 1, 7: 1, 26: 1, 99: 1, -1: 1,
+    16: 2, 17: 2, 18: 5, 19: 4, 20: 2, 21: 5, 22: 4, 23: 4, 24: 4, 25: 1, 102: 5, 103: 4,
+    5: 1, 6: 1, 7: 1, 26: 1, 99: 1, 100: 1, 101: 1, 104: 1, 2**64 - 1: 1, 2**32 + 4: 1,
 }  # fmt: skip
-"""madvise values and weights; 5, 6, 7, 26, 99 and -1 are invalid.
+"""madvise values and weights; 5, 6, 7, 26, 99, 104 and -1 are unknown, 2^32 + 4 is 4 as an int.
 
-100 and 101 (poison and soft-offline) are left out: they damage the machine.
+100 and 101 (poison and soft-offline) lack their privilege: the oracle sees to that.
 """
 
 FLAVOURS: Mapping[str, int] = {
-    "plain": 40, "room": 16, "move": 14, "state": 10, "keys": 6, "heap": 6, "fork": 6, "readonly": 2,
+    "plain": 32, "room": 7, "move": 13, "state": 9, "keys": 6, "heap": 6, "fork": 6, "objects": 6,
+    "wild": 6, "stack": 3, "vdso": 4, "droppable": 2,
 }  # fmt: skip
 """Kinds of scenario and their weights."""
+
+COLD, PAGEOUT = 20, 21
+
+SHIFTS = (1, 8, 0x800, PAGE - 1)
+"""By how many bytes an address misses its page."""
+
+HIGH = (TASK_SIZE - PAGE, TASK_SIZE, 1 << 47, WORD - (1 << 47), WORD - PAGE)
+"""Addresses at the end of the user's and beyond; nothing is mapped there."""
 
 
 def _address(page: int, extra: int = 0) -> str:
@@ -61,7 +86,9 @@ class _Maker:
         self.random = random.Random(f"mseal-lab:{seed}:{index}")
         self.steps: list[Step] = []
         self.areas: list[tuple[int, int]] = []
-        self.file = OBJECT
+        self.files: tuple[int, ...] = (OBJECT,)
+        self.odd = 9.0
+        self.stores = True
 
     # ---- small choices ----
 
@@ -75,11 +102,11 @@ class _Maker:
 
     def protection(self) -> int:
         """Return PROT bits: mostly read-write and read-only, rarely execute-only and odd ones."""
-        return self.pick({3: 50, 1: 28, 5: 9, 0: 10, 4: 1, 2: 1, 7: 1})
+        return self.pick({3: 50, 1: 28, 5: 9, 0: 10, 4: 2, 2: 1, 7: 1})
 
     def kind(self) -> int:
         """Return the sharing flags of a mapping."""
-        return self.pick({PRIVATE_ANON: 55, SHARED_ANON: 8, PRIVATE_FILE: 20, SHARED_FILE: 17})
+        return self.pick({PRIVATE_ANON: 55, SHARED_ANON: 8, PRIVATE_FILE: 20, SHARED_FILE: 16, VALIDATED_FILE: 1})
 
     def span(self) -> tuple[int, int]:
         """Return a range of pages (first, end), mostly one that meets what is mapped."""
@@ -104,44 +131,61 @@ class _Maker:
         first = max(first, 0)
         return first, max(end, first + 1)
 
-    def length(self, pages: int) -> int:
-        """Return a length in bytes for so many pages: rarely unaligned, zero or wrapping."""
-        if self.chance(92):
-            return pages * PAGE
-        return self.random.choice(
-            (pages * PAGE - 1, pages * PAGE - PAGE + 1, pages * PAGE + 1, pages * PAGE - 100,
-             pages * PAGE - 2048, 0, 2**64 - 1, 2**64 - PAGE)
-        )  # fmt: skip
-
-    def place(self, page: int) -> str:
-        """Return a page's address, rarely one inside the page."""
-        return _address(page, self.random.choice((1, 8, 0x800)) if self.chance(2) else 0)
+    def range_of(self, call: str) -> dict[str, object]:
+        """Return ``addr`` and ``len`` of a range for a call: sometimes odd, and never one that could hurt."""
+        r = self.random
+        first, end = self.span()
+        address, size = WINDOW + first * PAGE, (end - first) * PAGE
+        if not self.chance(self.odd):
+            return {"addr": hex(address), "len": size}
+        odd = self.pick({0: 20, 1: 25, 2: 8, 3: 20, 4: 6, 5: 14})
+        if odd == 0:
+            address += r.choice(SHIFTS)
+            size = r.choice((size, size, 0))
+        elif odd == 1:
+            size += r.choice((-1, 1, -100, -2048, 1 - PAGE))
+        elif odd == 2:
+            size = 0
+        elif odd == 3:  # around where the length, or the end of the range, wraps around
+            size = r.choice((WORD - 1, WORD - PAGE + 1, WORD - PAGE, WORD - address, WORD - address + PAGE))
+            if call != "madvise" and self.chance(30):  # refused as a whole, or stopped by the gap behind the window
+                size = r.choice((WORD - address - PAGE, 1 << 63))
+        elif odd == 4:
+            size = FAR
+        else:
+            address, size = r.choice((0, *HIGH)), r.choice((PAGE, PAGE + 1, 2 * PAGE, 0, 1))
+        return {"addr": hex(address), "len": size}
 
     # ---- steps ----
 
     def add(self, call: str, **arguments: object) -> None:
-        """Append a step."""
+        """Append a step. After a fork nothing is paged out: what the parent maps too would stay (EXCLUSIONS.md)."""
+        if arguments.get("behavior") == PAGEOUT and any(step["call"] == "fork" for step in self.steps):
+            arguments["behavior"] = COLD
         self.steps.append({"call": call, **arguments})
 
     def map_area(self, first: int, pages: int, kind: int, prot: int, flags: int = FIXED) -> None:
         """Append an mmap of a range; a file's offset mostly fits the page it is mapped at."""
-        anon = kind in (PRIVATE_ANON, SHARED_ANON)
+        anon = bool(kind & ANONYMOUS)
         offset = 0
         if not anon:
             offset = first if self.chance(70) else self.random.randrange(0, 20)
-            if self.chance(2):
+            if self.chance(4):
                 offset = PAGES - 1
+        if self.chance(8):
+            flags |= self.random.choice((LOCKED, NORESERVE, NORESERVE, POPULATE))
         self.add(
             "mmap", addr=_address(first), len=pages * PAGE, prot=prot, flags=kind | flags,
-            fd=-1 if anon else self.file, off=offset * PAGE,
+            fd=-1 if anon else self.random.choice(self.files), off=offset * PAGE,
         )  # fmt: skip
         if flags & FIXED and not flags & NOREPLACE:
             self.areas.append((first, first + pages))
 
     def store(self, first: int, end: int) -> None:
-        """Append a store into one page of a range."""
+        """Append a store into one page of a range, where stores are harmless: a stack would grow."""
         page = self.random.randrange(first, end)
-        self.add("write", addr=_address(page), byte=self.random.randint(1, 255))
+        if self.stores:
+            self.add("write", addr=_address(page), byte=self.random.randint(1, 255))
 
     def set_up(self) -> None:
         """Append a few mappings with stores, often next to each other."""
@@ -164,109 +208,155 @@ class _Maker:
 
     def seal(self) -> None:
         """Append an mseal, rarely one with flags."""
-        first, end = self.span()
-        flags = self.pick({0: 98, 1: 1, 2: 1})
-        self.add("mseal", addr=self.place(first), len=self.length(end - first), flags=flags)
+        flags = self.pick({0: 98, 1: 1, 2: 1, 1 << 32: 1})
+        self.add("mseal", **self.range_of("mseal"), flags=flags)
 
     def unmap(self) -> None:
         """Append a munmap."""
-        first, end = self.span()
-        self.add("munmap", addr=self.place(first), len=self.length(end - first))
+        self.add("munmap", **self.range_of("munmap"))
 
     def protect(self) -> None:
         """Append an mprotect or pkey_mprotect, rarely with bits that are not valid."""
-        first, end = self.span()
         prot = self.protection()
-        if self.chance(2):
-            prot |= self.random.choice((0x01000000, 0x02000000, 0x03000000, 0x100))
+        if self.chance(self.odd / 3):
+            prot |= self.random.choice((0x01000000, 0x02000000, 0x03000000, 0x100, 8 if prot & 3 else 1, 1 << 32))
         if self.chance(15):
-            pkey = self.pick({-1: 8, 0: 3, 1: 2, 16: 1})
-            self.add(
-                "pkey_mprotect", addr=self.place(first), len=self.length(end - first), prot=prot,
-                pkey=pkey,
-            )  # fmt: skip
+            pkey = self.pick({WORD - 1: 8, 0: 3, 1: 2, 15: 1, 16: 1, (1 << 32) - 1: 1, 1 << 31: 1})
+            self.add("pkey_mprotect", **self.range_of("pkey_mprotect"), prot=prot, pkey=pkey)
         else:
-            self.add("mprotect", addr=self.place(first), len=self.length(end - first), prot=prot)
+            self.add("mprotect", **self.range_of("mprotect"), prot=prot)
 
     def map_more(self) -> None:
         """Append an mmap: over what is there, where it must be free, or with a mere hint."""
+        if self.chance(self.odd / 2):
+            self.map_badly()
+            return
         first, end = self.span()
         kind, prot = self.kind(), self.protection()
         roll = self.random.random()
         if roll < 0.80:
             self.map_area(first, end - first, kind, prot)
-        elif roll < 0.94:
+        elif roll < 0.92:
             self.map_area(first, end - first, kind, prot, NOREPLACE | FIXED * self.chance(70))
         elif roll < 0.98:
             self.map_area(first, end - first, kind, prot, 0)
         else:
-            anon = kind in (PRIVATE_ANON, SHARED_ANON)
+            anon = bool(kind & ANONYMOUS)
             self.add(
                 "mmap", addr=0, len=(end - first) * PAGE, prot=prot, flags=kind,
-                fd=-1 if anon else self.file, off=0,
+                fd=-1 if anon else self.random.choice(self.files), off=0,
             )  # fmt: skip
+
+    def map_badly(self) -> None:
+        """Append an mmap that is wrong in one respect, mostly over what is there."""
+        r = self.random
+        first, end = self.span()
+        kind = self.kind()
+        anon = bool(kind & ANONYMOUS)
+        fields: dict[str, object] = {
+            "addr": _address(first), "len": (end - first) * PAGE, "prot": self.protection(), "flags": kind | FIXED,
+            "fd": -1 if anon else r.choice(self.files), "off": 0 if anon else first * PAGE,
+        }  # fmt: skip
+        file = {"flags": r.choice((PRIVATE_FILE, SHARED_FILE)) | FIXED, "fd": r.choice(self.files)}
+        wrong: tuple[dict[str, object], ...] = (
+            {"addr": _address(first, r.choice(SHIFTS))},
+            {"addr": _address(first, r.choice(SHIFTS)), "flags": kind},
+            {"addr": r.choice((0, hex(TASK_SIZE), hex(WORD - PAGE)))},
+            {"addr": hex(r.choice(HIGH[1:])), "flags": kind},
+            {"addr": hex(TASK_SIZE - PAGE), "len": 2 * PAGE},
+            {"len": r.choice((0, WORD - 1, WORD - PAGE + 1, WORD - PAGE, TASK_SIZE + PAGE, TASK_SIZE, 1 << 63))},
+            {"len": r.choice((TASK_SIZE + PAGE, TASK_SIZE, TASK_SIZE - PAGE)), "addr": 0, "flags": kind},
+            {"len": (end - first) * PAGE - r.choice((1, 100, PAGE - 1))},
+            {"flags": r.choice((0, 4, 5, 6, 7, 9, 15, 1, 2)) | FIXED | ANONYMOUS * self.chance(60)},
+            {"flags": kind & ~ANONYMOUS | FIXED, "fd": r.choice((-1, 99))},
+            {"flags": VALIDATED_FILE | r.choice((FIXED, NOREPLACE)), "fd": r.choice(self.files)},
+            {"flags": VALIDATED_FILE | ANONYMOUS | FIXED, "fd": -1},
+            {**file, "flags": r.choice((PRIVATE_FILE, SHARED_FILE, SHARED_ANON)) | GROWSDOWN | FIXED},
+            {"flags": SHARED_FILE | FIXED, "fd": OBJECT_READ_ONLY, "prot": r.choice((2, 3, 7, 1))},
+            {**file, "off": r.choice((1, 0x800, PAGE + 1))},
+            {**file, "off": r.choice(((1 << 63) - PAGE, (1 << 63) - 2 * PAGE, 1 << 63, WORD - PAGE, WORD - 2 * PAGE))},
+            {**file, "off": (PAGES - 1) * PAGE},
+            {"prot": r.choice((0x100, 0x01000003, 8, 1 << 32))},
+        )  # fmt: skip
+        self.add("mmap", **{**fields, **r.choice(wrong)})
 
     def advise(self) -> None:
         """Append a madvise."""
-        first, end = self.span()
-        behavior = self.pick(ADVICE)
-        self.add("madvise", addr=self.place(first), len=self.length(end - first), behavior=behavior)
+        self.add("madvise", **self.range_of("madvise"), behavior=self.pick(ADVICE))
 
     def destination(self, pages: int) -> str:
         """Return where a moved mapping may go: mostly free space, also onto what is there."""
         r = self.random
         roll = r.random()
+        odd = self.chance(self.odd / 3)
+        extra = r.choice(SHIFTS) if odd and self.chance(50) else 0
+        if odd and not extra:
+            return hex(r.choice((0, TASK_SIZE, TASK_SIZE - pages * PAGE + PAGE, WORD - PAGE)))
         if roll < 0.45:
-            return _address(r.choice((20, 24, 30)))
+            return _address(r.choice((20, 24, 30)), extra)
         if roll < 0.90 and self.areas:
-            return self.place(max(r.choice(r.choice(self.areas)) + r.choice((-2, -1, 0, 0, 0, 1)), 0))
-        return self.place(r.randrange(0, PAGES - pages) if pages < PAGES else 0)
+            return _address(max(r.choice(r.choice(self.areas)) + r.choice((-2, -1, 0, 0, 0, 1)), 0), extra)
+        return _address(r.randrange(0, PAGES - pages) if pages < PAGES else 0, extra)
 
     def remap(self) -> None:
         """Append an mremap of some mode."""
+        r = self.random
         first, end = self.span()
         pages = end - first
         mode = self.pick({0: 20, 1: 18, 2: 22, 3: 10, 4: 10, 5: 8, 6: 4, 7: 3, 8: 5})
         new = pages
         target: str | int = 0
         if mode == 0:  # shrinks in place
-            new, flags = self.random.randint(1, pages), self.pick({0: 70, MAYMOVE: 30})
+            new, flags = r.randint(1, pages), self.pick({0: 70, MAYMOVE: 30})
         elif mode == 1:  # grows, in place or away
-            new, flags = pages + self.random.randint(1, 4), self.pick({0: 50, MAYMOVE: 50})
+            new, flags = pages + r.randint(1, 4), self.pick({0: 50, MAYMOVE: 50})
         elif mode == 2:  # moves whole
             flags, target = MAYMOVE | MREMAP_FIXED, self.destination(pages)
         elif mode == 3:  # moves and changes its length
-            new = max(1, pages + self.random.choice((-2, -1, 1, 2, 3)))
+            new = max(1, pages + r.choice((-2, -1, 1, 2, 3)))
             flags, target = MAYMOVE | MREMAP_FIXED, self.destination(new)
         elif mode == 4:  # leaves the old range mapped
             flags, target = MAYMOVE | MREMAP_FIXED | DONTUNMAP, self.destination(pages)
-        elif mode == 5:  # duplicates
+        elif mode == 5:  # duplicates, rarely onto itself
             pages, flags = 0, MAYMOVE | MREMAP_FIXED * self.chance(70)
             target = self.destination(new) if flags & MREMAP_FIXED else 0
+            if flags & MREMAP_FIXED and self.chance(15):
+                target = _address(first)
         elif mode == 6:
             flags = MAYMOVE | DONTUNMAP
             target = 0 if self.chance(50) else self.destination(pages)
         elif mode == 7:  # combinations that are refused
-            flags = self.random.choice((MREMAP_FIXED, DONTUNMAP, 8, 7))
-            new, target = max(1, pages + self.random.choice((-1, 0, 1))), self.destination(pages)
+            flags = r.choice((MREMAP_FIXED, DONTUNMAP, 8, 7, 9, (1 << 32) | 1))
+            new, target = max(1, pages + r.choice((-1, 0, 1))), self.destination(pages)
         else:  # nothing to do
             flags = self.pick({0: 60, MAYMOVE: 40})
-        old_len = 0 if pages == 0 and self.chance(90) else self.length(pages)
+        old_size, new_size, address = pages * PAGE, new * PAGE, WINDOW + first * PAGE
+        if self.chance(self.odd):
+            odd = self.pick({0: 15, 1: 25, 2: 25, 3: 15, 4: 10, 5: 6})
+            if odd == 0:
+                address += r.choice(SHIFTS)
+            elif odd == 1:
+                old_size += r.choice((-1, 1, -100, 1 - PAGE)) if pages else 1
+            elif odd == 2:
+                new_size += r.choice((-1, 1, -100, 1 - PAGE))
+            elif odd == 3:
+                old_size = r.choice((0, WORD - 1, WORD - PAGE, WORD - address, WORD - address - PAGE, TASK_SIZE, FAR))
+            elif odd == 4:
+                new_size = r.choice((0, WORD - 1, WORD - PAGE, TASK_SIZE, TASK_SIZE + PAGE))
+            else:
+                address = r.choice((0, *HIGH))
         self.add(
-            "mremap", addr=self.place(first), old_len=old_len, new_len=self.length(new),
-            flags=flags, new_addr=target,
+            "mremap", addr=hex(address), old_len=old_size, new_len=new_size, flags=flags, new_addr=target,
         )  # fmt: skip
 
     def lock(self) -> None:
         """Append an mlock or munlock."""
-        first, end = self.span()
         name = "mlock" if self.chance(65) else "munlock"
-        self.add(name, addr=self.place(first), len=self.length(end - first))
+        self.add(name, **self.range_of(name))
 
     def store_somewhere(self) -> None:
         """Append a store into a page that is probably mapped."""
-        first, end = self.span()
-        self.store(first, end)
+        self.store(*self.span())
 
     def fill(self) -> None:
         """Append a fill that leaves little room below the map limit."""
@@ -286,6 +376,10 @@ class _Maker:
         for _ in range(count):
             self.one_of(weights)
 
+    def many(self) -> int:
+        """Return how many calls to make: 1 to 12, mostly fewer than 9."""
+        return self.random.randint(1, 8) if self.chance(85) else self.random.randint(9, 12)
+
     # ---- flavours ----
 
     def plain(self) -> None:
@@ -293,7 +387,7 @@ class _Maker:
         self.set_up()
         for _ in range(self.pick({0: 5, 1: 50, 2: 35, 3: 10})):
             self.seal()
-        self.calls(self.random.randint(1, 8), {})
+        self.calls(self.many(), {})
 
     def room(self) -> None:
         """The same with few maps left, before or after the seals, changed on the way."""
@@ -305,7 +399,7 @@ class _Maker:
             self.seal()
         if not early:
             self.fill()
-        self.calls(self.random.randint(1, 6), {self.fill: 4, self.seal: 14, self.lock: 5})
+        self.calls(self.many(), {self.fill: 5, self.seal: 14, self.lock: 5})
 
     def move(self) -> None:
         """Mostly mremap, also over several mappings and onto the moved ones."""
@@ -313,7 +407,7 @@ class _Maker:
         for _ in range(self.pick({0: 20, 1: 55, 2: 25})):
             self.seal()
         self.areas.extend([(20, 23), (24, 27)] if self.chance(50) else [])
-        self.calls(self.random.randint(2, 7), {self.remap: 90})
+        self.calls(self.many(), {self.remap: 90})
 
     def state(self) -> None:
         """Mostly advice and stores: what happens to contents."""
@@ -321,7 +415,7 @@ class _Maker:
         self.calls(self.random.randint(0, 2), {self.advise: 60})
         for _ in range(self.pick({1: 60, 2: 40})):
             self.seal()
-        self.calls(self.random.randint(2, 7), {self.advise: 90, self.store_somewhere: 30})
+        self.calls(self.many(), {self.advise: 90, self.store_somewhere: 30})
 
     def fork(self) -> None:
         """Calls before and after a fork; what the child keeps."""
@@ -330,43 +424,48 @@ class _Maker:
             first, end = self.span()
             self.add(
                 "madvise", addr=_address(first), len=(end - first) * PAGE,
-                behavior=self.random.choice((10, 18, 10, 18, 11, 19)),
+                behavior=self.random.choice((10, 18, 10, 18, 11, 19, 102, 8)),
             )  # fmt: skip
         for _ in range(self.random.randint(0, 2)):
             self.seal()
-        self.calls(self.random.randint(0, 2), {})
+        self.calls(self.random.randint(0, 2), {self.lock: 10})
         self.add("fork")
-        self.calls(self.random.randint(1, 6), {self.store_somewhere: 15})
+        self.calls(self.many(), {self.store_somewhere: 15})
 
     def keys(self) -> None:
         """A protection key on some pages, and a thread that may or may not use it."""
         self.set_up()
-        rights = self.pick({0: 60, 1: 20, 2: 20})
-        self.add("pkey_alloc", flags=0, rights=rights)
+        for _ in range(self.pick({1: 85, 2: 15})):
+            self.add("pkey_alloc")
         for _ in range(self.random.randint(1, 2)):
             first, end = self.span()
             self.add(
                 "pkey_mprotect", addr=_address(first), len=(end - first) * PAGE,
-                prot=self.protection(), pkey=1,
+                prot=self.protection(), pkey=self.pick({1: 80, 2: 15, 0: 5}),
             )  # fmt: skip
         for _ in range(self.random.randint(1, 2)):
             self.seal()
         for _ in range(self.random.randint(1, 2)):
             # Key 0 is allowed, key 1 is: allowed, not to be written, not at all; others not.
             self.add("pkru", bits=self.random.choice((0x55555550, 0x55555558, 0x55555554)))
-            self.calls(self.random.randint(1, 3), {self.advise: 50, self.store_somewhere: 20})
+            self.calls(self.random.randint(1, 4), {self.advise: 50, self.store_somewhere: 20, self.lock: 8})
 
     def heap(self) -> None:
-        """The break moves, with seals and mappings on its way."""
+        """The break moves, with seals and mappings on its way, sometimes with little room."""
         r = self.random
-        self.add("brk", addr=f"brk+{hex(r.randint(1, 6) * PAGE)}")
-        if self.chance(15):
-            self.fill()
-        for _ in range(r.randint(2, 8)):
-            first = r.randrange(0, 7)
-            where = f"brk+{hex(first * PAGE)}"
+        top = r.randint(1, 6)
+        self.add("brk", addr=f"brk+{hex(top * PAGE)}")
+        tight = self.chance(12)
+        if tight and self.chance(50):  # a mapping behind the heap joins it, so that shrinking makes a hole
+            self.add(
+                "mmap", addr=f"brk+{hex(top * PAGE)}", len=2 * PAGE, prot=3, flags=PRIVATE_ANON | FIXED, fd=-1, off=0
+            )
+        if tight:
+            self.add("fill", free=r.randrange(0, 3))
+        for _ in range(r.randint(2, 9)):
+            where = f"brk+{hex(r.randrange(0, 7) * PAGE)}"
             size = r.randint(1, 4) * PAGE
-            what = self.pick({0: 40, 1: 25, 2: 10, 3: 10, 4: 10, 5: 5})
+            what = self.pick({0: 40, 1: 22, 2: 10, 3: 10, 4: 10, 5: 6, 6: 4, 7: 4, 8: 4, 9: 3})
             if what == 0:
                 self.add("brk", addr=f"brk+{hex(r.randrange(0, 10) * PAGE)}")
             elif what == 1:
@@ -377,16 +476,97 @@ class _Maker:
                 self.add("mprotect", addr=where, len=size, prot=self.protection())
             elif what == 4:
                 self.add("write", addr=where, byte=r.randint(1, 255))
-            else:
+            elif what == 5:
                 self.add(
                     "mmap", addr=where, len=size, prot=self.protection(),
                     flags=PRIVATE_ANON | FIXED, fd=-1, off=0,
                 )  # fmt: skip
+            elif what == 6:
+                aims = (f"brk+{hex(r.randrange(0, 8 * PAGE))}", 0, 1 << 32, TASK_SIZE + PAGE, WORD - PAGE, WORD - 1)
+                self.add("brk", addr=r.choice(aims))
+            elif what == 7:
+                self.add("madvise", addr=where, len=size, behavior=self.pick(ADVICE))
+            elif what == 8:
+                new = max(PAGE, size + r.choice((-2, -1, 0, 1, 2)) * PAGE)
+                self.add("mremap", addr=where, old_len=size, new_len=new, flags=0, new_addr=0)
+            else:
+                self.add(r.choice(("mlock", "munlock")), addr=where, len=size)
+        if self.chance(10):
+            self.add("fork")
+            self.add("brk", addr=f"brk+{hex(r.randrange(0, 10) * PAGE)}")
 
-    def readonly(self) -> None:
-        """As plain, but the file was opened for reading only."""
-        self.file = OBJECT_READ_ONLY
+    def objects(self) -> None:
+        """As plain, with other files: one opened for reading only, /dev/zero, a short one beside the usual one.
+
+        Never the same file by two descriptors: the specification does not tell their mappings apart when they merge.
+        """
+        self.files = self.random.choice(((OBJECT_READ_ONLY,), (DEV_ZERO, OBJECT), (OBJECT, OTHER), (OTHER, DEV_ZERO)))
+        if OTHER in self.files:
+            self.add("file", fd=OTHER, pages=12, contents="8182838485868788898a8b8c")
         self.plain()
+
+    def wild(self) -> None:
+        """As plain, with arguments that are often wrong."""
+        self.odd = 45.0
+        self.plain()
+
+    def stack(self) -> None:
+        """Memory that grows down, without the stores that would make it grow."""
+        self.set_up()
+        self.stores = False
+        at = self.random.choice((8, 16, 20))
+        for _ in range(self.random.randint(1, 2)):
+            pages = self.random.randint(1, 3)
+            self.map_area(at, pages, PRIVATE_ANON, self.protection(), FIXED | GROWSDOWN)
+            at += pages
+        for _ in range(self.random.randint(0, 1)):
+            self.seal()
+
+        def grow_down() -> None:
+            prot = self.protection() | self.random.choice((0x01000000, 0x01000000, 0x02000000, 0))
+            self.add("mprotect", **self.range_of("mprotect"), prot=prot)
+
+        def near() -> None:
+            first = self.random.randrange(max(at - 8, 0), at + 2)
+            self.map_area(first, self.random.randint(1, 3), self.kind(), self.protection(), 0)
+
+        self.calls(self.many(), {grow_down: 30, near: 20, self.store_somewhere: 0})
+
+    def vdso(self) -> None:
+        """The vdso among mappings: it refuses to be split, to grow, to be locked."""
+        at = self.random.choice((1, 3, 5))
+        self.add("vdso", addr=_address(at))
+        self.areas.append((at, at + 2))
+        first = at + 2 if self.chance(70) else at + 3
+        for _ in range(self.random.randint(1, 2)):
+            pages = self.random.randint(1, 3)
+            self.map_area(first, pages, self.kind(), self.protection())
+            first += pages
+        if self.chance(50):
+            self.map_area(max(at - 2, 0), min(at, 2), self.kind(), self.protection())
+        self.areas.extend([(at, at + 2)] * 2)
+        for _ in range(self.random.randint(0, 1)):
+            self.seal()
+        self.calls(self.many(), {self.remap: 22, self.lock: 8})
+
+    def droppable(self) -> None:
+        """Droppable memory among other mappings."""
+        self.set_up()
+        at = self.random.choice(self.areas)[1]
+        for _ in range(self.random.randint(1, 2)):
+            pages = self.random.randint(1, 3)
+            odd = self.random.choice((LOCKED, GROWSDOWN)) if self.chance(10) else 0
+            self.map_area(at, pages, DROPPABLE_ANON, self.protection(), FIXED | odd)
+            self.areas.append((at, at + pages))
+            self.store(at, at + pages)
+            at += pages
+        for _ in range(self.random.randint(0, 2)):
+            self.seal()
+        self.calls(self.many(), {self.advise: 50, self.store_somewhere: 20, self.lock: 8, self.fork_now: 3})
+
+    def fork_now(self) -> None:
+        """Append a fork."""
+        self.add("fork")
 
 
 def scenario(seed: int, index: int, flavours: Mapping[str, int] = FLAVOURS) -> dict[str, object]:
@@ -396,12 +576,10 @@ def scenario(seed: int, index: int, flavours: Mapping[str, int] = FLAVOURS) -> d
     Raises KeyError on a flavour that does not exist.
     """
     maker = _Maker(seed, index)
-    methods: dict[str, Callable[[], None]] = {
-        "plain": maker.plain, "room": maker.room, "move": maker.move, "state": maker.state,
-        "keys": maker.keys, "heap": maker.heap, "fork": maker.fork, "readonly": maker.readonly,
-    }  # fmt: skip
     flavour = maker.random.choices(list(flavours), list(flavours.values()))[0]
-    methods[flavour]()
+    if flavour not in FLAVOURS:
+        raise KeyError(flavour)
+    getattr(maker, flavour)()
     return {"name": f"g{seed}-{index}-{flavour}", "steps": maker.steps}
 
 

@@ -1,10 +1,11 @@
 """Runs scenario documents on a kernel: this machine's own, or an image in QEMU.
 
-``python -m checker.lab.run --kernel host|IMAGE in.jsonl out.jsonl`` answers a file of
+``python -m checker.lab.run --kernel host|running|IMAGE in.jsonl out.jsonl`` answers a file of
 scenarios, one JSON document a line; :func:`run_scenarios` is the same for programs.
 
 On the host the oracle is an ordinary program: it changes no setting, and a ``fill`` step
-really makes as many mappings as the machine's own limit allows.  A guest boots the image
+really makes as many mappings as the machine's own limit allows.  ``running`` is the same
+kernel without a compiler (checker/lab/live.py).  A guest boots the image
 with a RAM file system of the oracle and its script, has vm.max_map_count lowered, and is
 thrown away.  No KVM is used or needed.
 """
@@ -15,6 +16,7 @@ import argparse
 import contextlib
 import json
 import os
+import platform
 import selectors
 import shutil
 import subprocess
@@ -35,8 +37,9 @@ Scenario = Mapping[str, object]
 """A scenario document, as read from JSON."""
 
 _QEMU = "qemu-system-x86_64"
-_COMMAND_LINE = "console=ttyS0 quiet panic=-1 no5lvl mitigations=off nokaslr rdinit=/init"
-"""``no5lvl``: user addresses end below 2^47, as on machines without five-level tables."""
+_COMMAND_LINE = "console=ttyS0 quiet panic=-1 no5lvl no_timer_check mitigations=off nokaslr rdinit=/init"
+"""``no5lvl``: user addresses end below 2^47, as on machines without five-level tables.  ``no_timer_check``: on a busy
+machine without KVM the timer may be so late that the kernel takes it for broken, and panics (seen with 6.19.14)."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,15 @@ class HostKernel:
     def describe(self) -> str:
         """Return a name for messages."""
         return f"host {os.uname().release}"
+
+
+@dataclass(frozen=True)
+class LiveKernel:
+    """The kernel of this machine, asked through ctypes: no compiler is needed."""
+
+    def describe(self) -> str:
+        """Return a name for messages."""
+        return f"running {os.uname().release}"
 
 
 @dataclass(frozen=True)
@@ -70,7 +82,7 @@ class ImageKernel:
         return self.path.name
 
 
-Kernel = HostKernel | ImageKernel
+Kernel = HostKernel | LiveKernel | ImageKernel
 """Where scenarios run."""
 
 
@@ -93,15 +105,17 @@ class RunReport:
 
 
 def parse_kernel(text: str) -> Kernel:
-    """Return the kernel that ``text`` names: ``host``, or the path of an image.
+    """Return the kernel that ``text`` names: ``host``, ``running``, or the path of an image.
 
     Raises :class:`LabError` if there is no such file.
     """
     if text == "host":
         return HostKernel()
+    if text == "running":
+        return LiveKernel()
     path = Path(text)
     if not path.is_file():
-        raise LabError(f"no kernel image {text!r} (give 'host' or the path of a bzImage)")
+        raise LabError(f"no kernel image {text!r} (give 'running', 'host' or the path of a bzImage)")
     return ImageKernel(path)
 
 
@@ -137,6 +151,18 @@ class _Lines:
         self._selector.close()
 
 
+_LIVE = Path(__file__).with_name("live.py")
+
+
+def _program(kernel: Kernel) -> Path:
+    """Return the program that answers scripts, compiled if need be; raises :class:`LabError` where it cannot run."""
+    if not isinstance(kernel, LiveKernel):
+        return build_oracle()
+    if platform.system() != "Linux" or platform.machine() != "x86_64":
+        raise LabError("kernels are asked on x86-64 Linux only")
+    return _LIVE
+
+
 def _command(kernel: Kernel, oracle: Path, script: Path, folder: Path) -> list[str]:
     """Return the command that runs ``script`` and writes results to its standard output.
 
@@ -145,6 +171,8 @@ def _command(kernel: Kernel, oracle: Path, script: Path, folder: Path) -> list[s
     """
     if isinstance(kernel, HostKernel):
         return [str(oracle), str(script)]
+    if isinstance(kernel, LiveKernel):
+        return ["env", "PYTHONMALLOC=malloc", sys.executable, "-S", "-s", "-B", "-P", str(oracle), str(script)]
     qemu = shutil.which(_QEMU)
     if qemu is None:
         raise LabError(f"no {_QEMU}: install it (Debian: apt-get install qemu-system-x86)")
@@ -160,12 +188,14 @@ def _command(kernel: Kernel, oracle: Path, script: Path, folder: Path) -> list[s
     ]  # fmt: skip
 
 
-def _console(folder: Path) -> str:
-    """Return the last lines of the guest's console, for an error message."""
+def _last_words(folder: Path, stderr: str = "") -> str:
+    """Return the one line of the guest's console, or of QEMU's standard error, that says most of why it ended."""
+    lines: list[str] = []
     with contextlib.suppress(OSError):
-        text = (folder / "console").read_text("utf-8", "replace")
-        return "\n".join(text.strip().splitlines()[-15:])
-    return ""
+        lines = (folder / "console").read_text("utf-8", "replace").splitlines()
+    said = [line.strip() for line in (*lines, *stderr.splitlines()) if line.strip()]
+    panics = [line for line in said if "Kernel panic" in line]
+    return (panics or said[-1:] or ["nothing was said"])[0][:300]
 
 
 def _one_run(
@@ -192,22 +222,23 @@ def _one_run(
         command = _command(kernel, oracle, script, folder)
         started = time.monotonic()
         report.boots += 1
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        # in a process group of its own: Ctrl-C is for this program, which then ends the other
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, process_group=0
+        )
         assert process.stdout is not None and process.stderr is not None
         lines = _Lines(process.stdout)
         try:
             try:
                 first = lines.next(boot)
             except TimeoutError:
-                raise LabError(
-                    f"{kernel.describe()}: no greeting in {boot:g} s; console:\n{_console(folder)}"
-                ) from None
+                raise LabError(f"{kernel.describe()}: no greeting in {boot:g} s: {_last_words(folder)}") from None
             if first is None:
                 process.wait()
                 message = process.stderr.read().decode("utf-8", "replace").strip()
                 raise LabError(
-                    f"{kernel.describe()}: ended (exit {process.returncode}) before the oracle "
-                    f"spoke\n{message}\n{_console(folder)}".rstrip()
+                    f"{kernel.describe()}: ended (exit {process.returncode}) before the oracle spoke: "
+                    f"{_last_words(folder, message)}"
                 )
             hello = decode_hello(first)
             report.hello = hello
@@ -262,7 +293,7 @@ def run_scenarios(
     iterator, or an exception such as KeyboardInterrupt, ends the guest.
     """
     told = report if report is not None else RunReport()
-    oracle = build_oracle()
+    oracle = _program(kernel)
     start = time.monotonic()
     numbered = list(enumerate(scenarios))
     done = 0
@@ -284,7 +315,7 @@ def run_scenarios(
             name = numbered[done][1].get("name")
             error = "the guest died or stopped answering in this scenario"
             told.failures.append(f"{name}: {error}")
-            if isinstance(kernel, HostKernel) and done == before:
+            if not isinstance(kernel, ImageKernel) and done == before:
                 raise LabError(f"the oracle died in scenario {done} ({name!r})")
             done += 1
             yield {"name": name, "steps": [], "error": error}
@@ -322,7 +353,7 @@ def _progress(report: RunReport, total: int) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Answer a file of scenarios; returns the exit status (0, 1 on scenarios with errors, 2)."""
     parser = argparse.ArgumentParser(prog="python -m checker.lab.run", description=__doc__)
-    parser.add_argument("--kernel", default="host", help="'host' or the path of a kernel image")
+    parser.add_argument("--kernel", default="host", help="'host', 'running' or the path of a kernel image")
     parser.add_argument("--limit-ms", type=int, default=20_000, help="time limit of one scenario")
     parser.add_argument("--swap-mib", type=int, default=0, help="a guest's swap on zram, MiB")
     parser.add_argument("--cpu", default="max", help="a guest's CPU model, e.g. max,pku=off")

@@ -37,6 +37,9 @@ _CALLS: Mapping[str, tuple[str, tuple[str, ...], frozenset[str]]] = {
     "write": ("w", ("addr", "byte"), frozenset()),
     "fill": ("f", ("free",), frozenset()),
     "fork": ("F", (), frozenset()),
+    "vdso": ("v", ("addr",), frozenset()),
+    "reclaim": ("R", ("addr",), frozenset()),
+    "file": ("o", ("fd", "pages"), frozenset()),
 }
 """Call name: its letter in the script, its arguments in order, those that may be left out."""
 
@@ -81,7 +84,7 @@ def _number(value: object) -> str:
 
 
 def encode_step(step: Mapping[str, object]) -> str:
-    """Return the script line of one step, without its end; raises :class:`BadStep` if it has none."""
+    """Return a step as the script writes it, without the end of its last line; raises :class:`BadStep` if it cannot."""
     call = step.get("call")
     if not isinstance(call, str) or call not in _CALLS:
         raise BadStep(f"unknown call {call!r}")
@@ -94,7 +97,37 @@ def encode_step(step: Mapping[str, object]) -> str:
             words.append(_number(_DEFAULTS.get(name, 0)))
         else:
             raise BadStep(f"{call} lacks {name!r}")
-    return " ".join(words)
+    if call == "file" and step.get("contents"):
+        words.append(str(step["contents"]))
+    limits = limits_of(step)
+    return (f"X {limits:x}\n" if limits else "") + " ".join(words)
+
+
+_AS, _MEMLOCK = 1, 2
+_LIMITS: Mapping[str, int] = {
+    "brk: memory or a limit on it runs out": _AS,
+    "mlock: RLIMIT_MEMLOCK has no room": _MEMLOCK,
+    "mmap: RLIMIT_AS has no room": _AS,
+    "mmap: RLIMIT_AS or the accounting has no room": _AS,
+    "mremap: RLIMIT_AS has no room for both copies": _AS,
+    "mremap: RLIMIT_MEMLOCK has no room": _MEMLOCK,
+    "mremap: RLIMIT_AS has no room": _AS,
+}
+"""Failures of the environment that a program can bring about itself, and the limits that it lowers for that."""
+
+
+def limits_of(step: Mapping[str, object]) -> int:
+    """Return the limits (bits of the script's X line) that have no room in a step.
+
+    Raises :class:`BadStep` for a failure that nothing on a real kernel brings about at will.
+    """
+    bits = 0
+    failures = step.get("failures")
+    for name in failures if isinstance(failures, (list, tuple)) else ():
+        if name not in _LIMITS:
+            raise BadStep(f"no program can bring about at will that {name}")
+        bits |= _LIMITS[name]
+    return bits
 
 
 def steps_of(scenario: Mapping[str, object]) -> list[Mapping[str, object]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from spec.arguments import Decoded, PageRange
+from spec.editions import Edition, System
 from spec.space import AddressSpace
 from spec.syscalls import brk, environment, madvise, mlock, mmap, mprotect, mremap, mseal, munmap
 from spec.terms import Num
@@ -27,6 +28,12 @@ class Call:
     """Where the kernel does this."""
     step: bool = False
     """Not a system call but something that happens without one."""
+    openbsd: str = ""
+    """Where OpenBSD does this, if an edition speaks of it."""
+
+    def source_in(self, edition: Edition) -> str:
+        """Where the edition's system does this."""
+        return self.openbsd if edition.system is System.OPENBSD and self.openbsd else self.source
 
 
 def _never(mm: AddressSpace, pages: PageRange) -> Num:
@@ -36,11 +43,27 @@ def _never(mm: AddressSpace, pages: PageRange) -> Num:
 CALLS: dict[str, Call] = {
     call.name: call
     for call in (
-        Call("mseal", ("addr", "len", "flags"), mseal.arguments, mseal.mseal, PageRange, "mm/mseal.c do_mseal"),
+        Call(
+            "mseal",
+            ("addr", "len", "flags"),
+            mseal.arguments,
+            mseal.mseal,
+            PageRange,
+            "mm/mseal.c do_mseal",
+            openbsd="sys/uvm/uvm_mmap.c sys_mimmutable, uvm_map.c uvm_map_immutable",
+        ),
         Call(
             "mseal32", ("addr", "len", "flags"), mseal.arguments_32bit, _never, PageRange, "mm/internal.h can_do_mseal"
         ),
-        Call("munmap", ("addr", "len"), munmap.arguments, munmap.munmap, PageRange, "mm/mmap.c do_vmi_munmap"),
+        Call(
+            "munmap",
+            ("addr", "len"),
+            munmap.arguments,
+            munmap.munmap,
+            PageRange,
+            "mm/mmap.c do_vmi_munmap",
+            openbsd="sys/uvm/uvm_mmap.c sys_munmap, uvm_map.c uvm_unmap_remove",
+        ),
         Call(
             "mmap",
             ("addr", "len", "prot", "flags", "file", "object", "off"),
@@ -48,6 +71,7 @@ CALLS: dict[str, Call] = {
             mmap.mmap,
             mmap.Map,
             "mm/mmap.c do_mmap, mmap_region",
+            openbsd="sys/uvm/uvm_map.c uvm_map, for what MAP_FIXED replaces; the rest is Linux's",
         ),
         Call(
             "mprotect",
@@ -56,6 +80,7 @@ CALLS: dict[str, Call] = {
             mprotect.mprotect,
             mprotect.PlainProtect,
             "mm/mprotect.c do_mprotect_pkey",
+            openbsd="sys/uvm/uvm_mmap.c sys_mprotect, uvm_map.c uvm_map_protect",
         ),
         Call(
             "pkey_mprotect",
@@ -80,6 +105,7 @@ CALLS: dict[str, Call] = {
             madvise.madvise,
             madvise.Advise,
             "mm/madvise.c do_madvise",
+            openbsd="sys/uvm/uvm_mmap.c sys_madvise, sys_minherit, uvm_map.c uvm_map_clean, uvm_map_inherit",
         ),
         Call("brk", ("addr",), brk.arguments, brk.brk, brk.Break, "mm/mmap.c sys_brk"),
         Call("mlock", ("addr", "len"), mlock.arguments, mlock.mlock, PageRange, "mm/mlock.c do_mlock"),

@@ -45,7 +45,9 @@ def write(mm: AddressSpace, to: Write) -> Num:
         mm.fail(Errno.EFAULT, "write: the page is not mapped")
     mm.fail_if(mm.cannot_write(vma), Errno.EFAULT, "write: the VMA is not writable")
     mm.fail_if(mm.page(to.page).guard, Errno.EFAULT, "write: a guard page")
-    mm.fail_if(mm.beyond_object(vma, to.page), Errno.EFAULT, "write: beyond the end of the object")
+    beyond = mm.beyond_object(vma, to.page)
+    mm.prepare(to.page, and_(beyond, not_(vma.shared)))
+    mm.fail_if(beyond, Errno.EFAULT, "write: beyond the end of the object")
     mm.store(to.page, to.byte)
     return 1
 

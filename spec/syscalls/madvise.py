@@ -2,6 +2,7 @@
 
 Sources: mm/madvise.c do_madvise, madvise_walk_vmas, madvise_vma_behavior and what they call; mm/mseal.c
 can_modify_mm_madv (up to 6.11), can_modify_vma_madv (6.12 and later); mm/gup.c faultin_page_range for MADV_POPULATE.
+OpenBSD: madvise(2), minherit(2); sys_madvise, uvm_map_clean, uvm_map_advice, uvm_map_inherit (docs/MIMMUTABLE.md).
 """
 
 from __future__ import annotations
@@ -9,8 +10,36 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import cast
 
-from spec.arguments import PageRange, as_page
-from spec.editions import Discard, Edition, SealCheck
+from spec.advice import (
+    COLD,
+    COLLAPSE,
+    DISCARDING,
+    DODUMP,
+    DOFORK,
+    DONTDUMP,
+    DONTFORK,
+    DONTNEED,
+    DONTNEED_LOCKED,
+    FREE,
+    GUARD_INSTALL,
+    GUARD_REMOVE,
+    HUGEPAGE,
+    HWPOISON,
+    INHERITANCE,
+    KEEPONFORK,
+    MERGEABLE,
+    NOHUGEPAGE,
+    PAGEOUT,
+    POPULATE_READ,
+    POPULATE_WRITE,
+    REMOVE,
+    SOFT_OFFLINE,
+    UNMERGEABLE,
+    WIPEONFORK,
+    known_advice,
+)
+from spec.arguments import PageRange, as_page, widened
+from spec.editions import Discard, Edition, SealCheck, System
 from spec.errors import Errno
 from spec.space import AddressSpace, Gap, Guards, Visit
 from spec.terms import Bool, Num, and_, any_, eq, ite, ite_bool, le, lt, not_, one_of, or_
@@ -31,53 +60,12 @@ from spec.vma import (
 )
 from spec.words import PAGES, Word, add, below, equal, is_page_aligned, low32, page_align, untagged
 
-ADVICE = {
-    "MADV_NORMAL": 0,
-    "MADV_RANDOM": 1,
-    "MADV_SEQUENTIAL": 2,
-    "MADV_WILLNEED": 3,
-    "MADV_DONTNEED": 4,
-    "MADV_FREE": 8,
-    "MADV_REMOVE": 9,
-    "MADV_DONTFORK": 10,
-    "MADV_DOFORK": 11,
-    "MADV_MERGEABLE": 12,
-    "MADV_UNMERGEABLE": 13,
-    "MADV_HUGEPAGE": 14,
-    "MADV_NOHUGEPAGE": 15,
-    "MADV_DONTDUMP": 16,
-    "MADV_DODUMP": 17,
-    "MADV_WIPEONFORK": 18,
-    "MADV_KEEPONFORK": 19,
-    "MADV_COLD": 20,
-    "MADV_PAGEOUT": 21,
-    "MADV_POPULATE_READ": 22,
-    "MADV_POPULATE_WRITE": 23,
-    "MADV_DONTNEED_LOCKED": 24,
-    "MADV_COLLAPSE": 25,
-    "MADV_HWPOISON": 100,
-    "MADV_SOFT_OFFLINE": 101,
-    "MADV_GUARD_INSTALL": 102,
-    "MADV_GUARD_REMOVE": 103,
-}
-"""Behaviour values (asm-generic mman-common.h)."""
-
-(DONTNEED, FREE, REMOVE, DONTFORK, DOFORK, WIPEONFORK, KEEPONFORK) = (4, 8, 9, 10, 11, 18, 19)
-(MERGEABLE, UNMERGEABLE, HUGEPAGE, NOHUGEPAGE, DONTDUMP, DODUMP) = (12, 13, 14, 15, 16, 17)
-(COLD, PAGEOUT, POPULATE_READ, POPULATE_WRITE, DONTNEED_LOCKED, COLLAPSE) = (20, 21, 22, 23, 24, 25)
-(HWPOISON, SOFT_OFFLINE, GUARD_INSTALL, GUARD_REMOVE) = (100, 101, 102, 103)
-
-DISCARDING = (DONTNEED, FREE, REMOVE, DONTFORK, WIPEONFORK, DONTNEED_LOCKED)
-"""What the patch means to block on sealed read-only anonymous memory (is_madv_discard)."""
-
-
-def known_advice(edition: Edition) -> list[int]:
-    """The values that this kernel knows (madvise_behavior_valid)."""
-    return [n for n in ADVICE.values() if edition.guard_pages or n not in (GUARD_INSTALL, GUARD_REMOVE)]
-
 
 def treated_as_discard(edition: Edition) -> list[int]:
-    """The known values that is_madv_discard takes for discarding: the bit mask of v10 takes far too many."""
+    """The known values that is_madv_discard takes for discarding: the bit mask of v10 takes far too many. OpenBSD takes
+    those that discard on some system, though not on its own, and all that say what a child inherits."""
+    if edition.discard is Discard.INHERITED_TOO:
+        return [DONTNEED, FREE, *INHERITANCE]
     if edition.discard is Discard.BIT_MASK:
         bits = 0
         for value in DISCARDING:
@@ -106,6 +94,9 @@ def arguments(do: Guards, addr: Word, length: Word, advice: Word) -> Advise:
     value = low32(advice)
     known = any_(equal(value, n) for n in known_advice(do.edition))
     do.fail_if(not_(known), Errno.EINVAL, "madvise: unknown advice")
+    if do.edition.system is System.OPENBSD:
+        first, end = widened(do, "madvise", addr, length)
+        return Advise(as_page(first), as_page(end), cast(Num, value))
     do.fail_if(not_(is_page_aligned(addr)), Errno.EINVAL, "madvise: the address is not page aligned")
     size = page_align(length)
     do.fail_if(and_(not_(equal(length, 0)), equal(size, 0)), Errno.EINVAL, "madvise: the length wraps to zero")
@@ -119,39 +110,47 @@ def madvise(mm: AddressSpace, to: Advise) -> Num:
     """Advise about a range, VMA by VMA; gaps are skipped and reported at the end.
 
     Up to 6.11 the seal test covers the range before anything is done; from 6.12 on each VMA is tested when the walk
-    reaches it, before the advice's own checks, so that EPERM leaves the VMAs before it advised.
+    reaches it, before the advice's own checks, so that EPERM leaves the VMAs before it advised. OpenBSD tests the range
+    first, whatever memory is sealed in it; gaps are refused first by what it does to pages, and skipped by the rest.
     """
-    hardware = one_of(to.advice, (HWPOISON, SOFT_OFFLINE))
-    mm.fail_if(hardware, Errno.EPERM, "madvise: poisoning memory needs CAP_SYS_ADMIN")
+    openbsd = mm.edition.system is System.OPENBSD
+    if not openbsd:
+        hardware = one_of(to.advice, (HWPOISON, SOFT_OFFLINE))
+        mm.fail_if(hardware, Errno.EPERM, "madvise: poisoning memory needs CAP_SYS_ADMIN")
+    elif mm.decide(one_of(to.advice, (DONTNEED, FREE))):
+        mm.check_mapped(to.start, to.end, Errno.EFAULT, "madvise: a page of the range is unmapped")
     discards = one_of(to.advice, treated_as_discard(mm.edition))
 
     def refused(vma: Vma) -> Bool:
         return and_(discards, vma.sealed, is_protected(mm, vma))
 
-    up_front = mm.edition.seals is SealCheck.UP_FRONT
-    if up_front:
-        mm.check_each(
-            to.start, to.end, refused, Errno.EPERM, "madvise: a read-only anonymous VMA of the range is sealed"
-        )
+    in_the_loop = mm.edition.seals is SealCheck.IN_THE_LOOP
+    if not in_the_loop:
+        kind = "VMA" if openbsd else "read-only anonymous VMA"
+        mm.check_each(to.start, to.end, refused, Errno.EPERM, f"madvise: a {kind} of the range is sealed")
     if mm.decide(one_of(to.advice, (POPULATE_READ, POPULATE_WRITE))):
         _populate(mm, to)
         return 0
 
     def advise(vma: Vma, at: Visit) -> Vma:
-        if not up_front:
+        if in_the_loop:
             at.fail_if(refused(vma), Errno.EPERM, "madvise: the VMA is sealed, read-only and anonymous")
         for condition, errno, check in own_checks(mm.edition, to.advice, vma, at):
             at.fail_if(condition, errno, check)
-        _discard(to.advice, vma, at)
+        _discard(mm.edition, to.advice, vma, at)
         return advised(to.advice, vma)
 
-    no_room = Errno.EAGAIN
-    mm.change_each(to.start, to.end, advise, gap=Gap.REMEMBER, no_room=no_room)
+    no_room, gap = Errno.EAGAIN, Gap.IGNORE if openbsd else Gap.REMEMBER
+    if mm.edition.seals is SealCheck.TWO_PASS:
+        mm.foresee(to.start, to.end, advise, gap=gap, no_room=no_room)
+    mm.change_each(to.start, to.end, advise, gap=gap, no_room=no_room)
     return 0
 
 
 def is_protected(mm: AddressSpace, vma: Vma) -> Bool:
-    """The seal keeps the contents of this VMA from being discarded (is_ro_anon)."""
+    """The seal keeps the contents of this VMA from being discarded (is_ro_anon; OpenBSD: whatever memory it is)."""
+    if mm.edition.seal_protects == "any memory":
+        return True
     if mm.edition.seal_protects == "no vm_ops":
         return and_(is_anonymous(vma), mm.cannot_write(vma))
     return and_(not_(has_file(vma)), not_(vma.shared), mm.cannot_write(vma))
@@ -164,6 +163,11 @@ def own_checks(edition: Edition, advice: Num, vma: Vma, at: Visit) -> list[tuple
     def when(values: tuple[int, ...], condition: Bool) -> Bool:
         return and_(one_of(advice, values), condition)
 
+    no_file = when((WIPEONFORK,), or_(has_file(vma), vma.shared))
+    wipes_anonymous = no_file, Errno.EINVAL, "madvise: MADV_WIPEONFORK wants anonymous memory"
+    if edition.system is System.OPENBSD:
+        read_only = when((WIPEONFORK,), not_(vma.write))
+        return [(read_only, Errno.EPERM, "madvise: only writable memory is wiped on fork"), wipes_anonymous]
     checks = [
         (when((REMOVE,), vma.locked), Errno.EINVAL, "madvise: MADV_REMOVE on a locked VMA"),
         (when((REMOVE,), not_(has_file(vma))), Errno.EINVAL, "madvise: MADV_REMOVE without a file"),
@@ -188,11 +192,7 @@ def own_checks(edition: Edition, advice: Num, vma: Vma, at: Visit) -> list[tuple
             Errno.EINVAL,
             "madvise: huge pages are discarded whole",
         ),
-        (
-            when((WIPEONFORK,), or_(has_file(vma), vma.shared)),
-            Errno.EINVAL,
-            "madvise: MADV_WIPEONFORK wants anonymous memory",
-        ),
+        wipes_anonymous,
         (when((KEEPONFORK,), vma.droppable), Errno.EINVAL, "madvise: droppable memory is always wiped on fork"),
         (
             when((DODUMP,), or_(and_(special, not_(hugetlb)), vma.droppable)),
@@ -205,6 +205,8 @@ def own_checks(edition: Edition, advice: Num, vma: Vma, at: Visit) -> list[tuple
             "madvise: MADV_COLLAPSE wants room for a huge page",
         ),
     ]
+    if edition.dofork_spares_special:
+        checks.append((when((DOFORK,), special), Errno.EINVAL, "madvise: MADV_DOFORK of a special mapping"))
     if edition.guard_pages:
         unguardable = or_(vma.locked, hugetlb, special)
         checks.append((when((GUARD_INSTALL,), unguardable), Errno.EINVAL, "madvise: guard pages want ordinary memory"))
@@ -248,10 +250,11 @@ def advised(advice: Num, vma: Vma) -> Vma:
     )
 
 
-def _discard(advice: Num, vma: Vma, at: Visit) -> None:
+def _discard(edition: Edition, advice: Num, vma: Vma, at: Visit) -> None:
     """What the advice does to the contents of the VMA's part of the range."""
-    drops = one_of(advice, (DONTNEED, DONTNEED_LOCKED))
-    frees = eq(advice, FREE)
+    drops, frees = one_of(advice, (DONTNEED, DONTNEED_LOCKED)), eq(advice, FREE)
+    if edition.system is System.OPENBSD:  # MADV_FREE drops at once what is not locked, and nothing else drops anything
+        drops, frees = and_(frees, not_(vma.locked)), False
     installs, removes = eq(advice, GUARD_INSTALL), eq(advice, GUARD_REMOVE)
     pages_out = eq(advice, PAGEOUT)
     whole_end = ite(eq(vma.backing, HUGETLB), at.end - at.end % HUGE_PAGES, at.end)
@@ -270,7 +273,7 @@ def _discard(advice: Num, vma: Vma, at: Visit) -> None:
         )
 
     at.pages(after)
-    at.prepare_if(installs)
+    at.prepare_if(installs if edition.guards_prepare_files else and_(installs, is_anonymous(vma)))
     at.punch_hole_if(eq(advice, REMOVE))
 
 
@@ -287,4 +290,6 @@ def _populate(mm: AddressSpace, to: Advise) -> None:
         at.populate_if(writes)
         return vma
 
+    if mm.edition.seals is SealCheck.TWO_PASS:
+        mm.foresee(to.start, to.end, populate, gap=Gap.STOP)
     mm.change_each(to.start, to.end, populate, gap=Gap.STOP)

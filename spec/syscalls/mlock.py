@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from spec.arguments import PageRange, page_range
+from spec.editions import SealCheck
 from spec.errors import Errno
 from spec.space import AddressSpace, Gap, Guards, Visit
 from spec.terms import Bool, Num, ite_bool, larger, or_, smaller
@@ -30,15 +31,22 @@ def arguments(do: Guards, addr: Word, length: Word) -> PageRange:
 def mlock(mm: AddressSpace, pages: PageRange) -> Num:
     """Lock a range into memory: mark the VMAs, then fault all pages in."""
     mm.may_fail(Errno.ENOMEM, "mlock: RLIMIT_MEMLOCK has no room")
+    ahead = mm.edition.seals is SealCheck.TWO_PASS
+    if ahead:
+        _check_faults(mm, pages)
     _mark(mm, pages, locked=True)
     mm.lock(pages.start, pages.end)
+    if not ahead:
+        _check_faults(mm, pages)
+    return 0
 
+
+def _check_faults(mm: AddressSpace, pages: PageRange) -> None:
     def stuck(vma: Vma) -> Bool:
         part = larger(pages.start, vma.start), smaller(pages.end, vma.end)
         return or_(mm.cannot_fault_in(vma), mm.faults_fail(vma, *part))
 
     mm.check_each(pages.start, pages.end, stuck, Errno.ENOMEM, "mlock: a page cannot be faulted in")
-    return 0
 
 
 def munlock(mm: AddressSpace, pages: PageRange) -> Num:
@@ -52,4 +60,6 @@ def _mark(mm: AddressSpace, pages: PageRange, *, locked: bool) -> None:
         exempt = or_(is_special(vma), vma.droppable)
         return replace(vma, locked=ite_bool(exempt, vma.locked, locked))
 
+    if mm.edition.seals is SealCheck.TWO_PASS:
+        mm.foresee(pages.start, pages.end, mark, gap=Gap.STOP)
     mm.change_each(pages.start, pages.end, mark, gap=Gap.STOP)

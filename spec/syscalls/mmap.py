@@ -1,6 +1,7 @@
 """mmap(2).
 
-Sources: arch/x86 sys_mmap, ksys_mmap_pgoff, do_mmap, mmap_region (6.12: __mmap_region), get_unmapped_area.
+Sources: arch/x86 sys_mmap, ksys_mmap_pgoff, do_mmap, mmap_region (6.12: __mmap_region), get_unmapped_area. For OpenBSD
+only what MAP_FIXED does to what was there is its own (uvm_map with UVM_FLAG_UNMAP; docs/MIMMUTABLE.md).
 """
 
 from __future__ import annotations
@@ -9,13 +10,34 @@ from dataclasses import dataclass
 from typing import cast
 
 from spec.arguments import Decoded, as_page, fits_in_space
-from spec.editions import Edition, SealCheck
+from spec.editions import Edition, SealCheck, System
 from spec.errors import Errno
+from spec.mapping import (
+    DEV_ZERO,
+    LARGEST_DEVICE_PAGES,
+    LARGEST_FILE_PAGES,
+    MAP_ANONYMOUS,
+    MAP_DROPPABLE,
+    MAP_FIXED,
+    MAP_FIXED_NOREPLACE,
+    MAP_GROWSDOWN,
+    MAP_LOCKED,
+    MAP_NORESERVE,
+    MAP_POPULATE,
+    MAP_PRIVATE,
+    MAP_SHARED,
+    MAP_SHARED_VALIDATE,
+    MAP_TYPE,
+    NO_FILE,
+    READ_ONLY_FILE,
+    WRITABLE_FILE,
+)
 from spec.space import AddressSpace, Guards
 from spec.syscalls.munmap import gather
 from spec.terms import Bool, Num, and_, between, eq, implies, ite, le, lt, ne, not_, one_of, or_
 from spec.vma import ANONYMOUS, DEVZERO, FILE, Vma
 from spec.words import (
+    MIN_PAGE,
     PAGES,
     TASK_PAGES,
     TASK_SIZE,
@@ -30,20 +52,6 @@ from spec.words import (
     page_number,
     sub,
 )
-
-MAP_SHARED, MAP_PRIVATE, MAP_SHARED_VALIDATE, MAP_DROPPABLE = 1, 2, 3, 8
-MAP_TYPE = 0xF
-MAP_FIXED, MAP_ANONYMOUS, MAP_GROWSDOWN = 0x10, 0x20, 0x100
-MAP_LOCKED, MAP_NORESERVE, MAP_POPULATE, MAP_FIXED_NOREPLACE = 0x2000, 0x4000, 0x8000, 0x10_0000
-
-MIN_PAGE = 16
-"""vm.mmap_min_addr in pages: 65536 bytes, below which only a privileged caller may map."""
-
-LARGEST_FILE_PAGES = 1 << 51
-"""s_maxbytes in pages, rounded up: a mapped range of a file ends below it (file_mmap_ok)."""
-
-NO_FILE, WRITABLE_FILE, READ_ONLY_FILE, DEV_ZERO = 0, 1, 2, 3
-"""What the file descriptor stands for; a caller of the specification says so instead of opening files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +149,10 @@ def _num(word: Word) -> Num:
 
 def mmap(mm: AddressSpace, new: Map) -> Num:
     """Map a range anew. With MAP_FIXED what was there is unmapped first, unless it is sealed."""
-    mm.fail_if(mm.over_limit(), Errno.ENOMEM, "mmap: map_count is above its limit")
-    exec_only_key = mm.execute_only_pkey(and_(new.exec, not_(new.read), not_(new.write)))
+    if mm.edition.limits_maps:
+        mm.fail_if(mm.over_limit(), Errno.ENOMEM, "mmap: map_count is above its limit")
+    exec_only = and_(new.exec, not_(new.read), not_(new.write))
+    exec_only_key = mm.execute_only_pkey(exec_only) if mm.edition.system is System.LINUX else 0
     mm.fail_if(not_(new.small), Errno.ENOMEM, "mmap: the length is beyond TASK_SIZE")
     if mm.decide(new.fixed):
         mm.fail_if(not_(new.fits), Errno.ENOMEM, "mmap: the fixed range reaches beyond TASK_SIZE")
@@ -170,26 +180,35 @@ def _make_room(mm: AddressSpace, new: Map, page: Num) -> None:
 
     Up to 6.11 what fails after the unmapping leaves a hole, and every error of the unmapping but EPERM becomes ENOMEM.
     From 6.12 on limits and accounting are tested before anything is unmapped (__mmap_region); only a failed allocation
-    still leaves a hole.
+    still leaves a hole. In two passes the allocation is made ahead too.
     """
-    early = mm.edition.seals is SealCheck.IN_THE_LOOP
+    early = mm.edition.seals is not SealCheck.UP_FRONT
+    ahead = mm.edition.seals is SealCheck.TWO_PASS
     if not early:
         mm.may_fail(Errno.ENOMEM, "mmap: RLIMIT_AS has no room")
+    if ahead:
+        mm.may_fail(Errno.ENOMEM, "mmap: RLIMIT_AS or the accounting has no room")
+        mm.may_fail(Errno.ENOMEM, "mmap: memory for the new VMA runs out")
     fixed = mm.decide(new.fixed)
     if fixed:
         gather(mm, page, page + new.pages, "mmap", Errno.EINVAL if early else Errno.ENOMEM)
-    if early:
+    if early and not ahead:
         mm.may_fail(Errno.ENOMEM, "mmap: RLIMIT_AS or the accounting has no room")
     if fixed:
         mm.unmap(page, page + new.pages)
-    mm.may_fail(Errno.ENOMEM, "mmap: memory for the new VMA runs out")
+    if not ahead:
+        mm.may_fail(Errno.ENOMEM, "mmap: memory for the new VMA runs out")
 
 
 def _check_kind(mm: AddressSpace, new: Map) -> None:
     """The checks by MAP_TYPE and file (the switch in do_mmap)."""
     is_shared = one_of(new.type, (MAP_SHARED, MAP_SHARED_VALIDATE))
     has_file = ne(new.file, NO_FILE)
-    beyond = and_(one_of(new.file, (WRITABLE_FILE, READ_ONLY_FILE)), le(LARGEST_FILE_PAGES, new.offset + new.pages))
+    end = new.offset + new.pages
+    beyond = or_(
+        and_(one_of(new.file, (WRITABLE_FILE, READ_ONLY_FILE)), le(LARGEST_FILE_PAGES, end)),
+        and_(eq(new.file, DEV_ZERO), le(LARGEST_DEVICE_PAGES, end)),
+    )
     mm.fail_if(beyond, Errno.EOVERFLOW, "mmap: the range is beyond the largest file")
     known = or_(one_of(new.type, (MAP_SHARED, MAP_PRIVATE)), and_(has_file, eq(new.type, MAP_SHARED_VALIDATE)))
     if mm.edition.droppable:
@@ -201,6 +220,8 @@ def _check_kind(mm: AddressSpace, new: Map) -> None:
         )
         known = or_(known, droppable)
     mm.fail_if(not_(known), Errno.EINVAL, "mmap: the mapping is neither private nor shared")
+    strange = and_(has_file, eq(new.type, MAP_SHARED_VALIDATE), new.noreplace)
+    mm.fail_if(strange, Errno.EOPNOTSUPP, "mmap: MAP_SHARED_VALIDATE does not know MAP_FIXED_NOREPLACE")
     writes_read_only = and_(is_shared, new.write, eq(new.file, READ_ONLY_FILE))
     mm.fail_if(writes_read_only, Errno.EACCES, "mmap: a writable shared mapping of a file opened read-only")
     mm.fail_if(

@@ -1,6 +1,7 @@
 """mprotect(2) and pkey_mprotect(2).
 
-Sources: mm/mprotect.c do_mprotect_pkey, mprotect_fixup; arch/x86/mm/pkeys.c.
+Sources: mm/mprotect.c do_mprotect_pkey, mprotect_fixup; arch/x86/mm/pkeys.c. OpenBSD: mprotect(2); sys_mprotect,
+uvm_map_protect (docs/MIMMUTABLE.md).
 """
 
 from __future__ import annotations
@@ -8,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import cast
 
-from spec.arguments import PageRange, as_page
-from spec.editions import Edition, SealCheck
+from spec.arguments import PageRange, as_page, widened
+from spec.editions import Edition, SealCheck, System
 from spec.errors import Errno
 from spec.space import AddressSpace, Gap, Guards, Visit
 from spec.terms import Bool, Num, and_, between, eq, ite, ite_bool, le, lt, ne, not_, or_
-from spec.vma import HUGETLB, Vma, is_anonymous
+from spec.vma import HUGETLB, Vma, is_anonymous, same_flags
 from spec.words import Word, above, add, choose, equal, has, is_page_aligned, low32, mask, page_align, untagged
 
 PROT_READ, PROT_WRITE, PROT_EXEC, PROT_SEM = 1, 2, 4, 8
@@ -49,11 +50,20 @@ class PlainProtect(Protect):
     """mprotect's arguments: there is no key."""
 
     def facts(self, edition: Edition) -> list[Bool]:
-        return [*Protect.facts(self, edition), eq(self.pkey, NO_PKEY)]
+        stays = [] if edition.system is System.LINUX else [not_(self.growsdown), not_(self.growsup)]
+        return [*Protect.facts(self, edition), eq(self.pkey, NO_PKEY), *stays]
 
 
 def arguments(do: Guards, addr: Word, length: Word, prot: Word) -> PlainProtect:
-    """Bytes to pages for mprotect, which is pkey_mprotect without a key."""
+    """Bytes to pages for mprotect, which is pkey_mprotect without a key. OpenBSD knows no protection but to read, write
+    and execute."""
+    if do.edition.system is System.OPENBSD:
+        bits = low32(prot)
+        known = equal(mask(bits, PROT_READ | PROT_WRITE | PROT_EXEC), bits)
+        do.fail_if(not_(known), Errno.EINVAL, "mprotect: unknown protection bits")
+        first, end = widened(do, "mprotect", addr, length)
+        asked = has(prot, PROT_READ), has(prot, PROT_WRITE), has(prot, PROT_EXEC)
+        return PlainProtect(as_page(first), as_page(end), *asked, False, False, NO_PKEY)
     to = pkey_arguments(do, addr, length, prot, 0xFFFF_FFFF)
     return PlainProtect(to.start, to.end, to.read, to.write, to.exec, to.growsdown, to.growsup, NO_PKEY)
 
@@ -99,44 +109,57 @@ def mprotect(mm: AddressSpace, to: Protect) -> Num:
 
     Up to 6.11 the whole range is tested for seals before the loop, gaps allowed, so that EPERM changes nothing. From
     6.12 on each VMA is tested when the loop reaches it: EPERM (like EACCES and ENOMEM ever since) leaves a changed
-    prefix.
+    prefix. OpenBSD makes a pass of all tests of each VMA, the seal first, before one that changes; it skips gaps.
     """
-    no_such_key = and_(ne(to.pkey, NO_PKEY), not_(mm.pkey_allocated(to.pkey)))
-    mm.fail_if(no_such_key, Errno.EINVAL, "mprotect: the protection key is not allocated")
-    vma = mm.first(to.start, to.end)
-    start: Num = to.start
-    if vma is None:
-        mm.fail(Errno.ENOMEM, "mprotect: nothing is mapped in the range")
-    if mm.decide(to.growsdown):
-        start = vma.start
-        mm.fail_if(not_(vma.growsdown), Errno.EINVAL, "mprotect: PROT_GROWSDOWN on a VMA that does not grow down")
-    else:
-        mm.fail_if(lt(start, vma.start), Errno.ENOMEM, "mprotect: the range begins with an unmapped page")
-        mm.fail_if(to.growsup, Errno.EINVAL, "mprotect: PROT_GROWSUP on a VMA that does not grow up")
+    openbsd = mm.edition.system is System.OPENBSD
+    start = to.start if openbsd else _first_page(mm, to)
+    gap = Gap.IGNORE if openbsd else Gap.STOP
     in_the_loop = mm.edition.seals is SealCheck.IN_THE_LOOP
-    if not in_the_loop:
+    if not (in_the_loop or openbsd):
         mm.check_each(start, to.end, lambda vma: vma.sealed, Errno.EPERM, "mprotect: a VMA of the range is sealed")
     exec_only = and_(to.exec, not_(to.read), not_(to.write), eq(to.pkey, NO_PKEY))
-    exec_only_key = mm.execute_only_pkey(exec_only)
+    exec_only_key = 0 if openbsd else mm.execute_only_pkey(exec_only)
 
     def protect(vma: Vma, at: Visit) -> Vma:
         missing = or_(
             and_(to.read, not_(vma.may_read)), and_(to.write, not_(vma.may_write)), and_(to.exec, not_(vma.may_exec))
         )
+        if openbsd:
+            at.fail_if(vma.sealed, Errno.EPERM, "mprotect: a VMA of the range is sealed")
         at.fail_if(missing, Errno.EACCES, "mprotect: the mapping may not have this protection")
         if in_the_loop:
             at.fail_if(vma.sealed, Errno.EPERM, "mprotect: the VMA is sealed")
-        return replace(
+        protected = replace(
             vma,
             read=to.read,
             write=to.write,
             exec=to.exec,
             pkey=new_pkey(vma, to.pkey, exec_only, exec_only_key),
-            account=accounted(vma, to.write),
         )
+        # where nothing is to change, the accounting is not looked at
+        account = ite_bool(same_flags(vma, protected), vma.account, accounted(vma, to.write))
+        return replace(protected, account=account)
 
-    mm.change_each(start, to.end, protect, gap=Gap.STOP)
+    if mm.edition.seals is SealCheck.TWO_PASS:
+        mm.foresee(start, to.end, protect, gap=gap)
+    mm.change_each(start, to.end, protect, gap=gap)
     return 0
+
+
+def _first_page(mm: AddressSpace, to: Protect) -> Num:
+    """Where the range begins, once the key and what is mapped first in it were checked: with PROT_GROWSDOWN, at the
+    start of that VMA."""
+    no_such_key = and_(ne(to.pkey, NO_PKEY), not_(mm.pkey_allocated(to.pkey)))
+    mm.fail_if(no_such_key, Errno.EINVAL, "mprotect: the protection key is not allocated")
+    vma = mm.first(to.start, to.end)
+    if vma is None:
+        mm.fail(Errno.ENOMEM, "mprotect: nothing is mapped in the range")
+    if mm.decide(to.growsdown):
+        mm.fail_if(not_(vma.growsdown), Errno.EINVAL, "mprotect: PROT_GROWSDOWN on a VMA that does not grow down")
+        return vma.start
+    mm.fail_if(lt(to.start, vma.start), Errno.ENOMEM, "mprotect: the range begins with an unmapped page")
+    mm.fail_if(to.growsup, Errno.EINVAL, "mprotect: PROT_GROWSUP on a VMA that does not grow up")
+    return to.start
 
 
 def new_pkey(vma: Vma, asked: Num, exec_only: Bool, exec_only_key: Num) -> Num:

@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from spec.arguments import Decoded, as_page, fits_in_space
 from spec.editions import Edition, Remap, SealCheck
 from spec.errors import Errno
-from spec.space import AddressSpace, Guards
+from spec.space import AddressSpace, Guards, Test
 from spec.syscalls.munmap import unmap_range
-from spec.terms import Bool, Num, and_, eq, implies, ite, larger, le, lt, ne, not_, or_, smaller
-from spec.vma import HUGETLB, Vma, is_special, offset_at, refuses_split, starts_huge_page
+from spec.terms import Bool, Num, and_, eq, implies, ite, le, lt, ne, not_, or_, smaller
+from spec.vma import DEVZERO, HUGETLB, Vma, is_special, offset_at, refuses_split, starts_huge_page
 from spec.words import (
+    MIN_PAGE,
     PAGES,
     TASK_PAGES,
     TASK_SIZE,
@@ -50,6 +51,12 @@ class Move(Decoded):
     may_move: Bool
     fixed: Bool
     dontunmap: Bool
+
+    @property
+    def tested_end(self) -> Num:
+        """Where the test of the old range for seals ends: a range that ends where addresses do is tested as a whole,
+        one that wraps around further is empty (can_modify_mm counts to old_end - 1)."""
+        return ite(and_(eq(self.old_end, 0), lt(0, self.old_pages)), PAGES, self.old_end)
 
     def facts(self, edition: Edition) -> list[Bool]:
         wrapped = self.old + self.old_pages
@@ -115,7 +122,7 @@ def mremap(mm: AddressSpace, to: Move) -> Num:
     if mm.decide(or_(to.fixed, to.dontunmap)):
         return _to_new_address(mm, to)
     if up_front:
-        mm.check_each(to.old, to.old_end, lambda vma: vma.sealed, Errno.EPERM, "mremap: a VMA to resize is sealed")
+        mm.check_each(to.old, to.tested_end, lambda vma: vma.sealed, Errno.EPERM, "mremap: a VMA to resize is sealed")
     if mm.decide(le(to.new_pages, to.old_pages)):
         mm.finish_if(eq(to.old_pages, to.new_pages), "mremap: nothing to do, the sizes are equal", to.old)
         _shrink(mm, to)
@@ -127,10 +134,18 @@ def mremap(mm: AddressSpace, to: Move) -> Num:
 def check_huge(mm: AddressSpace, to: Move, vma: Vma) -> None:
     """Huge pages move and shrink whole, and do not grow. (Sizes that are not whole huge pages are rounded up by the
     kernel; callers of the specification pass whole ones: assumption HUGE_SIZES.)"""
+    for test in huge_tests(to, vma):
+        mm.fail_if(*test)
+
+
+def huge_tests(to: Move, vma: Vma) -> list[Test]:
+    """The tests of check_huge, in order."""
     huge = eq(vma.backing, HUGETLB)
     misaligned = not_(and_(starts_huge_page(to.old), starts_huge_page(to.new)))
-    mm.fail_if(and_(huge, misaligned), Errno.EINVAL, "mremap: huge pages move by whole huge pages")
-    mm.fail_if(and_(huge, lt(to.old_pages, to.new_pages)), Errno.EINVAL, "mremap: huge pages do not grow")
+    return [
+        (and_(huge, misaligned), Errno.EINVAL, "mremap: huge pages move by whole huge pages"),
+        (and_(huge, lt(to.old_pages, to.new_pages)), Errno.EINVAL, "mremap: huge pages do not grow"),
+    ]
 
 
 def _to_new_address(mm: AddressSpace, to: Move) -> Num:
@@ -139,7 +154,7 @@ def _to_new_address(mm: AddressSpace, to: Move) -> Num:
     check_destination(mm, to)
     mm.fail_if(mm.at_limit(spare=5), Errno.ENOMEM, "mremap: a move to a given address wants six free maps")
     if mm.edition.seals is SealCheck.UP_FRONT:
-        mm.check_each(to.old, to.old_end, lambda vma: vma.sealed, Errno.EPERM, "mremap: a VMA to move is sealed")
+        mm.check_each(to.old, to.tested_end, lambda vma: vma.sealed, Errno.EPERM, "mremap: a VMA to move is sealed")
     if mm.decide(to.fixed):
         unmap_range(mm, to.new, to.new + to.new_pages, "mremap onto")
     old_pages = to.old_pages
@@ -150,10 +165,11 @@ def _to_new_address(mm: AddressSpace, to: Move) -> Num:
     if mm.decide(to.dontunmap):
         mm.may_fail(Errno.ENOMEM, "mremap: RLIMIT_AS has no room for both copies")
     if mm.decide(to.fixed):
-        mm.fail_if(lt(to.new, 16), Errno.EPERM, "mremap: the new address is below mmap_min_addr")
+        mm.fail_if(lt(to.new, MIN_PAGE), Errno.EPERM, "mremap: the new address is below mmap_min_addr")
         new = to.new
     else:
-        new = mm.free_range(to.new_pages, ite(lt(to.new, 16), 16, to.new) if mm.decide(ne(to.new, 0)) else None)
+        hint = ite(lt(to.new, MIN_PAGE), MIN_PAGE, to.new) if mm.decide(ne(to.new, 0)) else None
+        new = mm.free_range(to.new_pages, hint)
     return move(mm, to, vma, old_pages, new)
 
 
@@ -184,19 +200,27 @@ def _resizable(mm: AddressSpace, to: Move, old_pages: Num) -> Vma:
 
 def check_resizable(mm: AddressSpace, to: Move, vma: Vma, old_pages: Num) -> None:
     """The checks of vma_to_resize on the VMA at the old address."""
-    mm.fail_if(
-        and_(eq(old_pages, 0), not_(vma.may_share)),
-        Errno.EINVAL,
-        "mremap: only shared memory can be duplicated (old size 0)",
-    )
-    mm.fail_if(and_(to.dontunmap, is_special(vma)), Errno.EINVAL, "mremap: MREMAP_DONTUNMAP of a special mapping")
-    mm.fail_if(lt(vma.end - to.old, old_pages), Errno.EFAULT, "mremap: the old range leaves its VMA")
+    for test in movable_tests(to, vma, old_pages):
+        mm.fail_if(*test)
     if mm.decide(ne(old_pages, to.new_pages)):
         wraps = le(PAGES * (1 << 12), offset_at(vma, to.old) + to.new_pages)
         mm.fail_if(wraps, Errno.EINVAL, "mremap: the page offset wraps around")
         mm.fail_if(is_special(vma), Errno.EFAULT, "mremap: a special mapping does not grow")
         mm.may_fail(Errno.EAGAIN, "mremap: RLIMIT_MEMLOCK has no room")
         mm.may_fail(Errno.ENOMEM, "mremap: RLIMIT_AS has no room")
+
+
+def movable_tests(to: Move, vma: Vma, old_pages: Num) -> list[Test]:
+    """Those of the tests of vma_to_resize that a VMA must pass even to move without a change of its size."""
+    return [
+        (
+            and_(eq(old_pages, 0), not_(vma.may_share)),
+            Errno.EINVAL,
+            "mremap: only shared memory can be duplicated (old size 0)",
+        ),
+        (and_(to.dontunmap, is_special(vma)), Errno.EINVAL, "mremap: MREMAP_DONTUNMAP of a special mapping"),
+        (lt(vma.end - to.old, old_pages), Errno.EFAULT, "mremap: the old range leaves its VMA"),
+    ]
 
 
 def grow(mm: AddressSpace, to: Move, vma: Vma) -> Num:
@@ -250,7 +274,7 @@ def _remap_6_17(mm: AddressSpace, to: Move) -> Num:
         return _move_each(mm, to)
     vma = _checked_6_17(mm, to, mm.find(to.old))
     if mm.decide(at_address):
-        return _to_new_address_6_17(mm, to)
+        return to_new_address_6_17(mm, to)
     mm.finish_if(eq(to.old_pages, to.new_pages), "mremap: nothing to do, the sizes are equal", to.old)
     if mm.decide(lt(to.new_pages, to.old_pages)):
         _shrink(mm, to)
@@ -262,14 +286,14 @@ def _checked_6_17(mm: AddressSpace, to: Move, vma: Vma | None) -> Vma:
     """All checks of one VMA (check_prep_vma)."""
     if vma is None:
         mm.fail(Errno.EFAULT, "mremap: the old address is not mapped")
-    mm.fail_if(vma.sealed, Errno.EPERM, "mremap: the VMA at the old address is sealed")
+    mm.fail_if(*_sealed_test(vma))
     check_huge(mm, to, vma)
     if mm.decide(or_(lt(to.old_pages, to.new_pages), to.fixed, to.dontunmap)):
         check_resizable(mm, to, vma, smaller(to.old_pages, to.new_pages))
     return vma
 
 
-def _to_new_address_6_17(mm: AddressSpace, to: Move) -> Num:
+def to_new_address_6_17(mm: AddressSpace, to: Move) -> Num:
     """mremap_to: unmap the destination, shrink, move."""
     if mm.decide(to.fixed):
         unmap_range(mm, to.new, to.new + to.new_pages, "mremap onto")
@@ -285,25 +309,38 @@ def _to_new_address_6_17(mm: AddressSpace, to: Move) -> Num:
     if mm.decide(to.dontunmap):
         mm.may_fail(Errno.ENOMEM, "mremap: RLIMIT_AS has no room for both copies")
     if mm.decide(to.fixed):
-        mm.fail_if(lt(to.new, 16), Errno.EPERM, "mremap: the new address is below mmap_min_addr")
+        mm.fail_if(lt(to.new, MIN_PAGE), Errno.EPERM, "mremap: the new address is below mmap_min_addr")
         new = to.new
     else:
-        new = mm.free_range(to.new_pages, ite(lt(to.new, 16), 16, to.new) if mm.decide(ne(to.new, 0)) else None)
+        hint = ite(lt(to.new, MIN_PAGE), MIN_PAGE, to.new) if mm.decide(ne(to.new, 0)) else None
+        new = mm.free_range(to.new_pages, hint)
     return move(mm, to, vma, old_pages, new)
 
 
 def _move_each(mm: AddressSpace, to: Move) -> Num:
     """Move every VMA of the old range, one after the other, with the gaps between them kept (remap_move)."""
     end = to.old + to.old_pages
-    vma = mm.first(to.old, end)
-    if vma is None or mm.decide(lt(to.old, vma.start)):
+    if mm.find(to.old) is None:
         mm.fail(Errno.EFAULT, "mremap: the old range begins with an unmapped page")
-    while vma is not None:
-        start, stop = larger(to.old, vma.start), smaller(end, vma.end)
+
+    def part(start: Num, stop: Num) -> Move:
         pages = stop - start
-        part = replace(to, old=start, old_pages=pages, new_pages=pages, old_end=stop, new=to.new + (start - to.old))
-        _checked_6_17(mm, part, vma)
-        _to_new_address_6_17(mm, part)
-        behind = vma.end
-        vma = mm.first(behind, end) if mm.decide(lt(behind, end)) else None
+        return replace(to, old=start, old_pages=pages, new_pages=pages, old_end=stop, new=to.new + (start - to.old))
+
+    def tests(vma: Vma, start: Num, stop: Num) -> list[Test]:
+        piece = part(start, stop)
+        alone = and_(eq(vma.backing, DEVZERO), or_(lt(to.old, start), lt(vma.end, end)))
+        of_many = alone, Errno.EFAULT, "mremap: a private mapping of /dev/zero is not moved with others"
+        return [of_many, _sealed_test(vma), *huge_tests(piece, vma), *movable_tests(piece, vma, piece.old_pages)]
+
+    def relocate(start: Num, stop: Num) -> None:
+        to_new_address_6_17(mm, part(start, stop))
+
+    mm.move_each(
+        to.old, end, to.new, tests, relocate, lambda page: le(MIN_PAGE, page), keep_source=mm.decide(to.dontunmap)
+    )
     return to.new
+
+
+def _sealed_test(vma: Vma) -> Test:
+    return vma.sealed, Errno.EPERM, "mremap: the VMA at the old address is sealed"

@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 
 from checker.concrete import State
 from checker.examples import Example
+from spec.advice import known_advice
 from spec.arguments import PageRange, fits_in_space
-from spec.editions import Edition
+from spec.editions import Edition, System
+from spec.mapping import LARGEST_FILE_PAGES
 from spec.syscalls.brk import Break
 from spec.syscalls.environment import Nothing, Reclaim, Rights, Write
-from spec.syscalls.madvise import Advise, known_advice
-from spec.syscalls.mmap import LARGEST_FILE_PAGES, Map
+from spec.syscalls.madvise import Advise
+from spec.syscalls.mmap import Map
 from spec.syscalls.mprotect import PlainProtect, Protect
 from spec.syscalls.mremap import Move
 from spec.terms import Num
@@ -184,9 +186,10 @@ def _range(draw: Draw, state: State) -> tuple[int, int]:
     return a, b
 
 
-def _protect(draw: Draw, state: State, keyed: bool) -> Protect:
+def _protect(draw: Draw, state: State, edition: Edition, keyed: bool) -> Protect:
     start, end = _range(draw, state)
-    down, up = draw(st.sampled_from(((False, False), (False, False), (False, False), (True, False), (False, True))))
+    ways = ((False, False), (False, False), (False, False), (True, False), (False, True))
+    down, up = draw(st.sampled_from(ways if edition.system is System.LINUX else ways[:1]))
     rights = {"read": draw(OFTEN), "write": draw(st.booleans()), "exec": draw(RARELY)}
     if draw(RARELY):
         rights = {"read": False, "write": False, "exec": True}
@@ -264,7 +267,7 @@ def _move(draw: Draw, state: State) -> Move:
 
 def _arguments(draw: Draw, call: str, state: State, edition: Edition) -> Any:
     if call in ("mprotect", "pkey_mprotect"):
-        return _protect(draw, state, call == "pkey_mprotect")
+        return _protect(draw, state, edition, call == "pkey_mprotect")
     if call == "mmap":
         return _map(draw, state)
     if call == "mremap":

@@ -99,7 +99,6 @@ def same_view(symbolic: PageView, concrete: PageView, page: int) -> Bool:
     """A page of a symbolic reading is as it is in the concrete one, as far as a program could tell."""
     facts: list[Bool] = [eq(symbolic.mapped, concrete.mapped)]
     facts += [eq(getattr(symbolic.page, f.name), getattr(concrete.page, f.name)) for f in fields(Page)]
-    facts.append(eq(symbolic.cut, concrete.cut))
     if concrete.mapped:
         facts += [eq(getattr(symbolic.vma, name), getattr(concrete.vma, name)) for name in SHOWN]
         facts.append(eq(symbolic.visible, concrete.visible))
@@ -118,7 +117,7 @@ class Prepared:
         self.path = path
         self.pages = [z3.Int(f"compared_page{i}") for i in range(TOGETHER.get(explored.call.name, 10))]
         self.after = [path.transition.after.at(page) for page in self.pages]
-        self.cuts = [path.transition.before.at(page).cut for page in self.pages]
+        self.cuts = [(path.transition.before.cut(page), path.transition.after.cut(page)) for page in self.pages]
         facts = path.space.facts()
         self.solver = z3.SimpleSolver()
         self.solver.set("rlimit", 30_000_000)
@@ -230,10 +229,10 @@ class Unbounded:
                 solver.push()
                 for j, page in enumerate(ready.pages):
                     number = some[min(j, len(some) - 1)]
-                    before, then = transition.before.at(number), transition.after.at(number)
-                    solver.add(
-                        page == number, *_z([eq(ready.cuts[j], before.cut), same_view(ready.after[j], then, number)])
-                    )
+                    cuts = (transition.before.cut(number), transition.after.cut(number))
+                    same_cuts = and_(*(eq(a, b) for a, b in zip(ready.cuts[j], cuts, strict=True)))
+                    then = transition.after.at(number)
+                    solver.add(page == number, *_z([same_cuts, same_view(ready.after[j], then, number)]))
                 answer = solver.check()
                 if answer != z3.sat:
                     return f"{answer}: one of the pages {[n - WINDOW for n in some]} cannot be so afterwards"
@@ -341,6 +340,8 @@ def as_chosen(conditions: Iterable[z3.BoolRef], example: Example, check: str) ->
             facts.append(eq(term, check == "no free range is large enough"))
         elif z3.is_const(term) and name.startswith("no_pkey"):
             facts.append(eq(term, check == "pkey_alloc: there is no protection key"))
+        elif z3.is_const(term) and name.startswith("taken_pkeys"):
+            facts.append(eq(term, check == "pkey_alloc: all protection keys are taken"))
     return facts
 
 

@@ -28,9 +28,9 @@ from checker.search import (
 from checker.search_letters import PLAIN_KINDS, WINDOW, advises, decoded, maps, ranged
 from checker.search_steps import Start, canonical, empty_space
 from checker.search_traces import layers_of, plans
+from spec.advice import DONTNEED
 from spec.editions import EDITIONS
 from spec.properties import PROPERTIES
-from spec.syscalls.madvise import DONTNEED
 from spec.vma import RANDOM
 
 V10, V6_12 = EDITIONS["v10"], EDITIONS["v6.12"]

@@ -8,6 +8,7 @@ without them.
 from __future__ import annotations
 
 import ctypes
+import errno
 import functools
 import json
 import os
@@ -142,10 +143,11 @@ def test_room_is_counted() -> None:
 
 @host
 def test_poisoning_is_refused_on_the_host() -> None:
-    """MADV_HWPOISON and MADV_SOFT_OFFLINE never reach this machine's kernel."""
+    """MADV_HWPOISON and MADV_SOFT_OFFLINE lack the privilege (EPERM), or the kernel does not know them (EINVAL)."""
     steps = [MMAP] + [{"call": "madvise", "addr": "0x200000000000", "len": 4096, "behavior": b} for b in (100, 101)]
     (answer,) = run_scenarios([{"name": "p", "steps": steps}], HostKernel())
-    assert [s["errno"] for s in answer["steps"]] == [0, 95, 95]  # type: ignore[attr-defined]
+    first, *poison = [s["errno"] for s in answer["steps"]]  # type: ignore[attr-defined]
+    assert first == 0 and poison in ([errno.EPERM] * 2, [errno.EINVAL] * 2)
 
 
 @host

@@ -13,8 +13,9 @@ from checker.lab.fetch import (
     Source,
     choose_package,
     source_for,
-    suite_for,
+    suites_for,
     system_sources,
+    versions_of,
 )
 from checker.lab.generate import ADVICE, FLAVOURS, PAGES, WINDOW, generate, scenario
 from checker.lab.script import (
@@ -220,8 +221,31 @@ def test_packages_are_chosen_by_version() -> None:
         choose_package("6.12.11", names)
 
 
+def test_versions_that_there_are() -> None:
+    """Each version once, by number and not by letter; kernels without mseal are left out."""
+    names = [
+        "linux-image-6.9.12-cloud-amd64",
+        "linux-image-6.1.0-44-cloud-amd64",
+        "linux-image-6.18.9+deb13-cloud-amd64",
+        "linux-image-6.18.15+deb13-cloud-amd64",
+        "linux-image-6.18.15+deb13-cloud-amd64-unsigned",
+        "linux-image-6.18.15+deb13-amd64",
+        "linux-binary-7.3.4+deb13-cloud-amd64",
+    ]
+    assert versions_of(names) == ["6.18.9", "6.18.15", "7.3.4"]
+
+
 def test_suites() -> None:
-    """A version outside the known suites is refused rather than looked for."""
-    assert suite_for("6.12.117") == "bookworm-security"
-    with pytest.raises(LabError):
-        suite_for("5.10.1")
+    """The suite that is known for a version is asked first, the others all the same."""
+    assert suites_for("6.12.117") == ["bookworm-security", "trixie-backports"]
+    assert suites_for("6.19.14")[0] == suites_for("7.3.4")[0] == "trixie-backports"
+    assert len(suites_for("5.10.1")) == 2
+
+
+def test_only_entries_of_debian_are_derived_from() -> None:
+    """A foreign archive that also has a component main is passed over, whatever its place in the list."""
+    foreign = Source("http://cloud/apt", ("cloud-sdk-bookworm",), ("main",))
+    own = Source("http://one/debian", ("bookworm", "bookworm-updates"), ("main",))
+    assert "URIs: http://one/debian\n" in source_for("trixie-backports", [foreign, own])
+    with pytest.raises(LabError, match="path of a vmlinuz"):
+        source_for("trixie-backports", [foreign])

@@ -26,6 +26,14 @@
  *   w addr byte  a program's store of one byte
  *   f free    one-page mappings are made (or unmade) far from the window until the
  *             map count is `free` below its limit
+ *   v addr    the vdso, which refuses to be split, is moved to a free place; the
+ *             result is its length in pages
+ *   o fd pages [bytes]  a new memfd of that many pages as `fd`, and opened read-only as
+ *             `fd` + 1; `bytes` are the first bytes of its pages, two digits each
+ *   R addr    the kernel takes the page back if it may drop it: MADV_PAGEOUT, or in a
+ *             guest that refuses this, memory is made scarce
+ *   X limits  (no answer) in the next call RLIMIT_AS (bit 0) or RLIMIT_MEMLOCK (bit 1)
+ *             has no room
  *   F         fork: the rest happens in the child
  *
  * Results: lines of text, fields separated by tabs.
@@ -41,14 +49,19 @@
  * brk+0 is a page boundary above the initial program break with a hole below it,
  * so that the first growth never touches a mapping of this program.
  * Object 100 is a memfd of 48 pages, page i beginning with byte 0x40+i; object 101
- * is the same memfd opened read-only.  Both are made anew for each scenario.
+ * is the same memfd opened read-only; 102 is /dev/zero.  They are opened anew for each
+ * scenario, which runs without CAP_SYS_ADMIN and CAP_SYS_RAWIO whoever started it.
  *
  * A child makes no mapping of its own while it runs: every buffer is static or in a
  * shared mapping made by the parent before it forked.  The program is linked above
  * the window, and filling happens above the program, so that reading smaps from the
  * bottom reaches the window first and may stop behind it.
+ *
+ * Where the map limit is high, filling takes longer than all else.  Scenarios that fill
+ * are then children of a nursery: a child of this process that is filled already.
  */
 #include <asm/unistd.h>
+#include <linux/capability.h>
 #include <linux/errno.h>
 #include <linux/fcntl.h>
 #include <linux/mman.h>
@@ -70,11 +83,13 @@
 #define BRK_SHOWN 256UL /* pages from brk+0 whose VMAs are reported */
 #define OBJECT 100
 #define OBJECT_RO 101
+#define OBJECT_ZERO 102
 #define OUT_SIZE (1UL << 20)
 #define VMAS_SIZE 16384
 #define FD_SMAPS 200
 #define FD_MEM 201
 #define FD_OUT 202
+#define NURSERY_ROOM 256UL /* maps below the limit that the nursery leaves to a scenario */
 
 typedef unsigned long word;
 
@@ -97,6 +112,8 @@ static word max_map_count;
 static int has_pku;
 static int in_guest;
 static int uses_brk;
+static int unprivileged; /* neither CAP_SYS_ADMIN nor CAP_SYS_RAWIO */
+static word limits;     /* what runs out in the next call: see X */
 static word fill_count; /* fill mappings that exist, at FILL + 2 * i pages */
 
 static char vmas_now[VMAS_SIZE], vmas_last[VMAS_SIZE];
@@ -472,6 +489,56 @@ static void make_objects(void)
 	SYS3(__NR_dup2, ro, OBJECT_RO, 0);
 	SYS3(__NR_close, fd, 0, 0);
 	SYS3(__NR_close, ro, 0, 0);
+	fd = SYS3(__NR_openat, AT_FDCWD, "/dev/zero", O_RDWR);
+	if (failed(fd))
+		SYS3(__NR_exit_group, 9, 0, 0);
+	SYS3(__NR_dup2, fd, OBJECT_ZERO, 0);
+	SYS3(__NR_close, fd, 0, 0);
+}
+
+/* A file of a scenario's own: what `o` asks for. */
+static long make_file(word number, word pages, const char *bytes)
+{
+	char path[32];
+	long fd, ro;
+
+	if (number < 110 || number > 198 || number % 2)
+		return -EBADF;
+	fd = SYS3(__NR_memfd_create, "file", 0, 0);
+	if (failed(fd))
+		return fd;
+	ro = SYS3(__NR_ftruncate, fd, pages * PAGE, 0);
+	if (failed(ro))
+		return ro;
+	for (word p = 0; hex_digit(bytes[0]) >= 0 && hex_digit(bytes[1]) >= 0; p++, bytes += 2) {
+		uint8_t byte = (uint8_t)(hex_digit(bytes[0]) * 16 + hex_digit(bytes[1]));
+
+		if (SYS(__NR_pwrite64, fd, &byte, 1, p * PAGE, 0) != 1)
+			return -EIO;
+	}
+	put_decimal(put(path, "/proc/self/fd/"), fd);
+	ro = SYS3(__NR_openat, AT_FDCWD, path, O_RDONLY);
+	if (failed(ro))
+		return ro;
+	SYS3(__NR_dup2, fd, number, 0);
+	SYS3(__NR_dup2, ro, number + 1, 0);
+	SYS3(__NR_close, fd, 0, 0);
+	SYS3(__NR_close, ro, 0, 0);
+	return 0;
+}
+
+/* What the specification assumes of the caller (UNPRIVILEGED). */
+static void drop_privileges(void)
+{
+	struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+	struct __user_cap_data_struct data[2];
+	const uint32_t dropped = (1U << CAP_SYS_ADMIN) | (1U << CAP_SYS_RAWIO);
+
+	if (SYS3(__NR_capget, &header, data, 0))
+		return;
+	data[0].effective &= ~dropped;
+	data[0].permitted &= ~dropped;
+	unprivileged = SYS3(__NR_capset, &header, data, 0) == 0;
 }
 
 /* ---- steps ------------------------------------------------------------- */
@@ -538,23 +605,70 @@ static void on_fault(int signal, void *info, void *context)
 		set_handler(signal, 0); /* the fault comes again and kills */
 }
 
-/* Lines of /proc/self/maps but [vsyscall]: the process's map count. */
+#define PROCMAP_QUERY_CALL 0xc0686611UL /* _IOWR('f', 17, struct procmap_query): Linux 6.11 */
+#define COVERING_OR_NEXT 0x10
+
+struct procmap_query_part { /* the part of it that is used here */
+	uint64_t size, query_flags, query_addr, vma_start, vma_end;
+	uint64_t rest[8];
+};
+
+/* VMAs above the fill mappings, -1 where the kernel has no such query. */
+static long count_above(long fd, word address)
+{
+	struct procmap_query_part query;
+	long count = 0;
+
+	for (;;) {
+		long ret;
+
+		memset(&query, 0, sizeof(query));
+		query.size = sizeof(query);
+		query.query_flags = COVERING_OR_NEXT;
+		query.query_addr = address;
+		ret = SYS3(__NR_ioctl, fd, PROCMAP_QUERY_CALL, &query);
+		if (ret == -ENOENT)
+			return count;
+		if (failed(ret))
+			return -1;
+		count++;
+		address = query.vma_end;
+	}
+}
+
+/*
+ * Lines of /proc/self/maps but [vsyscall]: the process's map count.  Many fill mappings
+ * are not read one by one: they are known, and what is above them is asked for.
+ */
 static word count_maps(void)
 {
 	long fd = SYS3(__NR_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY);
-	word lines = 0;
-	int vsyscall = 0;
+	word lines = 0, address = 0, above_fill = FILL + 2 * fill_count * PAGE;
+	long above = -1;
+	int vsyscall = 0, in_address = 1;
 	char before = 0;
 
 	if (failed(fd))
 		return 0;
+	if (fill_count > 2 * NURSERY_ROOM)
+		above = count_above(fd, above_fill);
 	for (;;) {
 		long n = SYS3(__NR_read, fd, chunk, sizeof(chunk));
 
 		if (failed(n) || n == 0)
 			break;
 		for (long i = 0; i < n; i++) {
-			lines += chunk[i] == '\n';
+			if (in_address && hex_digit(chunk[i]) >= 0) {
+				address = address * 16 + (word)hex_digit(chunk[i]);
+			} else if (in_address) {
+				in_address = 0;
+				if (above >= 0 && address >= FILL) {
+					SYS3(__NR_close, fd, 0, 0);
+					return lines + fill_count + (word)above;
+				}
+			}
+			if (chunk[i] == '\n')
+				lines++, in_address = 1, address = 0;
 			/* "[vs" begins only [vsyscall] */
 			if (before == '[' && chunk[i] == 'v' && i + 1 < n && chunk[i + 1] == 's')
 				vsyscall = 1;
@@ -586,6 +700,145 @@ static long fill(word free)
 		SYS3(__NR_munmap, FILL + 2 * fill_count * PAGE, PAGE, 0);
 	}
 	return count + free == max_map_count ? 0 : -ENOMEM;
+}
+
+/* Moves the vdso to a free place; the result is its length in pages. */
+static long move_vdso(word addr)
+{
+	static char line[256];
+	long fd = SYS3(__NR_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY);
+	size_t used = 0;
+	word from = 0, size = 0;
+	long ret;
+
+	if (failed(fd))
+		return fd;
+	while (!from) {
+		long n = SYS3(__NR_read, fd, chunk, sizeof(chunk));
+
+		if (failed(n) || n == 0)
+			break;
+		for (long i = 0; i < n && !from; i++) {
+			if (chunk[i] != '\n') {
+				if (used < sizeof(line) - 1)
+					line[used++] = chunk[i];
+				continue;
+			}
+			line[used] = 0;
+			if (used > 6 && equal(line + used - 6, "[vdso]")) {
+				const char *at = line;
+
+				from = read_hex(&at);
+				at++;
+				size = read_hex(&at) - from;
+			}
+			used = 0;
+		}
+	}
+	SYS3(__NR_close, fd, 0, 0);
+	if (!from)
+		return -ENOSYS;
+	ret = sys6(__NR_mmap, addr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, (word)-1L, 0);
+	if (failed(ret))
+		return ret;
+	ret = SYS(__NR_mremap, from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, addr);
+	return failed(ret) ? ret : (long)(size / PAGE);
+}
+
+/* Whether the page is in memory: bit 63 of its entry in pagemap. */
+static int present(word addr)
+{
+	long fd = SYS3(__NR_openat, AT_FDCWD, "/proc/self/pagemap", O_RDONLY);
+	uint64_t entry = 0;
+
+	if (failed(fd))
+		return 0;
+	SYS(__NR_pread64, fd, &entry, sizeof(entry), addr / PAGE * sizeof(entry), 0);
+	SYS3(__NR_close, fd, 0, 0);
+	return (int)(entry >> 63);
+}
+
+/*
+ * A child takes memory until the page is gone, or until the kernel has no more and kills the child.
+ * That may have to be done more than once: where there is next to nothing to take back, the kernel
+ * looks once, sees that the page is in use, and gives up.
+ */
+static void make_memory_scarce(word addr)
+{
+	const word size = 16UL << 20;
+	long pid = SYS3(__NR_fork, 0, 0, 0);
+	int status;
+
+	if (pid == 0) {
+		long fd = SYS3(__NR_openat, AT_FDCWD, "/proc/self/oom_score_adj", O_WRONLY);
+
+		SYS3(__NR_prctl, 1 /* PR_SET_PDEATHSIG */, SIGKILL, 0);
+		SYS3(__NR_write, fd, "1000", 4);
+		for (;;) {
+			long at = sys6(__NR_mmap, 0, size, PROT_READ | PROT_WRITE,
+				       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, (word)-1L, 0);
+
+			if (failed(at))
+				SYS3(__NR_exit_group, 0, 0, 0);
+			for (word i = 0; i < size; i += PAGE)
+				*(volatile char *)(at + (long)i) = 1;
+		}
+	}
+	while (!failed(pid) && present(addr)) {
+		struct timespec64 pause = {0, 20000000};
+
+		SYS3(__NR_nanosleep, &pause, 0, 0);
+		if (SYS(__NR_wait4, pid, &status, 1 /* WNOHANG */, 0, 0) == pid)
+			return;
+	}
+	SYS3(__NR_kill, pid, SIGKILL, 0);
+	SYS(__NR_wait4, pid, &status, 0, 0, 0);
+}
+
+/* The kernel takes a page back, if it may. */
+static long reclaim(word addr)
+{
+	long ret;
+
+	addr -= addr % PAGE;
+	ret = SYS3(__NR_madvise, addr, PAGE, 21 /* MADV_PAGEOUT */);
+	if (ret == -EPERM && in_guest) {
+		for (int i = 0; i < 4 && present(addr); i++)
+			make_memory_scarce(addr);
+		return 0;
+	}
+	/* locked pages stay, and unmapped ones are no concern of the kernel's */
+	return ret == -EINVAL || ret == -ENOMEM ? 0 : ret;
+}
+
+#define LIMIT_MEMLOCK 8
+#define LIMIT_AS 9
+
+static void set_effective(int capability, int on)
+{
+	struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+	struct __user_cap_data_struct data[2];
+
+	if (SYS3(__NR_capget, &header, data, 0))
+		return;
+	data[0].effective = on ? data[0].permitted & (data[0].effective | (1U << capability))
+			       : data[0].effective & ~(1U << capability);
+	SYS3(__NR_capset, &header, data, 0);
+}
+
+/* Takes the room under a limit away, or gives it back. */
+static void limit(int which, int exhausted)
+{
+	static word old[16][2];
+	word none[2] = {1, 0}; /* less than a page; 0 bytes of locked memory would mean: may not lock at all */
+
+	if (exhausted) {
+		SYS(__NR_prlimit64, 0, which, 0, old[which], 0);
+		none[1] = old[which][1];
+	}
+	SYS(__NR_prlimit64, 0, which, exhausted ? none : old[which], 0, 0);
+	if (which == LIMIT_MEMLOCK)
+		set_effective(CAP_IPC_LOCK, !exhausted);
 }
 
 /* Goes on in a child; the parent waits for it and ends the way it did. */
@@ -677,9 +930,17 @@ static void step(const char *at)
 	enum show show = SHOW_NUMBER;
 	long ret = -ENOSYS;
 
-	for (int i = 0; i < 6; i++)
+	for (int i = 0; i < (what == 'o' ? 2 : 6); i++)
 		a[i] = read_argument(&at);
 #define V(i) a[i].value
+	if (what == 'X') {
+		limits = V(0);
+		return;
+	}
+	if (limits & 1)
+		limit(LIMIT_AS, 1);
+	if (limits & 2)
+		limit(LIMIT_MEMLOCK, 1);
 	switch (what) {
 	case 'm':
 		ret = sys6(__NR_mmap, V(0), V(1), V(2), V(3), V(4), V(5));
@@ -699,8 +960,8 @@ static void step(const char *at)
 		show = SHOW_PLACE;
 		break;
 	case 'a':
-		/* 100 and 101 take pages away from the whole machine: never on the host. */
-		if (!in_guest && (V(2) == 100 || V(2) == 101))
+		/* 100 and 101 take pages away from the whole machine: only where they are refused. */
+		if (!unprivileged && ((uint32_t)V(2) == 100 || (uint32_t)V(2) == 101))
 			ret = -EOPNOTSUPP;
 		else
 			ret = SYS3(__NR_madvise, V(0), V(1), V(2));
@@ -740,10 +1001,24 @@ static void step(const char *at)
 	case 'f':
 		ret = fill(V(0));
 		break;
+	case 'v':
+		ret = move_vdso(V(0));
+		break;
+	case 'o':
+		ret = make_file(V(0), V(1), *at == ' ' ? at + 1 : "");
+		break;
+	case 'R':
+		ret = reclaim(V(0));
+		break;
 	case 'F':
 		ret = fork_on();
 		break;
 	}
+	if (limits & 1)
+		limit(LIMIT_AS, 0);
+	if (limits & 2)
+		limit(LIMIT_MEMLOCK, 0);
+	limits = 0;
 	report(ret, show, V(0), a[0].of_brk);
 #undef V
 }
@@ -767,6 +1042,7 @@ static __attribute__((noreturn)) void run(const char *from, const char *to)
 			make_objects();
 			break;
 		}
+	drop_privileges();
 	open_own_files();
 	set_handler(SIGSEGV, on_fault);
 	set_handler(SIGBUS, on_fault);
@@ -857,6 +1133,79 @@ static void scenario(const char *id, size_t id_length, const char *from, const c
 	emit(text, (size_t)(at - text));
 	if (in_guest)
 		flush();
+}
+
+/* ---- nursery ------------------------------------------------------------ */
+
+struct order {
+	const char *id, *from, *to;
+	size_t id_length;
+};
+
+static long orders_to = -1, done_from = -1; /* ends of the pipes to and from the nursery */
+static int nursery_failed;
+
+static int fills(const char *from, const char *to)
+{
+	for (const char *at = from; at < to; at = line_end(at) + 1)
+		if (*at == 'f')
+			return 1;
+	return 0;
+}
+
+static __attribute__((noreturn)) void tend(int orders, int done)
+{
+	struct order order;
+
+	SYS3(__NR_prctl, 1 /* PR_SET_PDEATHSIG */, SIGKILL, 0);
+	out_used = 0; /* what is in there, the parent writes */
+	if (fill(NURSERY_ROOM))
+		SYS3(__NR_exit_group, 1, 0, 0);
+	while (SYS3(__NR_read, orders, &order, sizeof(order)) == sizeof(order)) {
+		scenario(order.id, order.id_length, order.from, order.to);
+		flush();
+		write_all(done, "", 1);
+	}
+	SYS3(__NR_exit_group, 0, 0, 0);
+	__builtin_unreachable();
+}
+
+static int start_nursery(void)
+{
+	int orders[2], done[2];
+	long pid;
+
+	if (SYS3(__NR_pipe2, orders, 0, 0) || SYS3(__NR_pipe2, done, 0, 0))
+		return 0;
+	pid = SYS3(__NR_fork, 0, 0, 0);
+	if (pid == 0) {
+		SYS3(__NR_close, orders[1], 0, 0);
+		SYS3(__NR_close, done[0], 0, 0);
+		tend(orders[0], done[1]);
+	}
+	SYS3(__NR_close, orders[0], 0, 0);
+	SYS3(__NR_close, done[1], 0, 0);
+	orders_to = orders[1];
+	done_from = done[0];
+	return !failed(pid);
+}
+
+/* Runs a scenario in a child of the nursery; 0 if there is none to run it in. */
+static int scenario_in_nursery(const char *id, size_t id_length, const char *from, const char *to)
+{
+	struct order order = {id, from, to, id_length};
+	char answer;
+
+	if (nursery_failed || (orders_to < 0 && !start_nursery())) {
+		nursery_failed = 1;
+		return 0;
+	}
+	flush();
+	if (SYS3(__NR_write, orders_to, &order, sizeof(order)) == sizeof(order) &&
+	    SYS3(__NR_read, done_from, &answer, 1) == 1)
+		return 1;
+	nursery_failed = 1;
+	return 0;
 }
 
 static word read_number_file(const char *path)
@@ -1086,7 +1435,9 @@ static __attribute__((noreturn, used)) void start(word *stack)
 			to = line_end(to) + 1;
 		if (to > script_end)
 			to = script_end;
-		scenario(id, (size_t)(id_end - id), from, to);
+		if (max_map_count < 16 * NURSERY_ROOM || !fills(from, to) ||
+		    !scenario_in_nursery(id, (size_t)(id_end - id), from, to))
+			scenario(id, (size_t)(id_end - id), from, to);
 		count++;
 		at = to;
 	}

@@ -1,0 +1,542 @@
+"""Two editions of one call from the same arbitrary address space, on one path.
+
+The body is explored under each edition, on spaces of its own over one `World`, and each path of the one is paired with
+each path of the other that does not contradict it. What the environment decides (memory, limits, where a mapping goes,
+new objects) has the same name for both: both kernels live in the same environment. What an effect leaves open (where
+VMAs begin after a merge, map_count, which pages were faulted in) is an unknown function of the state before it and of
+how far it got; so it has the same name for both exactly if both have done the same until then. Facts of every page are
+instantiated at the pages that either of the two names. docs/DIFF.md has the argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Final, cast
+
+import z3
+
+from checker.bounded import symbolic_vma
+from checker.calls import CallPath, ExploredCall, finish, symbolic_arguments
+from checker.paths import Run, explore
+from checker.unbounded import PageFact, UnboundedSpace, World
+from checker.view import Snapshot, Transition
+from spec.editions import Edition
+from spec.errors import Errno
+from spec.space import Gap, Test, Visit
+from spec.syscalls import CALLS
+from spec.terms import Bool, Num, all_, and_, eq, implies, not_, or_
+from spec.vma import Page, Vma, refuses_split, same_flags
+
+LIMIT: Final = 20_000
+"""Paths of one call under two editions beyond which the exploration is given up."""
+
+NAMES_ONLY: Final = frozenset(("name", "kernel", "standing"))
+"""Fields of an edition that say what it is called, and nothing of what it does."""
+
+ENGINE_READS: Final[dict[str, frozenset[str]]] = {
+    "change": frozenset(("merges_into_unfaulted",)),
+    "map of written memory": frozenset(("merges_into_unfaulted",)),
+    "expand": frozenset(("merges_into_unfaulted",)),
+    "move": frozenset(("merges_into_unfaulted", "joins_kept_source", "splits_locked_source")),
+    "moves": frozenset(("merges_into_unfaulted", "joins_kept_source", "splits_locked_source")),
+    "lock": frozenset(("guard_pages",)),
+}
+"""By effect: the fields of an edition that the list engine (checker/layout.py) reads when it carries the effect out.
+The unbounded reading does not read them: it leaves what they decide open."""
+
+_ENVIRONMENT: Final = frozenset(("object", "pkey", "no_pkey"))
+"""Unknowns that are the environment's alone."""
+_BY_PAGES: Final = frozenset(("stack_above", "no_free_range", "free", "hole", "hole_through", "faulted"))
+"""Unknowns that the pages before decide: what is mapped, with which attributes and contents."""
+_BY_VMAS: Final = frozenset(("map_count", "cut_after", "start_after", "end_after", "anon_vma_after", "inherited_after"))
+"""Unknowns that the VMAs before and the way of merging decide."""
+
+
+def same_causes() -> list[z3.BoolRef]:
+    """How what fails in one edition is tied to what fails in another that asks for it under another name.
+
+    mmap up to 6.11 tests RLIMIT_AS before it unmaps, and the accounting with the allocation afterwards; from 6.12 on
+    limit and accounting are tested together, before. So what the earlier one finds short the later one finds short too,
+    and the other way round.
+    """
+    early, both, late = (
+        z3.Bool(f"fails({why})!0")
+        for why in (
+            "mmap: RLIMIT_AS has no room",
+            "mmap: RLIMIT_AS or the accounting has no room",
+            "mmap: memory for the new VMA runs out",
+        )
+    )
+    return [z3.Implies(early, both), z3.Implies(both, z3.Or(early, late))]
+
+
+class Reads:
+    """An edition that remembers which of its fields were read."""
+
+    def __init__(self, edition: Edition) -> None:
+        self._edition = edition
+        self.fields: set[str] = set()
+
+    def __getattr__(self, name: str) -> object:
+        self.fields.add(name)
+        return getattr(self._edition, name)
+
+
+def differing_fields(a: Edition, b: Edition) -> frozenset[str]:
+    """The fields, names apart, on which two editions differ."""
+    names = (f.name for f in fields(Edition) if f.name not in NAMES_ONLY)
+    return frozenset(name for name in names if getattr(a, name) != getattr(b, name))
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What was done to an address space. Two histories of one shape did the same if their terms are equal."""
+
+    shape: tuple[object, ...] = ()
+    """The effects, and what of their arguments is no term."""
+    terms: tuple[z3.ExprRef, ...] = ()
+
+    def then(self, *arguments: object) -> History:
+        """And then this."""
+        shape, terms = list(self.shape), list(self.terms)
+        for argument in arguments:
+            parts = [getattr(argument, f.name) for f in fields(argument)] if isinstance(argument, Vma) else [argument]
+            for part in parts:
+                if isinstance(part, z3.ExprRef | int):
+                    part = part if isinstance(part, z3.ExprRef) else _constant(part)
+                    shape.append(part.sort_kind())
+                    terms.append(part)
+                else:
+                    shape.append(part)
+        return History(tuple(shape), tuple(terms))
+
+
+def _constant(value: int) -> z3.ExprRef:
+    return cast(z3.ExprRef, z3.BoolVal(value) if isinstance(value, bool) else z3.IntVal(value))
+
+
+class Histories:
+    """Numbers for shapes of histories, and for changes: equal numbers mean equal ones."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[object, int] = {}
+        self._kept: list[object] = []  # terms, so that their ids stay their own
+
+    def number(self, shape: object) -> int:
+        """The number of a shape."""
+        return self._numbers.setdefault(shape, len(self._numbers))
+
+    def change(self, *parts: Vma | Page | Bool) -> str:
+        """A name for what a visit makes of an arbitrary VMA and page: equal names mean equal terms."""
+        terms: list[object] = []
+        for part in parts:
+            terms += [getattr(part, f.name) for f in fields(part)] if isinstance(part, Vma | Page) else [part]
+        self._kept += terms
+        ids = tuple(("term", t.get_id()) if isinstance(t, z3.ExprRef) else t for t in terms)
+        return f"change {self.number(ids)}"
+
+
+PAGE: Final = z3.Int("page")
+"""The Skolem constant: the page that stands for all (checker.prove.P)."""
+
+
+class JointSpace(UnboundedSpace):
+    """The space of one of two editions, in which what both must share is named for both."""
+
+    def __init__(
+        self, world: World, edition: Edition, run: Run, histories: Histories, tag: str, other: Edition | None = None
+    ) -> None:
+        """`tag` begins the names that are not shared; `other` is the edition that this one is compared with."""
+        super().__init__(world, edition, run)
+        self.other = other
+        self.histories = histories
+        self.tag = tag
+        self.effects: set[str] = set()
+        self._vmas = History()
+        self._pages = History()
+        """The same, less what changes no page."""
+        self._asked = History()
+        """What the space is asked for at the moment: a free range of so many pages."""
+        self._pass: tuple[Any, ...] = ()
+        """The changing pass under way: its range, what it does about gaps, what it changes. Empty: it only looks."""
+        self._known: dict[tuple[int, int], tuple[z3.BoolRef, dict[int, z3.ArithRef]]] = {}
+
+    def facts_at(self, pages: dict[int, z3.ArithRef], rounds: int = 3) -> list[z3.BoolRef]:
+        """What this space knows of every page, at each of these pages, which the pages that the facts name join."""
+        done: dict[tuple[int, int], z3.BoolRef] = {}
+        for _ in range(rounds):
+            before = len(done)
+            for i, fact in enumerate(self.every_page):
+                for key, page in list(pages.items()):
+                    if (i, key) not in done:
+                        done[i, key] = self._instance(i, fact, key, page, pages)
+            if len(done) == before:
+                break
+        return list(done.values())
+
+    def _instance(
+        self, i: int, fact: PageFact, key: int, page: z3.ArithRef, pages: dict[int, z3.ArithRef]
+    ) -> z3.BoolRef:
+        """One instance, built once; the pages that it names are named again each time."""
+        if (i, key) not in self._known:
+            mine, self.named = self.named, {}
+            instance = fact(page)
+            self._known[i, key] = instance if isinstance(instance, z3.ExprRef) else z3.BoolVal(instance), self.named
+            self.named = mine
+        instance, names = self._known[i, key]
+        pages.update(names)
+        return instance
+
+    # names ------------------------------------------------------------------------------------------------------------
+
+    def _fresh(self, what: str) -> str:
+        shared = what in _ENVIRONMENT or what.startswith("fails(") or "@" in what
+        return super()._fresh(what if shared else self.tag + what)
+
+    def _left(self, what: str, *sorts: z3.SortRef) -> Callable[..., Any]:
+        """An unknown that is a function of what was done before."""
+        done = self._vmas if what in _BY_VMAS else self._pages
+        terms = (*done.terms, *self._asked.terms)
+        name = self._fresh(f"{what}@{self.histories.number((done.shape, self._asked.shape))}")
+        function = self.world.function(name, *(term.sort() for term in terms), *sorts)
+        return lambda *arguments: function(*terms, *arguments)
+
+    def _number(self, what: str) -> z3.ArithRef:
+        shared = what in _BY_VMAS or what in _BY_PAGES
+        return cast(z3.ArithRef, self._left(what, z3.IntSort())()) if shared else super()._number(what)
+
+    def _choice(self, what: str) -> z3.BoolRef:
+        return cast(z3.BoolRef, self._left(what, z3.BoolSort())()) if what in _BY_PAGES else super()._choice(what)
+
+    def _function(self, what: str, *sorts: z3.SortRef) -> Callable[..., Any]:
+        return self._left(what, *sorts)
+
+    def stack_above(self, page: Num) -> bool:
+        self._asked = History().then("stack_above", page)
+        answer = super().stack_above(page)
+        self._asked = History()
+        return answer
+
+    def free_range(self, pages: Num, hint: Num | None) -> Num:
+        self._asked = History().then("free_range", pages, hint)
+        page = super().free_range(pages, hint)
+        self._asked = History()
+        return page
+
+    # effects ----------------------------------------------------------------------------------------------------------
+
+    def _did(self, effect: str, *arguments: object, pages: bool = True) -> None:
+        """An effect is about to be carried out (`pages` False: it changes no page)."""
+        self.effects.add(effect)
+        self._vmas = self._vmas.then(effect, *arguments, self._engine(effect))
+        if pages:
+            self._pages = self._pages.then(effect, *arguments)
+
+    def _engine(self, effect: str) -> tuple[object, ...]:
+        """What of the edition decides how the list engine carries the effect out."""
+        return tuple(getattr(self.edition, name) for name in sorted(ENGINE_READS.get(effect, ())))
+
+    def split(self, page: Num, refused: Errno = Errno.EINVAL) -> None:
+        self._did("split", page, pages=False)
+        super().split(page, refused)
+
+    def unmap(self, start: Num, end: Num) -> None:
+        self._did("unmap", start, end)
+        super().unmap(start, end)
+
+    def map(self, vma: Vma, *, expand_only: bool = False) -> None:
+        # memory that was never written merges by the same rule whether or not `merges_into_unfaulted`
+        fresh = isinstance(vma.anon_vma, int) and vma.anon_vma == 0
+        self._did("map" if fresh else "map of written memory", vma, expand_only)
+        super().map(vma, expand_only=expand_only)
+
+    def move(self, old: Num, pages: Num, new: Num, new_pages: Num, *, keep_source: bool) -> None:
+        self._did("move", old, pages, new, new_pages, keep_source)
+        super().move(old, pages, new, new_pages, keep_source=keep_source)
+
+    def expand(self, page: Num, end: Num) -> None:
+        self._did("expand", page, end)
+        super().expand(page, end)
+
+    def lock(self, start: Num, end: Num) -> None:
+        self._did("lock", start, end, self.edition.guard_pages)
+        super().lock(start, end)
+
+    def store(self, page: Num, value: Num) -> None:
+        self._did("store", page, value)
+        super().store(page, value)
+
+    def set_page(self, page: Num, content: Page) -> None:
+        self._did("set_page", page, *(getattr(content, f.name) for f in fields(content)))
+        super().set_page(page, content)
+
+    def become_child(self, inherit: Callable[[Vma], tuple[Bool, Vma]], page: Callable[[Vma, Page], Page]) -> None:
+        self._did("become_child", object())  # what it inherits is not compared: nothing is shared after it
+        super().become_child(inherit, page)
+
+    # changing passes --------------------------------------------------------------------------------------------------
+
+    def change_each(
+        self,
+        start: Num,
+        end: Num,
+        visit: Callable[[Vma, Visit], Vma],
+        *,
+        gap: Gap,
+        no_room: Errno = Errno.ENOMEM,
+        cursor: str = "follows",
+    ) -> None:
+        change = self._change(visit)
+        self._pass = ("change", start, end, gap, cursor == "stale", change) if change else ()
+        super().change_each(start, end, visit, gap=gap, no_room=no_room, cursor=cursor)
+
+    def _change(self, visit: Callable[[Vma, Visit], Vma]) -> str:
+        """A name for what the visit makes of an arbitrary VMA and page, its tests apart; empty if that is nothing."""
+        vma = symbolic_vma("visited")
+        at = Visit(z3.Int("visited.from"), z3.Int("visited.to"))
+        page = z3.Int("visited.page")
+        held = Page(z3.Bool("held.copied"), z3.Int("held.own"), z3.Bool("held.lazy"), z3.Bool("held.guard"))
+        after = visit(vma, at)
+        then = held if at.change_page is None else at.change_page(page, vma, held)
+        changed = not_(same_flags(vma, after))
+        if changed is False and then == held and at.punches_hole is False and at.populates is False:
+            return ""
+        # a VMA that is given an anon_vma merges otherwise, if it is to be merged at all
+        prepares = and_(at.prepares, changed)
+        solver = z3.SimpleSolver()
+        solver.add(prepares)
+        prepared = at.prepares if solver.check() != z3.unsat else False
+        return self.histories.change(after, then, at.punches_hole, at.populates, prepared)
+
+    def _why_it_stops(
+        self,
+        start: Num,
+        end: Num,
+        stop: Num,
+        step: Callable[[Num], tuple[Bool, Vma, Vma, Visit]],
+        gap: Gap,
+        no_room: Errno,
+    ) -> tuple[Errno, str, bool] | None:
+        """Whether a cut lacks room depends on the merges before it, which the summary of a pass leaves open. The state
+        before the pass and what it changes decide it, whatever the pass tests besides: so it is one choice for both
+        editions if these are the same for both."""
+        self.failing_cut = ""
+        refusal = super()._why_it_stops(start, end, stop, step, gap, no_room)
+        if not self._pass:
+            return refusal
+        stale = cursor_is_stale(self.edition, self._cursor)
+        lacks = {cut: self._lack(cut, (self.edition.merges_into_unfaulted, not stale)) for cut in CUTS}
+        cut = self.failing_cut
+        if refusal is None:
+            self.run.assume(all_(not_(lack) for lack in lacks.values()))
+        elif cut:
+            self.run.assume(lacks[cut] if refusal[0] is no_room else not_(lacks[cut]))
+        if cut == "end after start":
+            self.run.assume(not_(refuses_split(step(stop)[1], start)))
+        if refusal is not None and cut != "start":
+            # if the start was to be cut, it was, unless a test of the first VMA came before
+            self.run.assume(or_(and_(eq(stop, start), not cut), not_(lacks["start"])))
+        return refusal
+
+    def _lack(self, cut: str, pass_made: History) -> z3.BoolRef:
+        """A pass that this one is the same as, its tests apart, lacks room for the cut when it comes to it."""
+        sorts = (*(term.sort() for term in pass_made.terms), z3.BoolSort())
+        name = f"no_room({cut})@{self.histories.number(pass_made.shape)}"
+        return cast(z3.BoolRef, self.world.function(name, *sorts)(*pass_made.terms))
+
+    def _apply(
+        self,
+        start: Num,
+        reached: Num,
+        step: Callable[[Num], tuple[Bool, Vma, Vma, Visit]],
+        page_at: Callable[[Num], Page],
+        **how: bool,
+    ) -> None:
+        if not self._pass:
+            return  # it only looked
+        self._did(*self._pass, reached, *how.values())
+        super()._apply(start, reached, step, page_at, **how)
+
+    def _moved(
+        self,
+        start: Num,
+        reached: Num,
+        end: Num,
+        new: Num,
+        tests: Callable[[Vma, Num, Num], list[Test]],
+        ensures: Callable[[Num], Bool],
+        *,
+        keep_source: bool,
+    ) -> None:
+        self._did("moves", start, end, new, keep_source, reached)
+        super()._moved(start, reached, end, new, tests, ensures, keep_source=keep_source)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair(Transition):
+    """The same call from the same address space: under the first edition, and in `other` under the second."""
+
+    other: Transition
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one edition's body makes use of, on all its paths."""
+
+    read: frozenset[str]
+    """Fields of the edition that decide something in it, those included that only the list engine reads."""
+    ends: frozenset[tuple[Errno, str]]
+    """How it can end: (errno, check). Some of these may contradict themselves."""
+
+
+def read_body(name: str, edition: Edition) -> Reading:
+    """Explore a body under one edition and record what it reads of it. Raises TooManyPaths."""
+    call, reads = CALLS[name], Reads(edition)
+    recording = cast(Edition, reads)
+    arguments = symbolic_arguments(call.decoded)
+    paths = _explore(name, recording, World(), Histories(), arguments, arguments.facts(recording), "")
+    for path in paths:
+        path.space.facts()
+    engine = {field for path in paths for effect in path.space.effects for field in ENGINE_READS.get(effect, ())}
+    ends = frozenset((path.transition.errno, path.transition.check) for path in paths)
+    return Reading(frozenset(reads.fields | engine) - NAMES_ONLY, ends)
+
+
+@dataclass(frozen=True, slots=True)
+class _Single:
+    """A path of one edition."""
+
+    transition: Transition
+    space: JointSpace
+
+
+def _explore(
+    name: str,
+    edition: Edition,
+    world: World,
+    histories: Histories,
+    arguments: Any,
+    known: Sequence[Bool],
+    tag: str,
+    ended: Ended | None = None,
+) -> list[_Single]:
+    call = CALLS[name]
+    facts = [fact for fact in known if isinstance(fact, z3.ExprRef)]
+
+    def run(path: Run) -> _Single:
+        path.conditions.extend(facts)
+        space = JointSpace(world, edition, path, histories, tag)
+        before = space.snapshot()
+        if ended is None:
+            errno, check, value = finish(lambda: call.body(space, arguments))
+        else:
+            errno, check, value = ended.errno, ended.check, 0 if ended.errno is Errno.OK else -1
+        after = space.snapshot()
+        for snapshot in (before, after):
+            snapshot.at(PAGE), snapshot.cut(PAGE)  # so that the space names what looking there names
+        return _Single(Transition(name, arguments, errno, value, check, before, after), space)
+
+    return [found.outcome for found in explore(run, lambda: world.axioms, limit=LIMIT)]
+
+
+class PairedSpace(UnboundedSpace):
+    """What is known on a path of the one edition and a path of the other together."""
+
+    def __init__(self, first: JointSpace, second: JointSpace) -> None:
+        self.world, self.spaces = first.world, (first, second)
+        self.named = {**first.named, **second.named}
+        self.count = first.count
+        self.run = cast(Run, _Conditions([*first.run.conditions, *second.run.conditions]))
+
+    def facts(self, rounds: int = 3) -> list[z3.BoolRef]:
+        return [fact for space in (*self.spaces, self.spaces[0]) for fact in space.facts_at(self.named, rounds)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Conditions:
+    """What Run keeps of a path that is done."""
+
+    conditions: list[z3.BoolRef]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An edition ends a call in its argument stage."""
+
+    errno: Errno
+    """Errno.OK: there is nothing to do."""
+    check: str
+
+
+def explore_pair(
+    name: str,
+    a: Edition,
+    b: Edition,
+    *,
+    ended: tuple[Ended | None, Ended | None] = (None, None),
+    given: Sequence[Bool] = (),
+) -> ExploredCall:
+    """All paths of a body under two editions that do not contradict each other; each path's transition is a `Pair`.
+
+    Address spaces that only one of the two can have (droppable memory, guard pages) are left out. `ended` says that one
+    of them ended in its argument stage; `given` is what is known of the arguments then. Raises TooManyPaths.
+    """
+    world, histories = World(), Histories()
+    arguments = symbolic_arguments(CALLS[name].decoded)
+    known: list[Bool] = [*given, *same_causes()]
+    for edition, stage in zip((a, b), ended, strict=True):
+        known += arguments.facts(edition) if stage is None else []
+    singles = [
+        _explore(name, edition, world, histories, arguments, known, tag, stage)
+        for edition, stage, tag in zip((a, b), ended, ("a:", "b:"), strict=True)
+    ]
+    for single in singles[0]:
+        single.space.every_page.append(_in_both(single.transition.before, a, b))
+    return ExploredCall(CALLS[name], a, world, arguments, tuple(_pairs(world, *singles)))
+
+
+def _pairs(world: World, first: Sequence[_Single], second: Sequence[_Single]) -> Iterator[CallPath]:
+    """The pairs of paths that the solver does not find contradictory: first by what each knows by itself, then by what
+    both know of all their pages. A pair of which it cannot tell is kept."""
+    solver = z3.SimpleSolver()
+
+    def add(space: UnboundedSpace) -> None:
+        solver.add(*space.run.conditions, *space.facts(), *world.axioms_of(space.named))
+
+    for one in first:
+        solver.push()
+        add(one.space)
+        if solver.check() != z3.unsat:
+            for other in second:
+                solver.push()
+                add(other.space)
+                if solver.check() != z3.unsat:
+                    space = PairedSpace(one.space, other.space)
+                    add(space)
+                    if solver.check() != z3.unsat:
+                        t = one.transition
+                        pair = Pair(t.call, t.to, t.errno, t.value, t.check, t.before, t.after, other.transition)
+                        yield CallPath(tuple(space.run.conditions), pair, space)
+                solver.pop()
+        solver.pop()
+
+
+def _in_both(before: Snapshot, a: Edition, b: Edition) -> Callable[[Num], Bool]:
+    """Both editions can have this page."""
+    droppable, guards = a.droppable and b.droppable, a.guard_pages and b.guard_pages
+
+    def fact(q: Num) -> Bool:
+        here = before.at(q)
+        return and_(
+            True if droppable else implies(here.mapped, not_(here.vma.droppable)),
+            True if guards else not_(here.page.guard),
+        )
+
+    return fact
+
+
+def in_both(vmas: Iterable[Vma], pages: Iterable[Page], a: Edition, b: Edition) -> bool:
+    """Both editions can have this concrete address space."""
+    droppable, guards = a.droppable and b.droppable, a.guard_pages and b.guard_pages
+    return (droppable or not any(vma.droppable for vma in vmas)) and (guards or not any(page.guard for page in pages))

@@ -1,0 +1,75 @@
+"""Examples as documents: what a verdict shows of itself."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import cast
+
+from checker.calls import words_for
+from checker.documents import Counterexample, CounterexampleStep, Culprit, LayoutDoc, ResultDoc, Size
+from checker.examples import Example
+from proofs.results import Witness
+from proofs.theorems import Theorem
+from spec.assumptions import ALWAYS
+from spec.editions import Edition
+
+
+def witness_of(example: Example, edition: Edition) -> Witness:
+    """An example as a document."""
+    transition, _ = example.run(edition)
+    arguments = {f.name: getattr(example.arguments, f.name) for f in fields(example.arguments)}
+    return Witness(
+        before=LayoutDoc.from_state(example.state),
+        call=example.call,
+        arguments={k: list(v) if isinstance(v, tuple) else v for k, v in arguments.items()},
+        failures=sorted(example.failures),
+        errno=transition.errno.name,
+        check=transition.check,
+    )
+
+
+def counterexample_of(theorem: Theorem, example: Example, page: int | None) -> Counterexample:
+    """An example as the document that is drawn, replayed and reported."""
+    prop, edition = theorem.property, theorem.edition
+    transition, after = example.run(edition)
+    words = words_for(example.call, edition, example.arguments)
+    if words is None:
+        raise AssertionError(f"no words decode to {example.arguments}")
+    pageless = prop.pageless
+    before_doc, after_doc = LayoutDoc.from_state(example.state), LayoutDoc.from_state(after)
+    step = CounterexampleStep(
+        call=example.call,
+        words=dict(words),
+        failures=tuple(sorted(example.failures)),
+        range=_range_of(example),
+        result=ResultDoc(value=int(transition.value), errno=transition.errno.name, check=transition.check),  # type: ignore[arg-type]
+        after=after_doc,
+    )
+    vmas = len(example.state.vmas)
+    pages = sum(cast(int, v.end - v.start) for v in example.state.vmas)
+    why = prop.sentence
+    return Counterexample(
+        property=prop.name,
+        sentence=prop.sentence,
+        edition=edition.name,
+        call=example.call,
+        expected=theorem.expected,
+        assumptions=(*ALWAYS, *prop.assumptions),
+        before=before_doc,
+        steps=(step,),
+        culprit=Culprit(page=None if pageless else page, why=why),
+        size=Size(vmas=vmas, pages=pages, calls=1),
+    )
+
+
+def _range_of(example: Example) -> tuple[int, int] | None:
+    """The pages that the call is about, for drawing."""
+    to = example.arguments
+    if hasattr(to, "start") and hasattr(to, "end"):
+        return to.start, to.end
+    if hasattr(to, "old"):
+        reach = to.old_pages if to.old_pages < 1 << 30 else 1
+        return to.old, to.old + max(reach, 1)
+    if hasattr(to, "pages"):
+        return to.page, to.page + to.pages
+    return (to.page, to.page + 1) if hasattr(to, "page") else None

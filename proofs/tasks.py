@@ -1,0 +1,98 @@
+"""Tasks: what one process is given to decide at once, and carrying many of them out, in several processes if asked."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from multiprocessing import get_context
+from typing import NamedTuple, Protocol, TypeVar
+
+from pydantic import BaseModel, TypeAdapter
+
+R = TypeVar("R", bound=BaseModel)
+
+
+class Task(NamedTuple):
+    """Questions that are decided together, for they share the exploration of a call."""
+
+    kind: str
+    """`theorem`, `property`, `advice`, `lemma`, `mutant` or `matrix`."""
+    name: str
+    """A call, or a lemma."""
+    edition: str
+    properties: tuple[str, ...] | None
+    """Names of properties; None where the kind of task says what is asked."""
+    timeout_ms: int
+    """For one query of the solver."""
+
+
+class Cache(Protocol):
+    """What keeps results from one run to the next (proofs.cache.VerdictCache)."""
+
+    def load(self, task: Task, results: TypeAdapter[list[R]]) -> list[R] | None: ...
+
+    def store(self, task: Task, results: Sequence[BaseModel]) -> None: ...
+
+
+
+
+def carry_out_tasks(
+    tasks: Sequence[Task],
+    work: Callable[[Task], Iterator[R]],
+    results: TypeAdapter[list[R]],
+    decided: Callable[[R], bool],
+    *,
+    jobs: int = 1,
+    cache: Cache | None = None,
+) -> Iterator[tuple[Task, R, bool]]:
+    """Each result with its task, and whether it came from the cache; in the order in which they come. A task is kept in
+    the cache only if all its results are `decided`."""
+    left: list[Task] = []
+    for task in tasks:
+        known = None if cache is None else cache.load(task, results)
+        if known is None:
+            left.append(task)
+        for result in known or ():
+            yield task, result, True
+
+    def keep(task: Task, found: list[R]) -> None:
+        if cache is not None and all(decided(result) for result in found):
+            cache.store(task, found)
+
+    if jobs <= 1:
+        for task in left:
+            found: list[R] = []
+            for result in work(task):
+                found.append(result)
+                yield task, result, False
+            keep(task, found)
+        return
+    yield from _in_processes(left, work, keep, jobs)
+
+
+def _in_processes(
+    tasks: Sequence[Task], work: Callable[[Task], Iterator[R]], keep: Callable[[Task, list[R]], None], jobs: int
+) -> Iterator[tuple[Task, R, bool]]:
+    # a Ctrl-C in the terminal reaches every process: only this one answers it
+    with ProcessPoolExecutor(
+        jobs, mp_context=get_context("spawn"), initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
+    ) as pool:
+        of: dict[Future[list[R]], Task] = {pool.submit(_all_of, work, task): task for task in tasks}
+        waiting = set(of)
+        try:
+            while waiting:
+                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in done:
+                    keep(of[future], future.result())
+                    for result in future.result():
+                        yield of[future], result, False
+        except BaseException:
+            for process in (pool._processes or {}).values():
+                process.terminate()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _all_of(work: Callable[[Task], Iterator[R]], task: Task) -> list[R]:
+    return list(work(task))

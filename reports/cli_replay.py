@@ -1,0 +1,290 @@
+"""`sealspec replay` and `sealspec probe`: counterexamples and editions, held against a real kernel."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.text import Text
+
+from reports.cli_common import BadUsage, ExitCode, console, edition_named, line, printable, verdict_cache, write_out
+from reports.cli_interrupt import interruptible
+from reports.cli_prove import Watcher, progress_bars
+
+if TYPE_CHECKING:
+    from checker.documents import Counterexample
+    from checker.lab.probe import ProbeReport
+    from checker.lab.replay import Outcome, Replay
+    from checker.lab.run import Kernel
+    from proofs.results import ProofReport
+
+STYLES = {"confirmed": "green", "not confirmed": "bold red", "cannot be tried here": "yellow"}
+"""Verdicts in the order in which they are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the user asked of `sealspec replay`."""
+
+    document: str | None
+    number: int | None
+    every: bool
+    edition: str | None
+    kernel: str
+    report: str | None
+    json_file: str | None
+
+
+def replay(request: Request) -> ExitCode:
+    """Try documents on a kernel, and say what came of each. Raises BadUsage or BadDocument."""
+    _check(request)
+    kernel = kernel_named(request.kernel)
+    out = console(error=request.json_file == "-")
+    found: ProbeReport | None = None
+    if request.every:
+        edition, found = _edition(out, request, kernel)
+        if edition is None:
+            return ExitCode.DIFFERS
+        documents = refuted_theorems(out, edition, request.report)
+    else:
+        assert request.document is not None
+        documents = _documents(request.document, request.number)
+    results = _try_all(out, documents, kernel, verbose=not request.every)
+    _print_summary(out, results)
+    if request.json_file is not None:
+        from checker.lab.replay import ReplayReport
+
+        report = ReplayReport(probe=found, replays=tuple(results))
+        write_out(request.json_file, report.model_dump_json(indent=2) + "\n")
+    refuted = any(result.verdict == "not confirmed" for result in results)
+    return ExitCode.DIFFERS if refuted else ExitCode.OK
+
+
+def probe(kernel: str, as_json: bool) -> ExitCode:
+    """Say which edition a kernel is. Raises BadUsage."""
+    out = console(error=as_json)
+    found = _probe(kernel_named(kernel))
+    if as_json:
+        write_out("-", found.model_dump_json(indent=2) + "\n")
+    else:
+        print_probe(out, found)
+    return ExitCode.OK if found.edition is not None else ExitCode.DIFFERS
+
+
+def kernel_named(name: str) -> Kernel:
+    """The running kernel, or an image. Raises BadUsage."""
+    with usable():
+        from checker.lab.run import parse_kernel
+
+        return parse_kernel(name)
+
+
+@contextmanager
+def usable() -> Iterator[None]:
+    """What the lab cannot do becomes one line for the user."""
+    from checker.lab.errors import LabError
+
+    try:
+        yield
+    except LabError as error:
+        raise BadUsage(printable(str(error))) from None
+
+
+def _check(request: Request) -> None:
+    """Raises BadUsage for options that do not go together."""
+    if request.every == (request.document is not None):
+        raise BadUsage("give a document to replay, or --all for every refuted theorem of the kernel's edition")
+    if not request.every and (request.edition or request.report):
+        raise BadUsage("--edition and --report go with --all: a document names its own edition")
+    if request.every and request.number is not None:
+        raise BadUsage("--number goes with a document")
+
+
+def _probe(kernel: Kernel) -> ProbeReport:
+    from checker.lab.probe import probe as ask
+
+    with usable():
+        return ask(kernel)
+
+
+def print_probe(out: Console, found: ProbeReport) -> None:
+    """Which edition it is; or which probes differ from the nearest one, and how."""
+    if found.edition is not None:
+        line(out, f"{printable(found.kernel)} behaves as edition {found.edition}", "green")
+        return
+    differing = found.differing
+    line(
+        out,
+        f"{printable(found.kernel)} behaves as no edition; nearest is {found.nearest}, "
+        f"from which it differs in {len(differing)} of {len(found.probes)} probes:",
+        "bold red",
+    )
+    for result in differing:
+        others = f" (as {', '.join(result.agrees)} would)" if result.agrees else ""
+        line(out, f"  {result.name}: {result.about}{others}")
+        for difference in result.differences[found.nearest]:
+            line(out, f"    {difference.call}, {difference.field}: kernel {difference.expected!r}")
+            line(out, f"    {'':{len(difference.call) + len(difference.field)}}   {found.nearest} {difference.got!r}")
+
+
+def _edition(out: Console, request: Request, kernel: Kernel) -> tuple[str | None, ProbeReport | None]:
+    """The edition whose theorems are replayed: the one asked for, or the kernel's own."""
+    if request.edition is not None:
+        return edition_named(request.edition).name, None
+    found = _probe(kernel)
+    print_probe(out, found)
+    if found.edition is None:
+        line(out, "name the edition to hold it against: --edition NAME")
+    return found.edition, found
+
+
+# documents ------------------------------------------------------------------------------------------------------------
+
+
+def _documents(path: str, number: int | None) -> list[Counterexample]:
+    """The counterexamples of a file, or the one of that number."""
+    from checker.documents import Counterexample, load_document
+
+    given = load_document("/dev/stdin" if path == "-" else path)
+    documents = [document for document in given if isinstance(document, Counterexample)]
+    if len(documents) != len(given):
+        raise BadUsage(f"{printable(path)}: a scenario, not a counterexample; execute it with: sealspec run")
+    if number is None:
+        return documents
+    if not 1 <= number <= len(documents):
+        raise BadUsage(f"--number {number}: {printable(path)} holds {_many(len(documents), 'counterexample')}")
+    return [documents[number - 1]]
+
+
+def refuted_theorems(out: Console, edition: str, report: str | None) -> list[Counterexample]:
+    """The counterexamples to the refuted theorems of an edition: from a report, or proved now."""
+    result = _prove(edition) if report is None else _load_report(report)
+    if result.edition != edition:
+        raise BadUsage(f"{printable(report or '')}: a report about {printable(result.edition)}, not {edition}")
+    open_ones = [theorem for theorem in result.theorems if theorem.verdict not in ("proved", "refuted")]
+    found = [theorem.counterexample for theorem in result.theorems if theorem.counterexample is not None]
+    line(out, f"{edition}: {_many(len(found), 'refuted theorem')} of {len(result.theorems)}")
+    if open_ones:
+        calls = ", ".join(sorted({theorem.call for theorem in open_ones}))
+        line(out, f"{_many(len(open_ones), 'theorem')} undecided, with nothing to replay (about {calls})", "yellow")
+    return found
+
+
+def _prove(edition: str) -> ProofReport:
+    """Decide the theorems of an edition; Ctrl-C raises KeyboardInterrupt."""
+    from proofs.run import prove
+
+    watcher = Watcher(progress_bars())
+    shown: AbstractContextManager[object] = watcher.progress or nullcontext()
+    with shown, interruptible():
+        report = prove(
+            edition,
+            mutants=False,
+            lemmas=False,
+            on_event=watcher,
+            jobs=os.cpu_count() or 1,
+            cache=verdict_cache(True),
+        )
+    if not report.complete:
+        raise KeyboardInterrupt
+    return report
+
+
+def _load_report(path: str) -> ProofReport:
+    """What `sealspec prove --json` wrote. Raises BadUsage."""
+    from pydantic import ValidationError
+
+    from proofs.results import ProofReport
+
+    name = printable(path)
+    try:
+        with open("/dev/stdin" if path == "-" else path, encoding="utf-8") as file:
+            return ProofReport.model_validate_json(file.read())
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadUsage(f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = "/".join(str(part) for part in first["loc"])
+        reason = printable(f"{where}: {first['msg']}" if where else first["msg"])
+        raise BadUsage(f"{name}: not a report of sealspec prove --json: {reason}") from None
+
+
+# results --------------------------------------------------------------------------------------------------------------
+
+
+def _try_all(out: Console, documents: Sequence[Counterexample], kernel: Kernel, *, verbose: bool) -> list[Replay]:
+    """Replay everything; each result is printed as it comes."""
+    from checker.lab.replay import replay_all
+
+    results: list[Replay] = []
+    progress = progress_bars()
+    shown: AbstractContextManager[object] = progress or nullcontext()
+    bar = progress.add_task("replays", total=len(documents), last=kernel.describe()) if progress else None
+    with usable(), shown, closing(replay_all(documents, kernel)) as replays:
+        for result in replays:
+            results.append(result)
+            print_result(progress.console if progress else out, result, verbose=verbose)
+            if progress is not None and bar is not None:
+                progress.update(bar, advance=1, last=f"{result.property} ({result.call})")
+    return results
+
+
+def print_result(out: Console, result: Replay, *, verbose: bool) -> None:
+    """One line; side by side what differs, and with `verbose` also what agrees."""
+    text = Text(f"{result.verdict:20}  ", style=STYLES[result.verdict])
+    text.append(f"{result.property} ({result.call}, {result.edition})", style="")
+    line(out, text)
+    for note in result.notes:
+        line(out, f"{'':22}{note}")
+    if result.reason:
+        line(out, f"{'':22}{printable(result.reason)}")
+    steps = range(len(result.expected))
+    differing = [n for n in steps if n >= len(result.seen) or any(d.step == n for d in result.differences)]
+    for step in differing if result.verdict == "not confirmed" else steps[-1:] if verbose else ():
+        fields = {difference.field for difference in result.differences if difference.step == step}
+        came = result.seen[step] if step < len(result.seen) else None
+        _print_outcomes(out, result.expected[step], came, fields)
+
+
+def _print_outcomes(out: Console, told: Outcome, came: Outcome | None, differing: set[str]) -> None:
+    """What the document says of a call and what the kernel did, side by side; lines of fields that differ are
+    marked."""
+    left = _outcome_lines(told)
+    right = _outcome_lines(came) if came is not None else [({"ret"}, ["the program did not come back"])]
+    heading = f"{told.call}: expected by the document"
+    width = max(len(heading), *(len(text) for _, texts in left for text in texts))
+    line(out, f"      {heading:{width}}   seen on the kernel")
+    for (fields, ours), (_, theirs) in zip_longest(left, right, fillvalue=({"ret"}, [])):
+        for a, b in zip_longest(ours, theirs, fillvalue=""):
+            marked = a != b and (came is None or fields & differing)
+            line(out, Text(f"    {'!' if marked else ' '} {a:{width}}   {b}", style="red" if marked else ""))
+
+
+def _outcome_lines(outcome: Outcome) -> list[tuple[set[str], list[str]]]:
+    """An outcome in words: the fields of the answer, and lines that tell of them."""
+    pages = [outcome.bytes[i : i + 2] for i in range(0, len(outcome.bytes), 2)]
+    return [
+        ({"ret", "errno"}, [f"= {outcome.ret}{f' {outcome.errno_name}' if outcome.errno else ''}"]),
+        ({"vmas", "bytes"}, list(outcome.changed) or ["no page changed"]),
+        ({"vmas"}, [f"cuts {' '.join(outcome.cuts) or '(none)'}"]),
+        ({"vmas"}, [f"vma {text}" for text in outcome.vmas]),
+        ({"bytes"}, [f"bytes {' '.join(pages) or '(none)'}"]),
+    ]
+
+
+def _print_summary(out: Console, results: Sequence[Replay]) -> None:
+    counts: Counter[str] = Counter(result.verdict for result in results)
+    parts = ", ".join(f"{counts[verdict]} {verdict}" for verdict in STYLES if counts[verdict])
+    style = "bold red" if counts["not confirmed"] else "green"
+    kernel = f" on {printable(results[-1].kernel)}" if results else ""
+    line(out, f"{_many(len(results), 'counterexample')}{kernel}: {parts or 'nothing to replay'}", style)
+
+
+def _many(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"

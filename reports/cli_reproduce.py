@@ -1,0 +1,135 @@
+"""`sealspec reproduce`: a document as a standalone program, and what this machine's kernel says to it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reports.cli_common import DEFAULT_EDITION, BadUsage, ExitCode, console, line, printable, write_out
+
+if TYPE_CHECKING:
+    from checker.documents import AnyDocument, Scenario
+    from reports.reproduce import Script
+
+COMPILE = ("-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O2")
+"""What every program in C must compile with."""
+SECONDS = 120.0
+"""How long a program may run here."""
+SKIPPED = 4
+"""Exit status of a program that could not try (kselftest's convention)."""
+
+
+def reproduce(document: str, number: int, form: str, out_file: str | None, check: bool) -> ExitCode:
+    """Write the program of a document, or with `check` compile it and run it here; `number` counts from 1.
+
+    Raises BadDocument or BadUsage, also where no such program can be.
+    """
+    from reports.reproduce import FORMATS, CannotSay, to_c, to_syz
+
+    if form not in FORMATS:
+        raise BadUsage(f"--format {printable(form)!r}: a program is {', '.join(FORMATS)}")
+    if check and form == "syz":
+        raise BadUsage("--check compiles C; a syz program is run by syzkaller's syz-execprog")
+    given = _document(document, number)
+    try:
+        script = _script(given, _command(document, number, form))
+        if script is None:
+            return ExitCode.DIFFERS
+        text = to_syz(script) if form == "syz" else to_c(script, ktap=form == "kselftest")
+    except CannotSay as why:
+        raise BadUsage(f"{printable(document)}: cannot be reproduced: {why}") from None
+    if out_file is not None or not check:
+        write_out(out_file or "-", text)
+    return _check(text, quiet=out_file == "-") if check else ExitCode.OK
+
+
+def _document(path: str, number: int) -> AnyDocument:
+    from checker.documents import load_document
+
+    documents = load_document("/dev/stdin" if path == "-" else path)
+    if not 1 <= number <= len(documents):
+        many = "1 document" if len(documents) == 1 else f"{len(documents)} documents"
+        raise BadUsage(f"--number {number}: {printable(path)} holds {many}")
+    return documents[number - 1]
+
+
+def _command(document: str, number: int, form: str) -> str:
+    """The command that makes the program, without the folders of this machine."""
+    which = f" --number {number}" if number != 1 else ""
+    return f"sealspec reproduce {printable(os.path.basename(document))}{which} --format {form}"
+
+
+def _script(document: AnyDocument, command: str) -> Script | None:
+    """What the program is to do; None, after saying so, if the document is not what its edition does. Raises CannotSay
+    where no calls lead there."""
+    from checker.documents import Counterexample
+
+    if not isinstance(document, Counterexample):
+        return _script_of_scenario(document, command)
+    from reports.cli_run import confirmed
+    from reports.reproduce import script_for
+
+    return script_for(document, command) if confirmed(document, document.property) else None
+
+
+def _script_of_scenario(scenario: Scenario, command: str) -> Script:
+    from reports.reproduce import CannotSay, Script
+    from spec.editions import EDITIONS
+
+    if scenario.layout is not None:
+        raise CannotSay("a scenario that begins in the middle (layout); give its calls from the start")
+    if not scenario.steps:
+        raise CannotSay("the scenario has no steps")
+    edition = scenario.edition or DEFAULT_EDITION
+    about = (f"{printable(scenario.name)}.", f"What is expected is what {edition} does ({EDITIONS[edition].kernel}).")
+    return Script(scenario, edition, about, command)
+
+
+def _check(text: str, *, quiet: bool) -> ExitCode:
+    """Compile a program, run it on this kernel, and say what came. Raises BadUsage where that is not possible."""
+    out = console(error=quiet)
+    compiler = shutil.which("gcc")
+    if compiler is None:
+        raise BadUsage("--check: no gcc: install it (Debian: apt-get install gcc libc6-dev)")
+    with tempfile.TemporaryDirectory(prefix="sealspec-") as name:
+        source, program = Path(name) / "reproducer.c", Path(name) / "reproducer"
+        source.write_text(text, "utf-8")
+        done = subprocess.run(
+            [compiler, *COMPILE, "-o", str(program), str(source)], capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            raise BadUsage(f"--check: gcc does not compile the program: {_first_line(done.stderr)}")
+        try:
+            ran = subprocess.run(
+                [str(program)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                text=True,
+                timeout=SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise BadUsage(f"--check: the program did not end within {SECONDS:.0f} s") from None
+    for said in ran.stdout.splitlines():
+        line(out, "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in said))
+    kernel = f"this kernel ({printable(os.uname().release)})"
+    match ran.returncode:
+        case 0:
+            line(out, f"exit status 0: {kernel} does what the document says", "green")
+            return ExitCode.OK
+        case 1:
+            line(out, f"exit status 1: {kernel} does something else", "bold red")
+        case status if status == SKIPPED:
+            line(out, f"exit status {status}: it cannot be tried on {kernel}", "yellow")
+        case status:
+            line(out, f"exit status {status}: the program did not come to its end on {kernel}", "bold red")
+    return ExitCode.DIFFERS
+
+
+def _first_line(text: str) -> str:
+    lines = [said for said in text.splitlines() if "error" in said] or text.splitlines() or ["it said nothing"]
+    return printable(lines[0])

@@ -1,0 +1,307 @@
+"""Gather what a report shows: verdicts, counterexamples, traces, programs, explanations; from the cache where it knows.
+
+`gather` makes the `Review` that every format is rendered from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter
+
+from checker.documents import Counterexample
+from checker.lab.replay import Replay
+from proofs import run
+from proofs.history import history
+from proofs.lemmas import LEMMAS
+from proofs.matrix import matrix
+from proofs.results import Cell, HistoryRow, ProofReport, TheoremResult
+from proofs.tasks import Cache, Task, carry_out_tasks
+from proofs.traces import TraceResult, traces
+from reports.exclusions import exclusions
+from reports.explain import Explanation, explain
+from reports.programs import ProgramsResult, digest, programs
+from reports.review import (
+    Advice,
+    AssumptionFacts,
+    Case,
+    CellFacts,
+    EditionFacts,
+    Fact,
+    HistoryFacts,
+    Lemma,
+    MatrixFacts,
+    Mutant,
+    Outcome,
+    Programs,
+    PropertyFacts,
+    Review,
+    Theorem,
+)
+from reports.strip import narrative
+from spec.assumptions import ALWAYS, ASSUMPTIONS
+from spec.editions import EDITIONS
+from spec.properties import PROPERTIES, SYSTEM_CALLS
+
+R = TypeVar("R")
+OnStep = Callable[[str, int, int], None]
+"""Progress: what is being worked out, how much of it is done, and how much there is (0: not known)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a review is to be about. Names exist (the command has checked them)."""
+
+    editions: tuple[str, ...]
+    properties: tuple[str, ...] | None = None
+    calls: tuple[str, ...] | None = None
+    lemmas: bool = True
+    mutants: bool = True
+    traces: bool = True
+    matrix: bool = True
+    history: bool = True
+    """The time machine; it is left out all the same if properties or calls are chosen."""
+    replays: tuple[Replay, ...] = ()
+    timeout_ms: int = 20_000
+    jobs: int = 1
+
+
+class _Explained(Fact):
+    """An explanation as the result of a task."""
+
+    explanation: Explanation
+
+
+def gather(
+    wanted: Wanted, *, verdicts: Cache | None = None, kept: Cache | None = None, on_step: OnStep | None = None
+) -> Review:
+    """All facts of a review. `verdicts` keeps results of proofs, `kept` what is worked out from them (reports.kept).
+
+    Raises KeyboardInterrupt on Ctrl-C; what was decided by then is in the caches.
+    """
+    gatherer = _Gatherer(wanted, verdicts, kept, on_step or (lambda what, done, total: None))
+    editions = tuple(gatherer.edition(name) for name in wanted.editions)
+    matrix = gatherer.matrix() if wanted.matrix else None
+    history = gatherer.history() if wanted.history and wanted.properties is wanted.calls is None else None
+    used = wanted.properties or tuple(PROPERTIES)
+    return Review(
+        properties=tuple(
+            PropertyFacts(name=p.name, sentence=p.sentence, source=p.source, calls=p.calls, assumptions=p.assumptions)
+            for p in PROPERTIES.values()
+            if p.name in used
+        ),
+        editions=editions,
+        cases=tuple(gatherer.cases.values()),
+        matrix=matrix,
+        history=history,
+        assumptions=tuple(
+            AssumptionFacts(name=a.name, sentence=a.sentence, why=a.why, hides=a.hides, always=a.name in ALWAYS)
+            for a in ASSUMPTIONS.values()
+        ),
+        exclusions=exclusions(),
+    )
+
+
+class _Gatherer:
+    """Works out one thing after the other; `cases` collects the counterexamples by id."""
+
+    def __init__(self, wanted: Wanted, verdicts: Cache | None, kept: Cache | None, on_step: OnStep) -> None:
+        self.wanted, self.verdicts, self.kept, self.on_step = wanted, verdicts, kept, on_step
+        self.cases: dict[str, Case] = {}
+
+    def edition(self, name: str) -> EditionFacts:
+        """The facts of an edition."""
+        edition = EDITIONS[name]
+        report = self._prove(name)
+        self._refutations(name, [theorem for theorem in report.theorems if theorem.counterexample is not None])
+        return EditionFacts(
+            name=name,
+            kernel=edition.kernel,
+            standing=edition.standing.value,
+            solver=report.solver,
+            complete=report.complete,
+            theorems=tuple(self._theorem(result) for result in report.theorems),
+            lemmas=tuple(Lemma(**r.model_dump(exclude={"seconds"})) for r in report.lemmas),
+            outcomes=tuple(Outcome(**r.model_dump(exclude={"witness"})) for r in report.reachability),
+            mutants=tuple(Mutant(**r.model_dump(exclude={"seconds"})) for r in report.mutants),
+            blocked_advice=tuple(Advice(**r.model_dump()) for r in report.blocked_advice),
+            explanations=tuple(self._explanations(name, list(dict.fromkeys(t.call for t in report.theorems)))),
+        )
+
+    def _prove(self, name: str) -> ProofReport:
+        wanted = self.wanted
+
+        def told(event: run.Event) -> None:
+            self.on_step(f"{name}: {event.kind}", event.done, event.total)
+
+        report = run.prove(
+            name,
+            properties=None if wanted.properties is None else list(wanted.properties),
+            calls=None if wanted.calls is None else list(wanted.calls),
+            timeout_ms=wanted.timeout_ms,
+            mutants=wanted.mutants,
+            lemmas=wanted.lemmas,
+            on_event=told,
+            jobs=wanted.jobs,
+            cache=self.verdicts,
+        )
+        if not report.complete:
+            raise KeyboardInterrupt
+        return report
+
+    def _theorem(self, result: TheoremResult) -> Theorem:
+        id = theorem_id(result.edition, result.property, result.call)
+        proof = result.verdict == "proved" and result.engine == "unbounded"
+        return Theorem(
+            id=id,
+            file=self._place(result.edition, "theorems", f"{result.property}-{result.call}"),
+            lemmas=tuple(LEMMAS) if proof else (),
+            counterexample=id if result.counterexample is not None else "",
+            **result.model_dump(exclude={"seconds", "queries", "counterexample"}),
+        )
+
+    def _place(self, edition: str, folder: str, name: str) -> str:
+        """The files of one thing below the report's folder: those of an edition in a folder of their own if there are
+        several."""
+        return "/".join((*([edition] if len(self.wanted.editions) > 1 else []), folder, name))
+
+    # counterexamples --------------------------------------------------------------------------------------------------
+
+    def _refutations(self, edition: str, refuted: Sequence[TheoremResult]) -> None:
+        """Enter the counterexamples of an edition's theorems."""
+        documents = {theorem_id(edition, t.property, t.call): t.counterexample for t in refuted}
+        made = self._programs(edition, {digest(d): d for d in documents.values() if d is not None})
+        found = self._traces(edition, refuted) if self.wanted.traces else {}
+        for id, document in documents.items():
+            assert document is not None
+            trace = found.get((document.property, document.call))
+            self._enter(
+                id,
+                self._place(edition, "counterexamples", f"{document.property}-{document.call}"),
+                document,
+                trace=trace.trace if trace else None,
+                trace_story=tuple(narrative(trace.trace)) if trace and trace.trace else (),
+                why_no_trace=trace.why if trace else "not looked for",
+                live=tuple(_live(document, self.wanted.replays)),
+                programs=made[digest(document)],
+            )
+
+    def _enter(self, id: str, file: str, document: Counterexample, **more: Any) -> str:
+        """Enter a counterexample; returns its id. The same case may be entered already, by another name."""
+        for known in self.cases.values():
+            if _outcome(known.document) == _outcome(document):
+                return known.id
+        self.cases[id] = Case(id=id, file=file, document=document, story=tuple(narrative(document)), **more)
+        return id
+
+    def _traces(self, edition: str, refuted: Sequence[TheoremResult]) -> dict[tuple[str, str], TraceResult]:
+        by_call: dict[str, list[str]] = {}
+        for result in refuted:
+            by_call.setdefault(result.call, []).append(result.property)
+        tasks = [Task("trace", call, edition, tuple(names), 0) for call, names in by_call.items()]
+        results: TypeAdapter[list[TraceResult]] = TypeAdapter(list[TraceResult])
+        found = carry_out_tasks(tasks, traces, results, _always, jobs=self.wanted.jobs, cache=self.kept)
+        return {(r.property, r.call): r for r in self._watched(f"{edition}: trace", found, len(refuted))}
+
+    def _programs(self, edition: str, documents: Mapping[str, Counterexample]) -> dict[str, Programs]:
+        """The programs of documents that are given by their digests."""
+        by_call: dict[str, list[str]] = {}
+        for name, document in documents.items():
+            by_call.setdefault(document.call, []).append(name)
+        tasks = [Task("programs", call, edition, tuple(names), 0) for call, names in by_call.items()]
+        results: TypeAdapter[list[ProgramsResult]] = TypeAdapter(list[ProgramsResult])
+        work = partial(programs, documents)
+        made = carry_out_tasks(tasks, work, results, _always, jobs=1, cache=self.kept)
+        return {r.digest: r.programs for r in self._watched(f"{edition}: program", made, len(documents))}
+
+    # matrix, history, explanations ------------------------------------------------------------------------------------
+
+    def matrix(self) -> MatrixFacts:
+        """The atomicity matrix of the editions and calls."""
+        chosen = [call for call in SYSTEM_CALLS if self.wanted.calls is None or call in self.wanted.calls]
+        report = matrix(
+            self.wanted.editions,
+            chosen,
+            timeout_ms=self.wanted.timeout_ms,
+            jobs=self.wanted.jobs,
+            cache=self.verdicts,
+            on_cell=lambda cell, done, total: self.on_step("matrix", done, total),
+        )
+        if not report.complete:
+            raise KeyboardInterrupt
+        return MatrixFacts(
+            calls=tuple(report.calls),
+            columns=tuple(dict.fromkeys((cell.errno, cell.cause) for cell in report.cells)),
+            cells=tuple(self._cell(cell) for cell in report.cells),
+            settled=tuple(report.settled),
+        )
+
+    def _cell(self, cell: Cell) -> CellFacts:
+        column = f"{cell.errno}-{cell.cause}" if cell.cause else cell.errno
+        id, case = f"{cell.edition}/{cell.call}/{column}", ""
+        if cell.counterexample is not None:
+            case = self._enter(id, self._place(cell.edition, "matrix", f"{cell.call}-{column}"), cell.counterexample)
+        return CellFacts(id=id, cell=cell.model_copy(update={"counterexample": None}), case=case)
+
+    def history(self) -> tuple[HistoryFacts, ...]:
+        """The time machine."""
+        report = history(
+            timeout_ms=self.wanted.timeout_ms,
+            jobs=self.wanted.jobs,
+            cache=self.verdicts,
+            on_result=lambda result, total: self.on_step("history", 0, total),
+        )
+        if not report.complete:
+            raise KeyboardInterrupt
+        return tuple(self._happened(row) for row in report.rows)
+
+    def _happened(self, row: HistoryRow) -> HistoryFacts:
+        cases, verdicts = {}, []
+        for verdict in row.verdicts:
+            if verdict.counterexample is not None:
+                id = theorem_id(verdict.edition, row.property, verdict.call)
+                file = f"history/{verdict.edition}-{row.property}-{verdict.call}"
+                cases[f"{verdict.edition}/{verdict.call}"] = self._enter(id, file, verdict.counterexample)
+            verdicts.append(verdict.model_copy(update={"counterexample": None}))
+        return HistoryFacts(row=row.model_copy(update={"verdicts": verdicts}), cases=cases)
+
+    def _explanations(self, edition: str, calls: Sequence[str]) -> Iterator[Explanation]:
+        tasks = [Task("explanation", call, edition, None, 0) for call in calls]
+        results: TypeAdapter[list[_Explained]] = TypeAdapter(list[_Explained])
+        made = carry_out_tasks(tasks, _explained, results, _always, jobs=self.wanted.jobs, cache=self.kept)
+        found = {r.explanation.call: r.explanation for r in self._watched(f"{edition}: call", made, len(calls))}
+        return (found[call] for call in calls)
+
+    def _watched(self, what: str, results: Iterator[tuple[Task, R, bool]], total: int) -> Iterator[R]:
+        for done, (_, result, _) in enumerate(results, 1):
+            self.on_step(what, done, total)
+            yield result
+
+
+def theorem_id(edition: str, property: str, call: str) -> str:
+    """What a theorem, and the counterexample to it, is called in a review."""
+    return f"{edition}/{property}/{call}"
+
+
+def _always(result: object) -> bool:
+    """What is worked out does not depend on a time limit."""
+    return True
+
+
+def _outcome(document: Counterexample) -> object:
+    """Two documents that agree in this show the same."""
+    return document.edition, document.property, document.before, document.steps, document.culprit.page
+
+
+def _explained(task: Task) -> Iterator[_Explained]:
+    yield _Explained(explanation=explain(task.name, EDITIONS[task.edition]))
+
+
+def _live(document: Counterexample, replays: Sequence[Replay]) -> Iterator[Replay]:
+    """What kernels did with the document; the scenario that was run is left out."""
+    for replay in replays:
+        if (replay.edition, replay.property, replay.call) == (document.edition, document.property, document.call):
+            yield replay.model_copy(update={"scenario": None})

@@ -1,0 +1,460 @@
+"""A review as a folder of static pages (HTML 5, one style sheet, no scripts): `site` yields every file.
+
+Pages are templates in reports/templates/html; what they show is looked up here. The same review gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from checker.documents import Counterexample, CounterexampleStep, LayoutDoc, dump_document
+from proofs.results import Cell, Settlement
+from reports.explain import Check, Explanation
+from reports.findings import TOPICS, find_command, findings, prove_command, smallest, topic_of, undecided
+from reports.graph_relate import held, layouts, relations
+from reports.graph_svg import graph_to_svg
+from reports.plain import joined, number, sentence
+from reports.review import Case, CellFacts, EditionFacts, PropertyFacts, Review, Theorem
+from reports.strip import to_svg, to_text
+from reports.strip_legend import BACKINGS
+from reports.strip_style import STYLE
+from reports.strip_words import CODES, Names, backing, extras, map_count, protection
+from spec.assumptions import ALWAYS
+from spec.syscalls import CALLS
+
+VERDICTS: Final = {
+    "proved": ("✓", "it holds, for any number of VMAs; the solver found no exception"),
+    "refuted": ("✗", "it does not hold: here is an address space and a call; the specification executed them"),
+    "bounded": ("◔", "no counterexample up to a stated size; this is not a proof"),
+    "unknown": ("?", "the solver gave up"),
+    "vacuous": ("∅", "it speaks of what never happens"),
+    "error": ("‼", "something is wrong with the specification itself"),
+}
+"""Each verdict: its sign, and what it means."""
+CELLS: Final = {
+    "atomic": ("✓", "atomic", "proved: such a failure changes nothing at all"),
+    "pages": ("✗", "pages", "such a failure may have changed pages; in which, at most, is proved"),
+    "boundaries": ("◐", "boundaries", "no page is changed (proved), but VMAs may have been split"),
+    "unreachable": ("·", "never", "proved: the call never fails so"),
+    "unknown": ("?", "unknown", "the solver could not tell"),
+}
+"""Each kind of cell of the atomicity matrix: its sign, a word, and what it means."""
+LIVE: Final = {"confirmed": "✓", "not confirmed": "✗", "cannot be tried here": "–"}
+"""The sign of what a real kernel did with a counterexample."""
+STYLE_TAG: Final = f"<style>{STYLE}</style>\n"
+
+
+def site(review: Review) -> Iterator[tuple[str, str]]:
+    """Every file of the report: its path, with slashes, and its text."""
+    yield from _Site(review).files()
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A VMA in a table of a layout."""
+
+    pages: str
+    protection: str
+    backing: str
+    sealed: bool
+    rest: str
+    contents: str
+    became: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A layout as a table."""
+
+    title: str
+    rows: tuple[Row, ...]
+    count: str
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A step of a counterexample, in words."""
+
+    number: int
+    call: str
+    story: str
+    words: tuple[tuple[str, str], ...]
+    failures: tuple[str, ...]
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """What refers to a counterexample."""
+
+    theorem: Theorem | None = None
+    cells: tuple[CellFacts, ...] = ()
+    history: tuple[str, ...] = field(default=())
+    """Ids of rows of the history."""
+
+
+class _Site:
+    """Everything about one review."""
+
+    def __init__(self, review: Review) -> None:
+        self.review = review
+        self.several = len(review.editions) > 1
+        self.cells = {facts.id: facts for facts in (review.matrix.cells if review.matrix else ())}
+
+    def files(self) -> Iterator[tuple[str, str]]:
+        yield "report.css", _environment().get_template("report.css.j2").render(drawings=Markup(STYLE))
+        if self.several:
+            yield self.page("index.html", "overview", "Overview", rows=self.by_edition(), matrix=self.by_call())
+        for edition in self.review.editions:
+            yield from self.of_edition(edition)
+        for case in self.review.cases:
+            yield from self.of_case(case)
+
+    def page(self, path: str, template: str, title: str, **context: Any) -> tuple[str, str]:
+        """A page from its template."""
+        text = _environment().get_template(f"{template}.html.j2").render(
+            title=title,
+            root="../" * path.count("/"),
+            path=path,
+            site=self,
+            review=self.review,
+            home=self.home(context["edition"]) if "edition" in context else "index.html",
+            **context,
+        )
+        return path, text
+
+    # places -------------------------------------------------------------------------------------------------------------
+
+    def home(self, edition: str) -> str:
+        """The page of an edition; the overview of an edition that is not in the review."""
+        known = any(e.name == edition for e in self.review.editions)
+        return f"{edition}/index.html" if self.several and known else "index.html"
+
+    def call_page(self, edition: str, call: str) -> str:
+        """The page that lists the checks of a call."""
+        return f"{edition}/calls/{call}.html" if self.several else f"calls/{call}.html"
+
+    # an edition ---------------------------------------------------------------------------------------------------------
+
+    def of_edition(self, edition: EditionFacts) -> Iterator[tuple[str, str]]:
+        """The summary, a page for each theorem, a page for each call."""
+        yield self.page(
+            self.home(edition.name),
+            "edition",
+            f"Edition {edition.name}",
+            edition=edition.name,
+            facts=edition,
+            findings=findings(self.review, edition),
+            undecided=undecided(edition),
+            topics=self.by_topic(edition),
+            theorem={(t.property, t.call): t for t in edition.theorems},
+            counts=_counts(edition),
+            settled=[s for s in (self.review.matrix.settled if self.review.matrix else ()) if s.edition == edition.name],
+        )
+        for theorem in edition.theorems:
+            yield self.of_theorem(edition, theorem)
+        for explanation in edition.explanations:
+            yield self.page(
+                self.call_page(edition.name, explanation.call),
+                "call",
+                f"{explanation.call} in edition {edition.name}",
+                edition=edition.name,
+                explanation=explanation,
+                theorems=[t for t in edition.theorems if t.call == explanation.call],
+            )
+
+    def by_topic(self, edition: EditionFacts) -> list[tuple[str, list[PropertyFacts], list[str]]]:
+        """The properties that the edition has theorems of, by topic, and the calls that they speak of."""
+        calls: dict[str, dict[str, None]] = {}
+        for theorem in edition.theorems:
+            calls.setdefault(theorem.property, {})[theorem.call] = None
+        order = list(dict.fromkeys(theorem.call for theorem in edition.theorems))
+        found = []
+        for topic in TOPICS:
+            props = [p for p in self.review.properties if p.name in calls and topic_of(p.name) is topic]
+            used = {call for prop in props for call in calls[prop.name]}
+            if props:
+                found.append((topic.title, props, [call for call in order if call in used]))
+        return found
+
+    def unexpected(self, edition: EditionFacts) -> list[str]:
+        """What is not as expected, one line each."""
+        return [
+            *(f"theorem {t.property} ({t.call}): {t.verdict}" for t in edition.theorems if not t.as_expected),
+            *(f"lemma {lemma.name}: {lemma.verdict}" for lemma in edition.lemmas if not lemma.as_expected),
+            *(
+                f"{o.call}, {o.errno} ({o.check or 'at the end'}): {'reached' if o.reachable else 'never reached'}"
+                for o in edition.outcomes
+                if not o.as_expected
+            ),
+            *(
+                f"check of {m.call}, {m.check}: {'nothing fails' if m.survived else m.killed_by + ' fails'} without it"
+                for m in edition.mutants
+                if not m.as_expected
+            ),
+        ]
+
+    def of_theorem(self, edition: EditionFacts, theorem: Theorem) -> tuple[str, str]:
+        lemmas = {lemma.name: lemma for lemma in edition.lemmas}
+        return self.page(
+            f"{theorem.file}.html",
+            "theorem",
+            f"{theorem.property}, {theorem.call}: {theorem.verdict}",
+            edition=edition.name,
+            facts=edition,
+            theorem=theorem,
+            case=self.review.case.get(theorem.counterexample),
+            assumptions=[a for a in self.review.assumptions if a.name in theorem.assumptions],
+            lemmas=[(name, lemmas.get(name)) for name in theorem.lemmas],
+            command=find_command(theorem) if theorem.counterexample else prove_command(theorem),
+            witness=_picture("what is mapped", theorem.witness.before) if theorem.witness else None,
+            explained=edition.explanation(theorem.call) is not None,
+        )
+
+    # a counterexample ---------------------------------------------------------------------------------------------------
+
+    def of_case(self, case: Case) -> Iterator[tuple[str, str]]:
+        """Its page, its document, and its programs."""
+        document = case.document
+        names = Names.of(document)
+        step = document.steps[-1]
+        explanation = self.explanation(document.edition, step.call)
+        where = self.where(case)
+        yield self.page(
+            f"{case.file}.html",
+            "case",
+            self.name_of(case, where),
+            edition=document.edition,
+            case=case,
+            document=document,
+            where=where,
+            names=names,
+            steps=_told(document, case.story),
+            wrong=case.story[-1],
+            strip=_inline(to_svg(document)),
+            graph=_inline(graph_to_svg(document)),
+            text=to_text(document),
+            pictures=_pictures(document),
+            explanation=explanation,
+            decided=None if explanation is None else _decided(explanation, step),
+            trace=None if case.trace is None else _told(case.trace, case.trace_story),
+            trace_strip=None if case.trace is None else _inline(to_svg(case.trace)),
+            stem=case.file.rpartition("/")[2],
+            assumptions=[a for a in document.assumptions if a not in ALWAYS],
+            alike=self.alike(case),
+        )
+        yield f"{case.file}.json", dump_document(document)
+        if case.trace is not None:
+            yield f"{case.file}.trace.json", dump_document(case.trace)
+        if case.programs.c:
+            yield f"{case.file}.c", case.programs.c
+        if case.programs.syz:
+            yield f"{case.file}.syz", case.programs.syz
+
+    def name_of(self, case: Case, where: Where) -> str:
+        """What a counterexample shows, in a few words."""
+        if where.theorem is None and where.cells:
+            cell = where.cells[0].cell
+            return f"{cell.call} fails with {cell.errno}: what it has changed"
+        return f"{case.document.property}, {case.document.call}: a counterexample"
+
+    def where(self, case: Case) -> Where:
+        """What refers to the counterexample."""
+        theorem = next((t for t in self.review.theorem.values() if t.counterexample == case.id), None)
+        rows = [h.row.id for h in self.review.history or () if case.id in h.cases.values()]
+        return Where(theorem, tuple(f for f in self.cells.values() if f.case == case.id), tuple(rows))
+
+    def alike(self, case: Case) -> list[Case]:
+        """Counterexamples to the same property of the same call in other editions."""
+        key = case.document.property, case.document.call
+        others = (c for c in self.review.cases if c.id in self.review.theorem)
+        return [c for c in others if (c.document.property, c.document.call) == key and c.id != case.id]
+
+    def explanation(self, edition: str, call: str) -> Explanation | None:
+        """The checks of a call, if the review has them."""
+        known = next((e for e in self.review.editions if e.name == edition), None)
+        return None if known is None else known.explanation(call)
+
+    # several editions ---------------------------------------------------------------------------------------------------
+
+    def by_edition(self) -> list[tuple[PropertyFacts, list[tuple[EditionFacts, list[Theorem]]]]]:
+        """For each property its theorems, edition by edition."""
+        return [
+            (prop, [(e, [t for t in e.theorems if t.property == prop.name]) for e in self.review.editions])
+            for prop in self.review.properties
+        ]
+
+    def by_call(self) -> list[tuple[str, list[tuple[tuple[str, str], list[CellFacts | None]]]]]:
+        """The rows of the matrix of several editions, call by call; rows in which nothing can happen are left out."""
+        if self.review.matrix is None:
+            return []
+        found = []
+        for call in self.review.matrix.calls:
+            rows = []
+            for column in self.review.matrix.columns:
+                cells = [self.cell(edition.name, call, column) for edition in self.review.editions]
+                if any(facts is not None and facts.cell.verdict != "unreachable" for facts in cells):
+                    rows.append((column, cells))
+            if rows:
+                found.append((call, rows))
+        return found
+
+    def cell(self, edition: str, call: str, column: tuple[str, str]) -> CellFacts | None:
+        """A cell of the matrix; None if the edition does not have the call."""
+        return self.cells.get(f"{edition}/{call}/{'-'.join(filter(None, column))}")
+
+    def columns(self, edition: str) -> list[tuple[str, str]]:
+        """The columns of an edition's matrix in which some call can fail."""
+        if self.review.matrix is None:
+            return []
+        used = {
+            (f.cell.errno, f.cell.cause)
+            for f in self.cells.values()
+            if f.cell.edition == edition and f.cell.verdict != "unreachable"
+        }
+        return [column for column in self.review.matrix.columns if column in used]
+
+    def partial(self, edition: str) -> list[CellFacts]:
+        """The cells of an edition in which something may have been changed, or that are undecided."""
+        return [f for f in self.cells.values() if f.cell.edition == edition and f.cell.verdict in ("partial", "unknown")]
+
+    def settled(self) -> list[tuple[Settlement, dict[str, Settlement]]]:
+        """Each line of the kernel's document once, with what each edition answers."""
+        found: dict[tuple[str, str], dict[str, Settlement]] = {}
+        for said in self.review.matrix.settled if self.review.matrix else ():
+            found.setdefault((said.version, said.lines), {})[said.edition] = said
+        return [(next(iter(answers.values())), answers) for answers in found.values()]
+
+
+# words ----------------------------------------------------------------------------------------------------------------
+
+
+def kind_of(cell: Cell) -> str:
+    """One of CELLS."""
+    return cell.level or "pages" if cell.verdict == "partial" else cell.verdict
+
+
+def full(text: str) -> str:
+    """The text as a sentence; the name of a call keeps its small letter."""
+    first = re.split(r"\W", text.strip(), maxsplit=1)[0]
+    return text.strip()[:1] + sentence(text)[1:] if first in CALLS else sentence(text)
+
+
+def _counts(edition: EditionFacts) -> dict[str, int]:
+    counts = dict.fromkeys(VERDICTS, 0)
+    for theorem in edition.theorems:
+        counts[theorem.verdict] += 1
+    return {verdict: count for verdict, count in counts.items() if count}
+
+
+def _decided(explanation: Explanation, step: CounterexampleStep) -> Check | None:
+    """The check that ended the call; None if it ran to its end."""
+    named = [check for check in explanation.checks if check.check == step.result.check]
+    return next((check for check in named if check.errno == step.result.errno), named[0] if named else None)
+
+
+def _told(document: Counterexample, story: Sequence[str]) -> list[Told]:
+    names = Names.of(document)
+    return [
+        Told(
+            number=i,
+            call=names.call(step),
+            story=said,
+            words=tuple((name, _word(name, word)) for name, word in step.words.items()),
+            failures=step.failures,
+            result="succeeds" if step.result.errno == "OK" else f"fails with {step.result.errno}",
+        )
+        for i, (step, said) in enumerate(zip(document.steps, story, strict=False), 1)
+    ]
+
+
+def _word(name: str, word: int) -> str:
+    """A 64-bit argument as C has it."""
+    return hex(word) if word > 9 or name.endswith("addr") else str(word)
+
+
+def _pictures(document: Counterexample) -> list[Picture]:
+    """Each layout as a table; in all but the last with what became of each VMA."""
+    names, shown = Names.of(document), layouts(document)
+    found = []
+    for layer, layout in enumerate(shown):
+        step = document.steps[layer] if layer < len(document.steps) else None
+        then = shown[layer + 1] if step is not None else None
+        title = names.layer_title(document, layer)
+        found.append(_picture(title, layout, names=names, step=step, then=then))
+    return found
+
+
+def _picture(
+    title: str,
+    layout: LayoutDoc,
+    *,
+    names: Names | None = None,
+    step: CounterexampleStep | None = None,
+    then: LayoutDoc | None = None,
+) -> Picture:
+    known = names or Names(min((vma.start for vma in layout.vmas), default=0), 0)
+    became: dict[int, list[str]] = {}
+    if step is not None and then is not None:
+        for relation in relations(layout, then, step):
+            if relation.source is not None:
+                piece = known.range(relation.start, relation.end)
+                whole = layout.vmas[relation.source]
+                cut = (relation.start, relation.end) != (whole.start, whole.end)
+                label = known.label(relation) or "same"
+                became.setdefault(relation.source, []).append(f"{piece} {label}" if cut else label)
+    rows = tuple(
+        Row(
+            pages=known.range(vma.start, vma.end),
+            protection=protection(vma),
+            backing=backing(vma),
+            sealed="sealed" in vma.flags,
+            rest=" ".join(extras(vma)),
+            contents=", ".join(f"{known.page(page)}: {text}" for page, text in held(layout, vma).items()),
+            became=tuple(became.get(i, ())),
+        )
+        for i, vma in enumerate(layout.vmas)
+    )
+    return Picture(title, rows, map_count(layout))
+
+
+def _inline(svg: str) -> Markup:
+    """A drawing for a page that has the style of drawings in its style sheet."""
+    return Markup(svg.replace(STYLE_TAG, ""))
+
+
+def inline(text: str) -> Markup:
+    """Inline Markdown as far as this project's texts use it: code, emphasis, and links, of which the text is kept."""
+    plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
+    marked = re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(plain)))
+    return Markup(re.sub(r"(?<![\w*])\*([^*]+)\*(?![\w*])", r"<em>\1</em>", marked))
+
+
+def breakable(name: str) -> Markup:
+    """A name that may be broken behind its underscores."""
+    return Markup("_<wbr>").join(name.split("_"))
+
+
+@cache
+def _environment() -> Environment:
+    made = Environment(
+        loader=PackageLoader("reports", "templates/html"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    made.globals.update(
+        VERDICTS=VERDICTS, CELLS=CELLS, LIVE=LIVE, CODES=CODES, BACKINGS=BACKINGS, kind_of=kind_of, smallest=smallest
+    )
+    made.filters.update(inline=inline, joined=joined, sentence=full, breakable=breakable)
+    made.globals["number"] = number
+    return made

@@ -1,0 +1,80 @@
+"""Verdicts as JUnit XML, in the form that Jenkins and its like read.
+
+A suite for each edition, a case for each theorem, lemma, outcome and dropped check. What is as expected passes, and a
+refutation that is expected says so in its output; a theorem that says nothing is skipped. What is not as expected is a
+failure, and where nothing was decided an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
+
+from reports.findings import cause
+from reports.review import EditionFacts, Review, Theorem
+from reports.strip_canvas import clean
+
+
+def render(review: Review) -> str:
+    """The document. The same review gives the same text."""
+    xml = JUnitXml("mseal-spec")
+    for edition in review.editions:
+        xml.add_testsuite(_suite(review, edition))
+    xml.update_statistics()
+    text = xml.tostring()
+    return (text.decode("utf-8") if isinstance(text, bytes) else str(text)).rstrip("\n") + "\n"
+
+
+def _suite(review: Review, edition: EditionFacts) -> TestSuite:
+    suite = TestSuite(clean(edition.name))
+    suite.add_property("kernel", clean(edition.kernel))
+    suite.add_property("solver", clean(edition.solver))
+    suite.add_property("complete", str(edition.complete).lower())
+    for case in _cases(review, edition):
+        suite.add_testcase(case)
+    suite.update_statistics()
+    return suite
+
+
+def _cases(review: Review, edition: EditionFacts) -> Iterable[TestCase]:
+    for theorem in edition.theorems:
+        yield _theorem(review, theorem)
+    for lemma in edition.lemmas:
+        yield _plain(edition, "lemmas", lemma.name, lemma.as_expected, f"{lemma.verdict}: {lemma.why or lemma.sentence}")
+    for outcome in edition.outcomes:
+        name = f"{outcome.errno}: {outcome.check or 'ran to its end'}"
+        told = "reached" if outcome.reachable else f"out of reach: {outcome.reason or 'no case was found'}"
+        yield _plain(edition, f"outcomes.{outcome.call}", name, outcome.as_expected, told)
+    for mutant in edition.mutants:
+        told = f"survives: {mutant.reason or 'nothing breaks'}" if mutant.survived else f"killed by {mutant.killed_by}"
+        yield _plain(edition, f"dropped.{mutant.call}", mutant.check, mutant.as_expected, told)
+
+
+def _theorem(review: Review, theorem: Theorem) -> TestCase:
+    case = TestCase(clean(theorem.property), clean(f"{theorem.edition}.{theorem.call}"))
+    counterexample = review.case.get(theorem.counterexample)
+    told = [theorem.sentence, *(counterexample.story if counterexample else ())]
+    text = "\n".join(clean(line) for line in told)
+    if theorem.as_expected:
+        if theorem.verdict == "vacuous":
+            case.result = [Skipped(clean(f"says nothing here: {cause(theorem.reason)}"))]
+        if theorem.verdict != "proved":
+            case.system_out = clean(f"{theorem.verdict}, as expected: {cause(theorem.reason)}") + "\n" + text
+        return case
+    wanted = {"holds": "proved", "broken": "refuted"}.get(theorem.expected, theorem.expected)
+    message = clean(f"{theorem.verdict}, expected to be {wanted}. {theorem.why}".rstrip())
+    kind = Failure if theorem.verdict in ("proved", "refuted", "vacuous") else Error
+    result = kind(message, theorem.verdict)
+    result.text = text
+    case.result = [result]
+    return case
+
+
+def _plain(edition: EditionFacts, group: str, name: str, ok: bool, told: str) -> TestCase:
+    case = TestCase(clean(name), clean(f"{edition.name}.{group}"))
+    if ok:
+        case.system_out = clean(told)
+    else:
+        case.result = [Failure(clean(told), "unexpected")]
+    return case

@@ -1,0 +1,286 @@
+"""A report as a plain-text mail to the lists: 72 columns of ASCII, what a maintainer can answer, under 200 lines.
+
+It is about the first edition of the review. For the patch series it is a reply in its thread, with the headers that make
+it one; who sends it is left to be filled in.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from checker.documents import Counterexample
+from reports.findings import TOPICS, Finding, find_command, findings, groups, undecided
+from reports.plain import command, heading, item, joined, number, quoted, text_of, wrap
+from reports.review import Case, EditionFacts, Review, Theorem
+from reports.strip_text import drawing, legend
+from reports.thread import MESSAGE_ID, SUBJECT, THREAD_EDITION, answers
+
+LINES = 199
+"""A mail is not longer, unless there are so many findings that one line for each is more."""
+SENTENCES = 1
+"""Sentences of an answer to the thread, beside the short one; all of them are in `sealspec report --thread`."""
+SPELT_OUT = 2
+"""Of so many topics, what holds is said in sentences; of the others by name."""
+DIFFERENCES = 8
+"""Lines about what differs from another edition."""
+
+
+def render(review: Review) -> str:
+    """The mail, headers first. The same review gives the same text."""
+    edition = review.editions[0]
+    found = findings(review, edition)
+    told, drawn = len(found), 0
+    while told > 0 and _count(_mail(review, edition, found, told, 0)) > LINES:
+        told -= 1
+    while drawn < told and _count(_mail(review, edition, found, told, drawn + 1)) <= LINES:
+        drawn += 1
+    return text_of(_mail(review, edition, found, told, drawn))
+
+
+def _count(lines: Sequence[str]) -> int:
+    return text_of(lines).count("\n")
+
+
+def _mail(review: Review, edition: EditionFacts, found: Sequence[Finding], told: int, drawn: int) -> list[str]:
+    """The lines of the mail: so many findings with their case, so many of those drawn, the others by name."""
+    lines = [*_headers(edition), *_summary(edition)]
+    lines += _unexpected(edition)
+    if edition.name == THREAD_EDITION:
+        lines += _replies(review)
+    lines += heading("What holds, for any number of VMAs and any arguments")
+    lines += _holds(review, edition)
+    if found:
+        lines += heading("What does not hold, each with the smallest case found")
+        lines += _fails(found, told, drawn)
+    lines += _against(review, edition)
+    lines += heading("What this rests on")
+    lines += _rests(review, edition)
+    lines += heading("How to reproduce it")
+    return [*lines, *_reproduce(edition, found)]
+
+
+def _headers(edition: EditionFacts) -> list[str]:
+    sender = ["From: YOUR NAME <YOUR ADDRESS>", "To: WHOM YOU ANSWER, WITH THE LISTS OF THE THREAD IN CC"]
+    if edition.name == THREAD_EDITION:
+        reply = [f"In-Reply-To: <{MESSAGE_ID}>", f"References: <{MESSAGE_ID}>"]
+        return [*sender, f"Subject: Re: {SUBJECT}", *reply, ""]
+    return [*sender, f"Subject: mseal: what holds and what does not ({edition.name})", ""]
+
+
+def _summary(edition: EditionFacts) -> list[str]:
+    lines = wrap(
+        "The memory calls that mseal constrains, written down as a specification (one function for each call, in the "
+        "kernel's order of checks), with theorems about it that a solver has decided. It is a model: what is proved, "
+        "the model cannot break."
+    )
+    lines.append("")
+    verdicts = Counter(theorem.verdict for theorem in edition.theorems)
+    counts = joined(f"{count} {verdict}" for verdict, count in verdicts.most_common()) or "none"
+    state = "All of it is as expected." if edition.as_expected else "NOT ALL OF IT IS AS EXPECTED: see below."
+    lines += wrap(f"Modelled: {edition.kernel}.")
+    lines += wrap(f"{number(len(edition.theorems), 'theorem')} (one property of one call each): {counts}. {state}")
+    return lines
+
+
+def _unexpected(edition: EditionFacts) -> list[str]:
+    """What differs from what was expected; it comes first, and whole."""
+    lines: list[str] = []
+    for theorem in edition.theorems:
+        if not theorem.as_expected:
+            wanted = {"holds": "proved", "broken": "refuted"}.get(theorem.expected, theorem.expected)
+            why = f" ({theorem.why})" if theorem.why else ""
+            lines += item("-", f"{_name(theorem)} is {theorem.verdict}, not {wanted}{why}: {theorem.sentence}")
+    lines += _unexpected_checks(edition)
+    if not edition.complete:
+        lines += item("-", "The run was interrupted: what is not said here was not decided.")
+    return [*heading("Not as expected"), *lines] if lines else []
+
+
+def _unexpected_checks(edition: EditionFacts) -> list[str]:
+    lines: list[str] = []
+    for lemma in edition.lemmas:
+        if not lemma.as_expected:
+            lines += item("-", f"Lemma {lemma.name} is {lemma.verdict}: {lemma.sentence}")
+    for outcome in edition.outcomes:
+        if not outcome.as_expected:
+            reached = "is reached, which it should not be" if outcome.reachable else "is never reached"
+            lines += item("-", f"{outcome.call}, {outcome.errno} ({outcome.check or 'ran to its end'}): {reached}")
+    for mutant in edition.mutants:
+        if not mutant.as_expected:
+            state = "nothing breaks without it" if mutant.survived else f"{mutant.killed_by} breaks without it"
+            lines += item("-", f"{mutant.call}, the check '{mutant.check}': {state}")
+    return lines
+
+
+def _name(theorem: Theorem) -> str:
+    return f"{theorem.property}({theorem.call})"
+
+
+# replies to the thread ------------------------------------------------------------------------------------------------
+
+
+def _replies(review: Review) -> list[str]:
+    """The questions of the thread that matter most, quoted and answered."""
+    lines: list[str] = []
+    for question, answer in answers(review):
+        if not question.mail:
+            continue
+        lines += ["", *wrap(f"{question.who} wrote, {question.date[:10]}:"), *quoted(question.quote), ""]
+        lines += wrap(" ".join([answer.short, *answer.sentences[:SENTENCES]]))
+    return lines
+
+
+# what holds -----------------------------------------------------------------------------------------------------------
+
+
+def _holds(review: Review, edition: EditionFacts) -> list[str]:
+    refuted: Counter[str] = Counter(t.property for t in edition.theorems if t.verdict == "refuted")
+    lines: list[str] = []
+    for topic in TOPICS[:SPELT_OUT]:
+        proved = groups(review, edition, topic)
+        lines += wrap(f"{topic.title}:") if proved else []
+        for group in proved:
+            calls = _calls(group.calls, refuted[group.property.name])
+            lines += item("-", f"{group.property.sentence.rstrip('.')} ({calls}).")
+    names = [
+        f"{group.property.name} ({_calls(group.calls, refuted[group.property.name])})"
+        for topic in TOPICS[SPELT_OUT:]
+        for group in groups(review, edition, topic)
+    ]
+    return [*lines, "", *wrap(f"Also proved: {joined(names)}.")] if names else lines
+
+
+def _calls(calls: Sequence[str], refuted: int) -> str:
+    """`14 calls`, `mseal`, `12 of 13 calls`."""
+    if refuted:
+        return f"{len(calls)} of {len(calls) + refuted} calls"
+    return calls[0] if len(calls) == 1 else f"{len(calls)} calls"
+
+
+# what does not hold ---------------------------------------------------------------------------------------------------
+
+
+def _fails(found: Sequence[Finding], told: int, drawn: int) -> list[str]:
+    """One item for each property, in it one for each cause."""
+    pictured = sorted(found[:told], key=lambda finding: "mseal" not in finding.calls)[:drawn]
+    lines: list[str] = []
+    before, place = "", 0
+    for finding in found[:told]:
+        if finding.first.property != before:
+            before, place = finding.first.property, place + 1
+            lines += item(f"{place}.", f"NOT SO: {finding.first.sentence} [{before}]")
+        lines += _finding(finding, drawn=finding in pictured)
+    if told < len(found):
+        names = joined(f"{finding.first.property} ({joined(finding.calls)})" for finding in found[told:])
+        lines += ["", *wrap(f"And, without their cases here: {names}.")]
+    return [*lines, *_signs([finding.case.document for finding in pictured if finding.case is not None])]
+
+
+def _finding(finding: Finding, *, drawn: bool) -> list[str]:
+    """For which calls it is not so, why, and the smallest case."""
+    first, indent = finding.first, "   "
+    why = finding.reason.rstrip(".") if finding.reason else "NOT EXPECTED"
+    since = f" Mended in {first.mended}." if first.mended else ""
+    told = f"{joined(finding.calls)}: {why}.{since}"
+    if finding.case is None:
+        return item("-", f"{told} No counterexample is in this report.", indent)
+    tried = _tried(finding.case)
+    if not drawn:
+        return item("-", f"{told} {_case(finding.case)} {tried}", indent)
+    return [*item("-", f"{told} {tried}", indent), "", *drawing(finding.case.document), ""]
+
+
+def _signs(documents: Sequence[Counterexample]) -> list[str]:
+    """The signs in drawings, once for all of them."""
+    parts = dict.fromkeys(part for document in documents for part in legend(document).rstrip(".").split("; "))
+    return ["", *wrap(f"Signs: +0 is the lowest page shown. {'; '.join(parts)}.")] if parts else []
+
+
+def _case(case: Case) -> str:
+    """The size of a case, and what happens in it."""
+    size = case.document.size
+    told = case.story[:-1] if len(case.story) > 1 else case.story
+    return f"Case ({number(size.vmas, 'VMA')}): {' '.join(told)}"
+
+
+def _tried(case: Case) -> str:
+    """What real kernels did with a case."""
+    return " ".join(f"Tried on Linux {live.kernel}: {live.verdict}." for live in case.live)
+
+
+def _against(review: Review, edition: EditionFacts) -> list[str]:
+    """What other editions of the review decide otherwise, a line for each property."""
+    lines: list[str] = []
+    for other in review.editions[1:]:
+        told = _differences(edition, other)
+        if not told:
+            lines += item("-", f"{other.name}: the same verdicts.")
+            continue
+        lines += item("-", f"{other.name} ({other.kernel}):")
+        for text in told[:DIFFERENCES]:
+            lines += item("-", text, "  ")
+        if len(told) > DIFFERENCES:
+            lines += item("-", f"and {number(len(told) - DIFFERENCES, 'more property', 'more properties')}.", "  ")
+    return [*heading("What is otherwise in other editions"), *lines] if lines else []
+
+
+def _differences(edition: EditionFacts, other: EditionFacts) -> list[str]:
+    here = {(theorem.property, theorem.call): theorem.verdict for theorem in edition.theorems}
+    changed: dict[tuple[str, str, str], list[str]] = {}
+    for theorem in other.theorems:
+        verdict = here.get((theorem.property, theorem.call))
+        if verdict is not None and verdict != theorem.verdict:
+            changed.setdefault((theorem.property, verdict, theorem.verdict), []).append(theorem.call)
+    return [
+        f"{prop} is {there} for {joined(calls)}; {before} here." for (prop, before, there), calls in changed.items()
+    ]
+
+
+# what it rests on, and how to see it ------------------------------------------------------------------------------------
+
+
+def _rests(review: Review, edition: EditionFacts) -> list[str]:
+    proofs = [theorem for theorem in edition.theorems if theorem.verdict == "proved"]
+    used = dict.fromkeys(name for theorem in proofs for name in theorem.assumptions)
+    assumed = [f"{a.sentence.rstrip('.')} [{a.name}]." for a in review.assumptions if a.name in used and a.always]
+    besides = [f"{a.sentence.rstrip('.')} [{a.name}]." for a in review.assumptions if a.name in used and not a.always]
+    lines = item("-", f"The solver: {edition.solver}.") if proofs else []
+    proved = [lemma.name for lemma in edition.lemmas if lemma.verdict == "proved"]
+    broken = [f"{lemma.name} ({lemma.verdict})" for lemma in edition.lemmas if lemma.verdict != "proved"]
+    if proved:
+        lines += item("-", f"Lemmas (passes, splits, merges, bytes and pages), proved: {joined(proved)}.")
+    if broken:
+        lines += item("-", f"Lemmas that are NOT proved: {joined(broken)}. The theorems lack that leg.")
+    if assumed:
+        lines += item("-", f"Assumed always: {' '.join(assumed)}")
+    if besides:
+        lines += item("-", f"Assumed by some theorems: {' '.join(besides)}")
+    missing = undecided(edition)
+    if missing:
+        lines += item("-", f"Not decided, so nothing is claimed: {joined(map(_name, missing))}.")
+    if edition.mutants:
+        killed = sum(not mutant.survived for mutant in edition.mutants)
+        lines += item(
+            "-",
+            f"That the theorems bite: of {number(len(edition.mutants), 'check')}, each dropped in turn, {killed} broke a "
+            "theorem or a lemma.",
+        )
+    titles = [table.title for table in review.exclusions if not table.title.startswith("W")]
+    return [*lines, *item("-", f"Not modelled: see docs/EXCLUSIONS.md ({', '.join(titles).lower()}).")] if titles else lines
+
+
+def _reproduce(edition: EditionFacts, found: Sequence[Finding]) -> list[str]:
+    name = edition.name
+    lines = command(f"sealspec report --edition {name} --out DIR    # all of it, as pages")
+    lines += command(f"sealspec prove --edition {name}              # all verdicts")
+    lines += command(f"sealspec matrix --edition {name}             # what a failure may change")
+    shown = min((f.first for f in found if f.case is not None), key=lambda t: t.call != "mseal", default=None)
+    if shown is None:
+        return lines
+    lines += command(f"{find_command(shown)} --json case.json")
+    lines += command("sealspec reproduce case.json --format kselftest --out case.c")
+    programs = sum(finding.case is not None and bool(finding.case.programs.c) for finding in found)
+    if programs:
+        lines += ["", *wrap(f"{programs} of the {len(found)} cases can be tried so; exit status 0: the kernel does it.")]
+    return lines
