@@ -137,6 +137,39 @@ class Histories:
         return f"change {self.number(ids)}"
 
 
+CUTS: Final = ("start", "end", "end after start")
+"""The cuts of a changing pass: at the start of its range, at the end, at the end of a VMA that was cut at the start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """Whether a changing pass, its tests apart, lacks room for a cut when it comes to it. The state before the pass,
+    what it changes and how it merges decide that."""
+
+    world: World
+    histories: Histories
+    made: History
+    """What was done before, and the pass."""
+    merging: tuple[bool, bool]
+    """It merges into memory that was never written; it merges the VMA behind one that was merged."""
+
+    def lacks(self, cut: str, merging: tuple[bool, bool] | None = None) -> z3.BoolRef:
+        """There is no room for the cut (if it merged otherwise)."""
+        sorts = (*(term.sort() for term in self.made.terms), z3.BoolSort())
+        way = "".join("ny"[merges] for merges in merging or self.merging)
+        name = f"no_room({cut},{way})@{self.histories.number(self.made.shape)}"
+        return cast(z3.BoolRef, self.world.function(name, *sorts)(*self.made.terms))
+
+    def follows(self, other: Rooms) -> list[z3.BoolRef]:
+        """Where the other pass is the same but merges less, it lacks room wherever this one does (lemma
+        merges-more)."""
+        more = all(mine >= its for mine, its in zip(self.merging, other.merging, strict=True))
+        if self.made.shape != other.made.shape or self.merging == other.merging or not more:
+            return []
+        ways = [(rooms, cut) for rooms in (self, other) for cut in CUTS]
+        return [z3.Implies(r.lacks(cut, self.merging), r.lacks(cut, other.merging)) for r, cut in ways]
+
+
 PAGE: Final = z3.Int("page")
 """The Skolem constant: the page that stands for all (checker.prove.P)."""
 
@@ -144,12 +177,9 @@ PAGE: Final = z3.Int("page")
 class JointSpace(UnboundedSpace):
     """The space of one of two editions, in which what both must share is named for both."""
 
-    def __init__(
-        self, world: World, edition: Edition, run: Run, histories: Histories, tag: str, other: Edition | None = None
-    ) -> None:
-        """`tag` begins the names that are not shared; `other` is the edition that this one is compared with."""
+    def __init__(self, world: World, edition: Edition, run: Run, histories: Histories, tag: str) -> None:
+        """`tag` begins the names that are not shared."""
         super().__init__(world, edition, run)
-        self.other = other
         self.histories = histories
         self.tag = tag
         self.effects: set[str] = set()
@@ -160,6 +190,8 @@ class JointSpace(UnboundedSpace):
         """What the space is asked for at the moment: a free range of so many pages."""
         self._pass: tuple[Any, ...] = ()
         """The changing pass under way: its range, what it does about gaps, what it changes. Empty: it only looks."""
+        self._merging = (True, True)
+        self.rooms: list[Rooms] = []
         self._known: dict[tuple[int, int], tuple[z3.BoolRef, dict[int, z3.ArithRef]]] = {}
 
     def facts_at(self, pages: dict[int, z3.ArithRef], rounds: int = 3) -> list[z3.BoolRef]:
@@ -226,10 +258,10 @@ class JointSpace(UnboundedSpace):
 
     # effects ----------------------------------------------------------------------------------------------------------
 
-    def _did(self, effect: str, *arguments: object, pages: bool = True) -> None:
+    def _did(self, effect: str, *arguments: object, pages: bool = True, merging: tuple[bool, ...] = ()) -> None:
         """An effect is about to be carried out (`pages` False: it changes no page)."""
         self.effects.add(effect)
-        self._vmas = self._vmas.then(effect, *arguments, self._engine(effect))
+        self._vmas = self._vmas.then(effect, *arguments, *self._engine(effect), *merging)
         if pages:
             self._pages = self._pages.then(effect, *arguments)
 
@@ -288,7 +320,8 @@ class JointSpace(UnboundedSpace):
         cursor: str = "follows",
     ) -> None:
         change = self._change(visit)
-        self._pass = ("change", start, end, gap, cursor == "stale", change) if change else ()
+        self._pass = ("change", start, end, gap, change) if change else ()
+        self._merging = (self.edition.merges_into_unfaulted, cursor != "stale") if change else (True, True)
         super().change_each(start, end, visit, gap=gap, no_room=no_room, cursor=cursor)
 
     def _change(self, visit: Callable[[Vma, Visit], Vma]) -> str:
@@ -325,8 +358,9 @@ class JointSpace(UnboundedSpace):
         refusal = super()._why_it_stops(start, end, stop, step, gap, no_room)
         if not self._pass:
             return refusal
-        stale = cursor_is_stale(self.edition, self._cursor)
-        lacks = {cut: self._lack(cut, (self.edition.merges_into_unfaulted, not stale)) for cut in CUTS}
+        rooms = Rooms(self.world, self.histories, self._vmas.then(*self._pass), self._merging)
+        self.rooms.append(rooms)
+        lacks = {cut: rooms.lacks(cut) for cut in CUTS}
         cut = self.failing_cut
         if refusal is None:
             self.run.assume(all_(not_(lack) for lack in lacks.values()))
@@ -339,12 +373,6 @@ class JointSpace(UnboundedSpace):
             self.run.assume(or_(and_(eq(stop, start), not cut), not_(lacks["start"])))
         return refusal
 
-    def _lack(self, cut: str, pass_made: History) -> z3.BoolRef:
-        """A pass that this one is the same as, its tests apart, lacks room for the cut when it comes to it."""
-        sorts = (*(term.sort() for term in pass_made.terms), z3.BoolSort())
-        name = f"no_room({cut})@{self.histories.number(pass_made.shape)}"
-        return cast(z3.BoolRef, self.world.function(name, *sorts)(*pass_made.terms))
-
     def _apply(
         self,
         start: Num,
@@ -355,7 +383,7 @@ class JointSpace(UnboundedSpace):
     ) -> None:
         if not self._pass:
             return  # it only looked
-        self._did(*self._pass, reached, *how.values())
+        self._did(*self._pass, reached, *how.values(), merging=self._merging)
         super()._apply(start, reached, step, page_at, **how)
 
     def _moved(
@@ -513,6 +541,8 @@ def _pairs(world: World, first: Sequence[_Single], second: Sequence[_Single]) ->
                 add(other.space)
                 if solver.check() != z3.unsat:
                     space = PairedSpace(one.space, other.space)
+                    for mine, its in zip(one.space.rooms, other.space.rooms, strict=False):
+                        space.run.conditions.extend([*mine.follows(its), *its.follows(mine)])
                     add(space)
                     if solver.check() != z3.unsat:
                         t = one.transition

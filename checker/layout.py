@@ -188,6 +188,8 @@ class LayoutSpace(AddressSpace):
                 i, at = i + 1, stop
                 continue
             i, reached = self._modify(i, at, stop, after, no_room)
+            if step.populates_changed is not False and self.decide(step.populates_changed):
+                self.lock(step.start, step.end)
             at = stop if cursor == "stale" else reached
         if gap is not Gap.IGNORE and self.decide(lt(at, end)):
             self.fail_if(gap is Gap.STOP, Errno.ENOMEM, hole)

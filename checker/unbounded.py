@@ -544,7 +544,7 @@ class UnboundedSpace(AddressSpace):
                 split_before = before if stray else (not_(before) if page is end else True)
                 context = and_(here, passed, changed, needed, split_before)
                 cut = "start" if page is start else "end after start" if stray else "end"
-                if not self.skipped(room) and self._free("stopped"):
+                if self.edition.limits_maps and not self.skipped(room) and self._free("stopped"):
                     count = self._number("count")
                     exact: Num = self.count + (1 if stray else 0)
                     self.run.assume(and_(context, le(self.max_map_count, count), le(count, self.count + grown)))
@@ -555,7 +555,8 @@ class UnboundedSpace(AddressSpace):
                 refuses = "the VMA refuses to be split"
                 if not self.skipped(refuses) and self._free("stopped"):
                     self.run.assume(and_(context, refuses_split(vma, page)))
-                    self.run.assume(implies(stray, lt(self.count, self.max_map_count)))
+                    if self.edition.limits_maps:
+                        self.run.assume(implies(stray, lt(self.count, self.max_map_count)))
                     self.failing_cut = cut
                     return Errno.EINVAL, refuses, stray
         return None
@@ -587,6 +588,7 @@ class UnboundedSpace(AddressSpace):
         new_end = self._function("end_after", Number, Number)
         new_anon = self._function("anon_vma_after", Number, Number)
         new_inherited = self._function("inherited_after", Number, Truth)
+        new_faulted = self._function("faulted_after", Number, Truth)
 
         def changed(q: Num) -> Bool:
             mapped, vma, after, _ = step(q)
@@ -607,12 +609,17 @@ class UnboundedSpace(AddressSpace):
             return mapped, moved
 
         def page_after(q: Num) -> Page:
-            mapped, vma, _, at = step(q)
+            mapped, vma, after, at = step(q)
             now = page_at(q)
             then = now if at.change_page is None else at.change_page(q, vma, now)
             if at.populates is not False:
                 by_write = and_(at.populates, vma.write, not_(vma.shared), not_(now.guard), not_(is_special(vma)))
                 then = choose_page(by_write, Page(copied=True, own=self._visible(q, vma, now, old_stored)), then)
+            if at.populates_changed is not False:
+                faulted = cast(z3.BoolRef, new_faulted(q))
+                plain = not_(or_(vma.shared, now.guard, is_special(vma)))
+                copy = Page(copied=True, own=self._visible(q, vma, now, old_stored))
+                then = choose_page(and_(at.populates_changed, after.write, plain, faulted), copy, then)
             return choose_page(and_(between(start, q, reached), mapped), then, now)
 
         self._view, self._page = once_per_page(view_after), once_per_page(page_after)
@@ -629,7 +636,7 @@ class UnboundedSpace(AddressSpace):
         )
         before = self.count
         after_count = self._number("map_count")
-        if self.dropped == "no room under the map-count limit for a split":
+        if self.dropped == "no room under the map-count limit for a split" or not self.edition.limits_maps:
             self.run.assume(le(after_count, before + 2))
         else:
             self.run.assume(le(after_count, larger(before, self.max_map_count)))

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from functools import cached_property
@@ -44,6 +45,9 @@ ASKED_BY: dict[str, tuple[str, ...]] = {
 DISPATCH = "proofs.run"
 """The module that hands tasks to those that decide them: it counts, but not what it imports for the others."""
 
+LOADED = time.time()
+"""When this process began to load the specification, in seconds."""
+
 R = TypeVar("R", bound=BaseModel)
 
 
@@ -55,14 +59,19 @@ class Sources:
         self._imports: dict[str, tuple[str, ...]] = {}
 
     @cached_property
-    def texts(self) -> dict[str, str]:
-        """The source text of each module of spec, checker and proofs, by its dotted name."""
+    def paths(self) -> dict[str, Path]:
+        """The file of each module of spec, checker and proofs, by its dotted name."""
         found = {}
         for package in ("spec", "checker", "proofs"):
             for path in sorted((self.root / package).rglob("*.py")):
                 parts = path.relative_to(self.root).with_suffix("").parts
-                found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path.read_text(encoding="utf-8")
+                found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
         return found
+
+    @cached_property
+    def texts(self) -> dict[str, str]:
+        """The source text of each module."""
+        return {name: path.read_text(encoding="utf-8") for name, path in self.paths.items()}
 
     def imports(self, module: str) -> tuple[str, ...]:
         """The modules of the checkout that this one imports, wherever in its text."""
@@ -106,8 +115,7 @@ class VerdictCache:
         """What the task's results depend on, as one SHA-256 in hexadecimal. The time limit does not count: results that
         ran out of time are not kept."""
         if task not in self._keys:
-            about = None if task.kind == "lemma" else task.name
-            texts = self.sources.needed(ASKED_BY[task.kind], about) | {DISPATCH: self.sources.texts[DISPATCH]}
+            texts = self._needed(task)
             content = {
                 "question": [task.kind, task.name, task.properties],
                 "edition": _values(EDITIONS[task.edition]),
@@ -117,6 +125,14 @@ class VerdictCache:
             }
             self._keys[task] = _hash(json.dumps(content, sort_keys=True))
         return self._keys[task]
+
+    def _needed(self, task: Task) -> dict[str, str]:
+        about = None if task.kind == "lemma" else task.name
+        return self.sources.needed(ASKED_BY[task.kind], about) | {DISPATCH: self.sources.texts[DISPATCH]}
+
+    def _edited(self, task: Task) -> bool:
+        """Some module that the answer depends on was written since this process began: it may have run the old text."""
+        return any(self.sources.paths[name].stat().st_mtime > LOADED for name in self._needed(task))
 
     def path(self, task: Task) -> Path:
         """Where the task's results are kept."""
@@ -134,7 +150,8 @@ class VerdictCache:
         return None
 
     def store(self, task: Task, results: Sequence[BaseModel]) -> None:
-        """Keep the results of the task. Where that cannot be, complain once and go on."""
+        """Keep the results of the task, unless the specification was edited meanwhile. Where they cannot be kept,
+        complain once and go on."""
         if self._complain is None:
             return
         entry = {
@@ -143,6 +160,8 @@ class VerdictCache:
             "results": [result.model_dump(mode="json") for result in results],
         }
         try:
+            if self._edited(task):
+                return
             self.folder.mkdir(parents=True, exist_ok=True)
             write_text_atomically(self.path(task), json.dumps(entry) + "\n")
         except OSError as error:

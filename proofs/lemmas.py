@@ -225,7 +225,8 @@ def _modify(edition: Edition) -> Iterator[Obligation]:
             some = True
             yield Obligation(f"{shape}: the counter counts", _z(*conditions, not_(eq(space.counter, space.counted()))))
             room = or_(le(space.counter, space.max_map_count), le(space.counter, window.elsewhere + count))
-            yield Obligation(f"{shape}: the counter stays within its limit", _z(*conditions, not_(room)))
+            if edition.limits_maps:
+                yield Obligation(f"{shape}: the counter stays within its limit", _z(*conditions, not_(room)))
             middle = window.vmas[before]
             cuts = ite(lt(middle.start, start), 1, 0) + ite(lt(end, middle.end), 1, 0)
             few = le(space.counter, window.elsewhere + count + cuts)
@@ -347,7 +348,7 @@ def _moves(edition: Edition) -> Iterator[Obligation]:
     same = z3.And(now == then, z3.Implies(now, holds_now == held_then))
     yield Obligation("moves: step", _z(here, z3.Not(same)))
     yield Obligation("moves: the hypotheses are consistent", _z(here, there, then), consistent=True)
-    if edition.remap is Remap.V6_17:
+    if edition.remap is Remap.V6_17 and edition.has("mremap"):
         yield from _one_move(edition)
 
 
@@ -454,7 +455,7 @@ def _skip(edition: Edition) -> Iterator[Obligation]:
 
 def _bridge(edition: Edition) -> Iterator[Obligation]:
     """What the page-level stage assumes of its arguments, the argument stage ensures, for all 64-bit words."""
-    for name in CALLS:
+    for name in filter(edition.has, CALLS):
         for path in explore_arguments(name, edition):
             if path.decoded is None:
                 continue
@@ -483,6 +484,8 @@ def _embedding(edition: Edition) -> Iterator[Obligation]:
 def _argument_errors(edition: Edition) -> Iterator[Obligation]:
     """The argument stage of each call gives the documented errors, and only where they are documented."""
     for name, (documented, _) in DOCUMENTED.items():
+        if not edition.has(name):
+            continue
         errors = documented(words_of(CALLS[name]), edition)
         for path in explore_arguments(name, edition):
             wanted = errors.get(path.errno)

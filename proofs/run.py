@@ -16,6 +16,7 @@ from checker.paths import TooManyPaths
 from checker.prove import Decision, Prover
 from checker.scenario import re_execute
 from proofs.evidence import counterexample_of, witness_of
+from proofs.cases import BY_HAND
 from proofs.lemmas import LEMMAS, LEMMAS_BROKEN, decide_lemma
 from proofs.mutants import LATER_ONLY, SURVIVORS, mutants_of
 from proofs.results import (
@@ -346,7 +347,7 @@ def _reachable(prover: Prover, explored: ExploredCall) -> tuple[list[Example], l
     pool: list[Example] = []
     results: list[ReachableResult] = []
     for (errno, check), paths in groups.items():
-        found = prover.reach(paths)
+        found = prover.reach(paths) or _case_by_hand(call, errno, check, edition)
         if found is not None:
             pool.append(found)
         reason, editions = UNREACHABLE.get((call, check), ("", ()))
@@ -363,6 +364,14 @@ def _reachable(prover: Prover, explored: ExploredCall) -> tuple[list[Example], l
             )
         )
     return pool, results
+
+
+def _case_by_hand(call: str, errno: str, check: str, edition: Edition) -> Example | None:
+    if (call, check) not in BY_HAND:
+        return None
+    example = BY_HAND[call, check]()
+    outcome, _ = example.run(edition)
+    return example if (outcome.errno.name, outcome.check) == (errno, check) else None
 
 
 def _reachable_arguments(call: str, edition: Edition) -> Iterator[ReachableResult]:

@@ -29,6 +29,7 @@ HALF_WAY = (*UP_FRONT, *IN_LOOP)
 """Editions in which a call may fail half-way."""
 LINUX = tuple(name for name, e in EDITIONS.items() if e.system is System.LINUX)
 VARIANT = "munmap-variant"
+OPENBSD = ("mimmutable",)
 
 KNOWN_BROKEN: tuple[Broken, ...] = (
     Broken(
@@ -146,9 +147,16 @@ KNOWN_BROKEN: tuple[Broken, ...] = (
     ),
     Broken(
         "failure-keeps-map-count",
-        ("munmap", "mremap", "brk"),
+        ("munmap", "brk"),
         HALF_WAY,
         "a refused unmapping keeps the cut that it made at the start of its range",
+    ),
+    Broken(
+        "failure-keeps-map-count",
+        ("mremap",),
+        tuple(name for name in HALF_WAY if not EDITIONS[name].early_room),
+        "a refused unmapping keeps the cut that it made at the start of its range",
+        "v7.3",
     ),
     Broken(
         "failure-keeps-map-count",
@@ -203,6 +211,34 @@ KNOWN_BROKEN: tuple[Broken, ...] = (
     ),
     Broken("anonymous-contents-stay", ("munmap", "mmap", "brk", "mremap"), (VARIANT,), "as never-unmapped", "v6.12"),
     Broken("settled-contents-stay", ("munmap", "mmap", "brk", "mremap"), (VARIANT,), "as never-unmapped", "v6.12"),
+    Broken(
+        "success-does-what-it-says",
+        ("mseal", "mprotect", "madvise"),
+        OPENBSD,
+        "holes in the range are skipped without an error; advice need not be taken",
+    ),
+    Broken("gap-seals-nothing", ("mseal",), OPENBSD, "holes in the range are skipped without an error"),
+    Broken("enomem-as-documented", ("mseal",), OPENBSD, "holes in the range are skipped without an error"),
+    Broken("einval-only-as-documented", ("mseal",), OPENBSD, "a special mapping refuses to be split"),
+    Broken(
+        "refused-advice-discards",
+        ("madvise",),
+        OPENBSD,
+        "the marks of minherit(2) cannot be taken back either once memory is immutable",
+    ),
+    Broken(
+        "eperm-only-with-cause",
+        ("madvise",),
+        OPENBSD,
+        "all immutable memory is protected from being discarded, not only what is read-only and anonymous",
+    ),
+    Broken(
+        "map-count-stays-in-bounds",
+        ("mseal", "munmap", "mprotect", "madvise", "mmap"),
+        OPENBSD,
+        "OpenBSD does not limit the number of mappings",
+    ),
+    Broken("fork-keeps-contents", ("fork",), OPENBSD, "what was marked MAP_INHERIT_ZERO before is zero in a child"),
 )
 """Every refutation that is expected, with its reason."""
 

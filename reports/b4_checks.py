@@ -1,12 +1,12 @@
 """Verdicts as the JSON that `b4 review` takes from a check command.
 
-b4 runs `b4.review-perpatch-check-cmd` or `b4.review-series-check-cmd` with a message on standard input, and reads a JSON
-array from its output. Each element has `tool` (a column of the matrix of results) and `status` (`pass`, `warn` or `fail`),
-and may have `summary` (one line), `url` and `details` (several lines). Source: b4 0.15 and later,
-docs/maintainer/review.rst, "CI check integration"; read in b4 0.16.0.
+b4 runs `b4.review-perpatch-check-cmd` or `b4.review-series-check-cmd` with a message on standard input, and reads a
+JSON array from its output. Each element has `tool` (a column of the matrix of results) and `status` (`pass`, `warn` or
+`fail`), and may have `summary` (one line), `url` and `details` (several lines). Source: the document of b4 0.15 and
+later, docs/maintainer/review.rst, "CI check integration"; b4/review/checks.py of b4 0.16.0 reads it so.
 
-One element for each edition. `fail`: something is not as expected, or was not decided. `warn`: some theorem is refuted, as
-is known. There is no `url`: nothing of this report is on a server.
+One element for each edition. `fail`: something is not as expected, or was not decided. `warn`: some theorem is refuted,
+as is known. There is no `url`: nothing of this report is on a server.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from reports.plain import item, joined, number, one_line, sentence, text_of, wra
 from reports.review import EditionFacts, Review
 
 TOOL = "mseal-spec"
+UNEXPECTED = "NOT AS EXPECTED"
 
 
 class Check(TypedDict):
@@ -40,7 +41,7 @@ def _check(review: Review, edition: EditionFacts) -> Check:
     found = findings(review, edition)
     verdicts = Counter(theorem.verdict for theorem in edition.theorems)
     counts = joined(f"{count} {verdict}" for verdict, count in verdicts.most_common()) or "nothing decided"
-    state = "as expected" if edition.as_expected else "NOT AS EXPECTED"
+    state = "as expected" if edition.as_expected else UNEXPECTED
     several = len(review.editions) > 1
     return {
         "tool": f"{TOOL} {edition.name}" if several else TOOL,
@@ -56,16 +57,17 @@ def _details(edition: EditionFacts, found: list[Finding]) -> str:
         line
         for theorem in edition.theorems
         if not theorem.as_expected
-        for line in item("-", f"NOT AS EXPECTED: {theorem.property}({theorem.call}) is {theorem.verdict}. {theorem.why}")
+        for line in item("-", f"{UNEXPECTED}: {theorem.property}({theorem.call}) is {theorem.verdict}. {theorem.why}")
     ]
     lines += [
         line
         for lemma in edition.lemmas
         if not lemma.as_expected
-        for line in item("-", f"NOT AS EXPECTED: lemma {lemma.name} is {lemma.verdict}. {lemma.why}")
+        for line in item("-", f"{UNEXPECTED}: lemma {lemma.name} is {lemma.verdict}. {lemma.why}")
     ]
-    lost = sum(not fact.as_expected for fact in (*edition.outcomes, *edition.mutants))
-    lines += item("-", f"NOT AS EXPECTED: {number(lost, 'outcome or dropped check', 'outcomes or dropped checks')}") if lost else []
+    lost = sum(not o.as_expected for o in edition.outcomes) + sum(not m.as_expected for m in edition.mutants)
+    if lost:
+        lines += item("-", f"{UNEXPECTED}: {number(lost, 'outcome or dropped check', 'outcomes or dropped checks')}")
     for finding in found:
         reason = sentence(finding.reason) if finding.reason else ""
         told = finding.case.story[0] if finding.case and finding.case.story else ""

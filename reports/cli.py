@@ -241,6 +241,85 @@ def history(
     return told(json_file, max(1, round(timeout * 1000)), jobs or os.cpu_count() or 1, cache)
 
 
+@app.command("report")
+def report(
+    editions: Annotated[
+        list[str] | None,
+        typer.Option("--edition", "-e", metavar="NAME", help="The kernel (may be repeated), or [b]all[/b]."),
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option("--against", metavar="NAME", help="Another kernel, to show what is otherwise there.")
+    ] = None,
+    out_folder: Annotated[
+        str | None, typer.Option("--out", "-o", metavar="DIR", help="The folder to write: new, empty, or a report.")
+    ] = None,
+    formats: Annotated[
+        str,
+        typer.Option(
+            "--formats", metavar="LIST", help="Separated by commas: html, mail, md, json, junit, sarif, ktap, b4, rst."
+        ),
+    ] = "html",
+    replays: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--replay", metavar="FILE", help="What [b]replay --json[/b] or [b]lab --json[/b] wrote (may be repeated)."
+        ),
+    ] = None,
+    properties: Annotated[
+        list[str] | None,
+        typer.Option("--property", "-p", metavar="NAME", help="Only theorems of this property (may be repeated)."),
+    ] = None,
+    calls: Annotated[
+        list[str] | None,
+        typer.Option("--call", "-c", metavar="NAME", help="Only theorems about this call (may be repeated)."),
+    ] = None,
+    thread: Annotated[
+        bool, typer.Option("--thread", help="Print answers to the questions of the patch's review thread instead.")
+    ] = False,
+    traces: Annotated[
+        bool, typer.Option("--traces/--no-traces", help="Look for attack traces (slow the first time).")
+    ] = True,
+    timeout: Timeout = 20.0,
+    jobs: Jobs = None,
+    cache: Cache = True,
+) -> ExitCode:
+    """Write all that is known of an edition as a folder of files that needs no network.
+
+    Pages (index.html): theorems with what each verdict rests on, each counterexample drawn and told, with the call's
+    checks, an attack trace, programs that reproduce it and what real kernels did; what a failed call may have changed;
+    assumptions; what is not modelled. With several editions: an index, and a folder for each. Other forms: a mail to the
+    lists, Markdown, JSON (docs/schema/review.json), JUnit, SARIF, KTAP, checks for b4, wording for mseal.rst. More:
+    docs/REPORT.md. Exit code 1: some result is not as expected.
+
+    Examples:
+
+      sealspec report --edition v10 --out report
+
+      sealspec report --edition v6.18 --against v10 --out report --formats html,mail,json
+
+      sealspec report --thread
+    """
+    from reports.cli_report import Request as Reporting
+    from reports.cli_report import report as reported
+
+    return reported(
+        Reporting(
+            editions=editions,
+            against=against,
+            out=out_folder,
+            formats=formats,
+            replays=replays or [],
+            properties=properties,
+            calls=calls,
+            thread=thread,
+            traces=traces,
+            timeout_ms=max(1, round(timeout * 1000)),
+            jobs=jobs or os.cpu_count() or 1,
+            cache=cache,
+        )
+    )
+
+
 @app.command("show")
 def show(
     document: Document,

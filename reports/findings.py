@@ -1,4 +1,4 @@
-"""What a reader wants to know first: the theorems of an edition in groups, the refuted ones by cause, the worst first."""
+"""What a reader wants to know first: theorems of an edition in groups, the refuted ones by cause, the worst first."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ FORMATS: Final[dict[str, Format]] = {
     for form in (
         Format("mail", "mail.txt", mail.render, "text/plain", "A plain-text mail to the lists, 72 columns."),
         Format("thread", "thread.txt", thread.render, "text/plain", "The questions of the review thread, answered."),
-        Format("markdown", "report.md", markdown.render, "text/markdown", "Verdicts and findings in GitHub's Markdown."),
+        Format("markdown", "report.md", markdown.render, "text/markdown", "Verdicts and findings in Markdown."),
         Format("json", "review.json", json_text, "application/json", "All facts (schema: docs/schema/review.json)."),
         Format("junit", "junit.xml", junit.render, "application/xml", "Verdicts as JUnit XML, for Jenkins and others."),
         Format("sarif", "results.sarif", sarif.render, "application/sarif+json", "Refutations as SARIF 2.1.0."),

@@ -56,6 +56,8 @@ class Wanted:
     """What a review is to be about. Names exist (the command has checked them)."""
 
     editions: tuple[str, ...]
+    against: str | None = None
+    """The edition, one of those, that the others are held against."""
     properties: tuple[str, ...] | None = None
     calls: tuple[str, ...] | None = None
     lemmas: bool = True

@@ -6,7 +6,7 @@ Pages are templates in reports/templates/html; what they show is looked up here.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 
 from checker.documents import Counterexample, CounterexampleStep, LayoutDoc, dump_document
 from proofs.results import Cell, Settlement
-from reports.explain import Check, Explanation
+from reports.explain import CHANGING, Check, Explanation
 from reports.findings import TOPICS, find_command, findings, prove_command, smallest, topic_of, undecided
 from reports.graph_relate import held, layouts, relations
 from reports.graph_svg import graph_to_svg
@@ -24,6 +24,7 @@ from reports.plain import joined, number, sentence
 from reports.review import Case, CellFacts, EditionFacts, PropertyFacts, Review, Theorem
 from reports.strip import to_svg, to_text
 from reports.strip_legend import BACKINGS
+from reports.strip_story import effects
 from reports.strip_style import STYLE
 from reports.strip_words import CODES, Names, backing, extras, map_count, protection
 from spec.assumptions import ALWAYS
@@ -84,7 +85,8 @@ class Told:
 
     number: int
     call: str
-    story: str
+    effects: tuple[str, ...]
+    """What it did to VMAs and pages, in clauses."""
     words: tuple[tuple[str, str], ...]
     failures: tuple[str, ...]
     result: str
@@ -107,6 +109,7 @@ class _Site:
         self.review = review
         self.several = len(review.editions) > 1
         self.cells = {facts.id: facts for facts in (review.matrix.cells if review.matrix else ())}
+        self.said = review.matrix.settled if review.matrix else ()
 
     def files(self) -> Iterator[tuple[str, str]]:
         yield "report.css", _environment().get_template("report.css.j2").render(drawings=Markup(STYLE))
@@ -119,18 +122,22 @@ class _Site:
 
     def page(self, path: str, template: str, title: str, **context: Any) -> tuple[str, str]:
         """A page from its template."""
-        text = _environment().get_template(f"{template}.html.j2").render(
-            title=title,
-            root="../" * path.count("/"),
-            path=path,
-            site=self,
-            review=self.review,
-            home=self.home(context["edition"]) if "edition" in context else "index.html",
-            **context,
+        text = (
+            _environment()
+            .get_template(f"{template}.html.j2")
+            .render(
+                title=title,
+                root="../" * path.count("/"),
+                path=path,
+                site=self,
+                review=self.review,
+                home=self.home(context["edition"]) if "edition" in context else "index.html",
+                **context,
+            )
         )
         return path, text
 
-    # places -------------------------------------------------------------------------------------------------------------
+    # places ----------------------------------------------------------------------------------------------------------
 
     def home(self, edition: str) -> str:
         """The page of an edition; the overview of an edition that is not in the review."""
@@ -141,7 +148,7 @@ class _Site:
         """The page that lists the checks of a call."""
         return f"{edition}/calls/{call}.html" if self.several else f"calls/{call}.html"
 
-    # an edition ---------------------------------------------------------------------------------------------------------
+    # an edition ------------------------------------------------------------------------------------------------------
 
     def of_edition(self, edition: EditionFacts) -> Iterator[tuple[str, str]]:
         """The summary, a page for each theorem, a page for each call."""
@@ -156,7 +163,7 @@ class _Site:
             topics=self.by_topic(edition),
             theorem={(t.property, t.call): t for t in edition.theorems},
             counts=_counts(edition),
-            settled=[s for s in (self.review.matrix.settled if self.review.matrix else ()) if s.edition == edition.name],
+            settled=[said for said in self.said if said.edition == edition.name],
         )
         for theorem in edition.theorems:
             yield self.of_theorem(edition, theorem)
@@ -218,7 +225,7 @@ class _Site:
             explained=edition.explanation(theorem.call) is not None,
         )
 
-    # a counterexample ---------------------------------------------------------------------------------------------------
+    # a counterexample ------------------------------------------------------------------------------------------------
 
     def of_case(self, case: Case) -> Iterator[tuple[str, str]]:
         """Its page, its document, and its programs."""
@@ -236,7 +243,7 @@ class _Site:
             document=document,
             where=where,
             names=names,
-            steps=_told(document, case.story),
+            steps=_told(document),
             wrong=case.story[-1],
             strip=_inline(to_svg(document)),
             graph=_inline(graph_to_svg(document)),
@@ -244,7 +251,7 @@ class _Site:
             pictures=_pictures(document),
             explanation=explanation,
             decided=None if explanation is None else _decided(explanation, step),
-            trace=None if case.trace is None else _told(case.trace, case.trace_story),
+            trace=None if case.trace is None else _told(case.trace),
             trace_strip=None if case.trace is None else _inline(to_svg(case.trace)),
             stem=case.file.rpartition("/")[2],
             assumptions=[a for a in document.assumptions if a not in ALWAYS],
@@ -282,7 +289,7 @@ class _Site:
         known = next((e for e in self.review.editions if e.name == edition), None)
         return None if known is None else known.explanation(call)
 
-    # several editions ---------------------------------------------------------------------------------------------------
+    # several editions ------------------------------------------------------------------------------------------------
 
     def by_edition(self) -> list[tuple[PropertyFacts, list[tuple[EditionFacts, list[Theorem]]]]]:
         """For each property its theorems, edition by edition."""
@@ -323,12 +330,13 @@ class _Site:
 
     def partial(self, edition: str) -> list[CellFacts]:
         """The cells of an edition in which something may have been changed, or that are undecided."""
-        return [f for f in self.cells.values() if f.cell.edition == edition and f.cell.verdict in ("partial", "unknown")]
+        of_edition = (facts for facts in self.cells.values() if facts.cell.edition == edition)
+        return [facts for facts in of_edition if facts.cell.verdict in ("partial", "unknown")]
 
     def settled(self) -> list[tuple[Settlement, dict[str, Settlement]]]:
         """Each line of the kernel's document once, with what each edition answers."""
         found: dict[tuple[str, str], dict[str, Settlement]] = {}
-        for said in self.review.matrix.settled if self.review.matrix else ():
+        for said in self.said:
             found.setdefault((said.version, said.lines), {})[said.edition] = said
         return [(next(iter(answers.values())), answers) for answers in found.values()]
 
@@ -339,6 +347,12 @@ class _Site:
 def kind_of(cell: Cell) -> str:
     """One of CELLS."""
     return cell.level or "pages" if cell.verdict == "partial" else cell.verdict
+
+
+def by_then(check: Check) -> str:
+    """What the call may have done when the check is made."""
+    done = [*check.changed, *(["change of the VMAs before it"] if check.stage == CHANGING else [])]
+    return ", ".join(done) or "nothing"
 
 
 def full(text: str) -> str:
@@ -360,18 +374,18 @@ def _decided(explanation: Explanation, step: CounterexampleStep) -> Check | None
     return next((check for check in named if check.errno == step.result.errno), named[0] if named else None)
 
 
-def _told(document: Counterexample, story: Sequence[str]) -> list[Told]:
-    names = Names.of(document)
+def _told(document: Counterexample) -> list[Told]:
+    names, before = Names.of(document), layouts(document)
     return [
         Told(
             number=i,
             call=names.call(step),
-            story=said,
+            effects=tuple(effects(names, before[i - 1], step)),
             words=tuple((name, _word(name, word)) for name, word in step.words.items()),
             failures=step.failures,
             result="succeeds" if step.result.errno == "OK" else f"fails with {step.result.errno}",
         )
-        for i, (step, said) in enumerate(zip(document.steps, story, strict=False), 1)
+        for i, step in enumerate(document.steps, 1)
     ]
 
 
@@ -455,6 +469,6 @@ def _environment() -> Environment:
     made.globals.update(
         VERDICTS=VERDICTS, CELLS=CELLS, LIVE=LIVE, CODES=CODES, BACKINGS=BACKINGS, kind_of=kind_of, smallest=smallest
     )
-    made.filters.update(inline=inline, joined=joined, sentence=full, breakable=breakable)
+    made.filters.update(inline=inline, joined=joined, sentence=full, breakable=breakable, by_then=by_then)
     made.globals["number"] = number
     return made

@@ -8,6 +8,7 @@ failure, and where nothing was decided an error.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from xml.etree import ElementTree
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
@@ -22,8 +23,10 @@ def render(review: Review) -> str:
     for edition in review.editions:
         xml.add_testsuite(_suite(review, edition))
     xml.update_statistics()
-    text = xml.tostring()
-    return (text.decode("utf-8") if isinstance(text, bytes) else str(text)).rstrip("\n") + "\n"
+    # junitparser writes with lxml where that is installed: written again, the bytes are the same everywhere
+    root = ElementTree.fromstring(xml.tostring())
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True).decode("utf-8") + "\n"
 
 
 def _suite(review: Review, edition: EditionFacts) -> TestSuite:
@@ -41,7 +44,8 @@ def _cases(review: Review, edition: EditionFacts) -> Iterable[TestCase]:
     for theorem in edition.theorems:
         yield _theorem(review, theorem)
     for lemma in edition.lemmas:
-        yield _plain(edition, "lemmas", lemma.name, lemma.as_expected, f"{lemma.verdict}: {lemma.why or lemma.sentence}")
+        told = f"{lemma.verdict}: {lemma.why or lemma.sentence}"
+        yield _plain(edition, "lemmas", lemma.name, lemma.as_expected, told)
     for outcome in edition.outcomes:
         name = f"{outcome.errno}: {outcome.check or 'ran to its end'}"
         told = "reached" if outcome.reachable else f"out of reach: {outcome.reason or 'no case was found'}"

@@ -1,7 +1,7 @@
 """Verdicts as KTAP, version 1 (the kernel's Documentation/dev-tools/ktap.rst).
 
-Subtests: edition, then call, then property. `ok` means as expected. A refutation that is expected is `ok ... # XFAIL` with
-its reason, as kselftests print it; a theorem that says nothing is `# SKIP`. Diagnostics say what happens in a case.
+Subtests: edition, then call, then property. `ok` means as expected. A refutation that is expected is `ok ... # XFAIL`
+with its reason, as kselftests print it; a theorem that says nothing is `# SKIP`. Diagnostics tell a case.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A report as a plain-text mail to the lists: 72 columns of ASCII, what a maintainer can answer, under 200 lines.
 
-It is about the first edition of the review. For the patch series it is a reply in its thread, with the headers that make
-it one; who sends it is left to be filled in.
+It is about the first edition of the review. For the patch series it is a reply in its thread, with the headers that
+make it one; who sends it is left to be filled in.
 """
 
 from __future__ import annotations
@@ -30,20 +30,25 @@ def render(review: Review) -> str:
     """The mail, headers first. The same review gives the same text."""
     edition = review.editions[0]
     found = findings(review, edition)
-    told, drawn = len(found), 0
-    while told > 0 and _count(_mail(review, edition, found, told, 0)) > LINES:
+
+    def mail(told: int, drawn: int) -> str:
+        return text_of(_mail(review, edition, found, told, drawn))
+
+    # one drawing says more than many cases in words; then the cases, then more drawings
+    told, drawn = len(found), min(1, len(found))
+    while told > drawn and _length(mail(told, drawn)) > LINES:
         told -= 1
-    while drawn < told and _count(_mail(review, edition, found, told, drawn + 1)) <= LINES:
+    while drawn < told and _length(mail(told, drawn + 1)) <= LINES:
         drawn += 1
-    return text_of(_mail(review, edition, found, told, drawn))
+    return mail(told, drawn)
 
 
-def _count(lines: Sequence[str]) -> int:
-    return text_of(lines).count("\n")
+def _length(text: str) -> int:
+    return text.count("\n")
 
 
 def _mail(review: Review, edition: EditionFacts, found: Sequence[Finding], told: int, drawn: int) -> list[str]:
-    """The lines of the mail: so many findings with their case, so many of those drawn, the others by name."""
+    """The lines of the mail: so many findings with their case, so many of those drawn, the others in one line."""
     lines = [*_headers(edition), *_summary(edition)]
     lines += _unexpected(edition)
     if edition.name == THREAD_EDITION:
@@ -52,7 +57,7 @@ def _mail(review: Review, edition: EditionFacts, found: Sequence[Finding], told:
     lines += _holds(review, edition)
     if found:
         lines += heading("What does not hold, each with the smallest case found")
-        lines += _fails(found, told, drawn)
+        lines += _fails(edition, found, told, drawn)
     lines += _against(review, edition)
     lines += heading("What this rests on")
     lines += _rests(review, edition)
@@ -124,7 +129,7 @@ def _replies(review: Review) -> list[str]:
     """The questions of the thread that matter most, quoted and answered."""
     lines: list[str] = []
     for question, answer in answers(review):
-        if not question.mail:
+        if not question.mail or not answer.settled:
             continue
         lines += ["", *wrap(f"{question.who} wrote, {question.date[:10]}:"), *quoted(question.quote), ""]
         lines += wrap(" ".join([answer.short, *answer.sentences[:SENTENCES]]))
@@ -135,54 +140,61 @@ def _replies(review: Review) -> list[str]:
 
 
 def _holds(review: Review, edition: EditionFacts) -> list[str]:
-    refuted: Counter[str] = Counter(t.property for t in edition.theorems if t.verdict == "refuted")
+    """What holds for every call that it speaks of. What holds for some of them only is said where it does not."""
+    partly = {theorem.property for theorem in edition.theorems if theorem.verdict != "proved"}
     lines: list[str] = []
-    for topic in TOPICS[:SPELT_OUT]:
-        proved = groups(review, edition, topic)
-        lines += wrap(f"{topic.title}:") if proved else []
-        for group in proved:
-            calls = _calls(group.calls, refuted[group.property.name])
-            lines += item("-", f"{group.property.sentence.rstrip('.')} ({calls}).")
-    names = [
-        f"{group.property.name} ({_calls(group.calls, refuted[group.property.name])})"
-        for topic in TOPICS[SPELT_OUT:]
-        for group in groups(review, edition, topic)
-    ]
+    names: list[str] = []
+    for place, topic in enumerate(TOPICS):
+        whole = [group for group in groups(review, edition, topic) if group.property.name not in partly]
+        if place >= SPELT_OUT:
+            names += [f"{group.property.name} ({_calls(group.calls)})" for group in whole]
+            continue
+        lines += wrap(f"{topic.title}:") if whole else []
+        for group in whole:
+            lines += item("-", f"{group.property.sentence.rstrip('.')} ({_calls(group.calls)}).")
     return [*lines, "", *wrap(f"Also proved: {joined(names)}.")] if names else lines
 
 
-def _calls(calls: Sequence[str], refuted: int) -> str:
-    """`14 calls`, `mseal`, `12 of 13 calls`."""
-    if refuted:
-        return f"{len(calls)} of {len(calls) + refuted} calls"
+def _calls(calls: Sequence[str]) -> str:
+    """`14 calls`, `mseal`."""
     return calls[0] if len(calls) == 1 else f"{len(calls)} calls"
 
 
 # what does not hold ---------------------------------------------------------------------------------------------------
 
 
-def _fails(found: Sequence[Finding], told: int, drawn: int) -> list[str]:
+def _fails(edition: EditionFacts, found: Sequence[Finding], told: int, drawn: int) -> list[str]:
     """One item for each property, in it one for each cause."""
+    proved = Counter(theorem.property for theorem in edition.theorems if theorem.verdict == "proved")
     pictured = sorted(found[:told], key=lambda finding: "mseal" not in finding.calls)[:drawn]
     lines: list[str] = []
     before, place = "", 0
     for finding in found[:told]:
         if finding.first.property != before:
             before, place = finding.first.property, place + 1
-            lines += item(f"{place}.", f"NOT SO: {finding.first.sentence} [{before}]")
-        lines += _finding(finding, drawn=finding in pictured)
+            rest = f"; proved for {number(proved[before], 'other call')}" if proved[before] else ""
+            lines += item(f"{place}.", f"NOT SO: {finding.first.sentence} [{before}{rest}]")
+        lines += _finding(edition, finding, drawn=finding in pictured)
     if told < len(found):
-        names = joined(f"{finding.first.property} ({joined(finding.calls)})" for finding in found[told:])
-        lines += ["", *wrap(f"And, without their cases here: {names}.")]
+        lines += ["", "Also refuted, without the case here:"]
+    for finding in found[told:]:
+        lines += item("-", f"{finding.first.property}, {_why(edition, finding)}")
     return [*lines, *_signs([finding.case.document for finding in pictured if finding.case is not None])]
 
 
-def _finding(finding: Finding, *, drawn: bool) -> list[str]:
-    """For which calls it is not so, why, and the smallest case."""
-    first, indent = finding.first, "   "
+def _why(edition: EditionFacts, finding: Finding) -> str:
+    """For which calls it is not so, and why."""
+    first = finding.first
     why = finding.reason.rstrip(".") if finding.reason else "NOT EXPECTED"
+    many = len(edition.blocked_advice) if (first.property, first.call) == ("eperm-only-with-cause", "madvise") else 0
+    values = f" ({number(many, 'value')} of it)" if many else ""
     since = f" Mended in {first.mended}." if first.mended else ""
-    told = f"{joined(finding.calls)}: {why}.{since}"
+    return f"{joined(finding.calls)}: {why}{values}.{since}"
+
+
+def _finding(edition: EditionFacts, finding: Finding, *, drawn: bool) -> list[str]:
+    """For which calls it is not so, why, and the smallest case."""
+    told, indent = _why(edition, finding), "   "
     if finding.case is None:
         return item("-", f"{told} No counterexample is in this report.", indent)
     tried = _tried(finding.case)
@@ -237,7 +249,7 @@ def _differences(edition: EditionFacts, other: EditionFacts) -> list[str]:
     ]
 
 
-# what it rests on, and how to see it ------------------------------------------------------------------------------------
+# what it rests on, and how to see it ----------------------------------------------------------------------------------
 
 
 def _rests(review: Review, edition: EditionFacts) -> list[str]:
@@ -263,18 +275,20 @@ def _rests(review: Review, edition: EditionFacts) -> list[str]:
         killed = sum(not mutant.survived for mutant in edition.mutants)
         lines += item(
             "-",
-            f"That the theorems bite: of {number(len(edition.mutants), 'check')}, each dropped in turn, {killed} broke a "
-            "theorem or a lemma.",
+            f"That the theorems bite: of {number(len(edition.mutants), 'check')}, each dropped in turn, {killed} broke "
+            "a theorem or a lemma.",
         )
     titles = [table.title for table in review.exclusions if not table.title.startswith("W")]
-    return [*lines, *item("-", f"Not modelled: see docs/EXCLUSIONS.md ({', '.join(titles).lower()}).")] if titles else lines
+    if titles:
+        lines += item("-", f"Not modelled: see docs/EXCLUSIONS.md ({', '.join(titles).lower()}).")
+    return lines
 
 
 def _reproduce(edition: EditionFacts, found: Sequence[Finding]) -> list[str]:
     name = edition.name
-    lines = command(f"sealspec report --edition {name} --out DIR    # all of it, as pages")
-    lines += command(f"sealspec prove --edition {name}              # all verdicts")
-    lines += command(f"sealspec matrix --edition {name}             # what a failure may change")
+    lines = [*wrap("All as pages; all verdicts; what a failure may change; a case, also as a program:"), ""]
+    for text in (f"report --edition {name} --out DIR", f"prove --edition {name}", f"matrix --edition {name}"):
+        lines += command(f"sealspec {text}")
     shown = min((f.first for f in found if f.case is not None), key=lambda t: t.call != "mseal", default=None)
     if shown is None:
         return lines
@@ -282,5 +296,6 @@ def _reproduce(edition: EditionFacts, found: Sequence[Finding]) -> list[str]:
     lines += command("sealspec reproduce case.json --format kselftest --out case.c")
     programs = sum(finding.case is not None and bool(finding.case.programs.c) for finding in found)
     if programs:
-        lines += ["", *wrap(f"{programs} of the {len(found)} cases can be tried so; exit status 0: the kernel does it.")]
+        tried = f"{programs} of the {len(found)} cases can be tried so; exit status 0: the kernel does it."
+        lines += ["", *wrap(tried)]
     return lines

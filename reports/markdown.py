@@ -63,7 +63,8 @@ def _edition(review: Review, edition: EditionFacts) -> list[str]:
     verdicts = Counter(theorem.verdict for theorem in edition.theorems)
     counts = joined(f"{count} {verdict}" for verdict, count in verdicts.most_common()) or "none"
     state = "Everything is as expected." if edition.as_expected else "**Not everything is as expected.**"
-    lines = [f"## {plain(edition.name)}", "", f"{plain(sentence(edition.kernel))} {plain(sentence(edition.standing))}", ""]
+    about = f"{sentence(edition.kernel)} {sentence(edition.standing)}"
+    lines = [f"## {plain(edition.name)}", "", plain(about), ""]
     lines += [f"{number(len(edition.theorems), 'theorem')}, for any number of VMAs: {counts}. {state}", ""]
     lines += _unexpected(edition)
     lines += _verdicts(review, edition)
@@ -173,9 +174,10 @@ def _cell(facts: CellFacts) -> tuple[str, str, str, str]:
 def _rests(edition: EditionFacts) -> list[str]:
     lines = ["### What the proofs rest on", "", f"- Solver: {plain(edition.solver)}"]
     lines += [f"- Lemma {code(m.name)}: **{m.verdict}**. {plain(m.sentence)}" for m in edition.lemmas]
-    dropped = [m for m in edition.mutants if not m.survived]
+    killed = sum(not mutant.survived for mutant in edition.mutants)
     if edition.mutants:
-        lines.append(f"- {number(len(edition.mutants), 'check')} dropped in turn: {len(dropped)} broke a theorem or a lemma")
+        dropped = number(len(edition.mutants), "check")
+        lines.append(f"- {dropped} dropped in turn: {killed} broke a theorem or a lemma")
     missing = [code(f"{t.property}({t.call})") for t in undecided(edition)]
     lines += [f"- Not decided, so nothing is claimed: {', '.join(missing)}"] if missing else []
     return [*lines, "- The assumptions below", ""]

@@ -234,3 +234,8 @@ class Review(Fact):
 def review_schema() -> str:
     """The JSON schema of a `Review`, as published in docs/schema/review.json."""
     return json.dumps(Review.model_json_schema(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def render(review: Review) -> str:
+    """The review as JSON, as docs/schema/review.json has it."""
+    return review.model_dump_json(indent=2) + "\n"

@@ -1,9 +1,9 @@
-"""New wording for the kernel's document on mseal: what a failed call has changed, generated from the atomicity matrix.
+"""New wording for the kernel's document on mseal: what a failed call has changed, from the atomicity matrix.
 
-Where the document says that memory may or may not be changed, or that behaviour is undefined, the matrix has an answer for
-each call and error. `wording` is that answer in the document's own style. `patch` puts it in place of what a given copy of
-the document says, as a unified diff that `git apply` takes. No text of the document is in this repository: the passages are
-found by a few words each (proofs.settled).
+Where the document says that memory may or may not be changed, or that behaviour is undefined, the matrix has an answer
+for each call and error. `wording` is that answer in the document's own style. `patch` puts it in place of what a given
+copy of the document says, as a unified diff that `git apply` takes. No text of the document is in this repository: the
+passages are found by a few words each (as in proofs.settled).
 """
 
 from __future__ import annotations
@@ -194,15 +194,12 @@ def patch(review: Review, document: str, source: str) -> str:
     blocks = _blocks(old)
     new, found = list(old), False
     # from the end, so that the places of what comes before stay what they are
-    passages = sorted(
-        ((_found(blocks, words), writer) for words, writer in zip((OF_MSEAL, OF_BLOCKED), wording(review), strict=True)),
-        key=lambda passage: passage[0][0].start if passage[0] else -1,
-        reverse=True,
-    )
-    for chosen, writer in passages:
-        if chosen:
-            found = True
-            _replace(new, old, chosen, writer)
+    of_mseal, of_blocked = wording(review)
+    passages = [(_found(blocks, OF_MSEAL), of_mseal), (_found(blocks, OF_BLOCKED), of_blocked)]
+    passages = [(chosen, writer) for chosen, writer in passages if chosen]
+    for chosen, writer in sorted(passages, key=lambda passage: -passage[0][0].start):
+        found = True
+        _replace(new, old, chosen, writer)
     if not found:
         raise BadDocument("", "nothing in it says what a failed call has changed: is it mseal.rst?", source)
     return _diff(review.editions[0], old, new)
@@ -262,6 +259,6 @@ def _diff(edition: EditionFacts, old: Sequence[str], new: Sequence[str]) -> str:
 
 
 def _lines(lines: Sequence[str]) -> list[str]:
-    """Lines with their newlines; what was split at newlines ends in an empty line unless the last newline is missing."""
+    """Lines with their newlines; the last has none if the text did not end in one."""
     kept = [f"{line}\n" for line in lines[:-1]]
     return kept if not lines[-1] else [*kept, lines[-1]]

@@ -1,8 +1,8 @@
 """Refutations as SARIF 2.1.0 (OASIS): rules are properties, results are refuted theorems.
 
-A result that nobody expected has the level `error`, one that is known the level `note`. There is no source file to point
-at: locations are logical, the edition and the call in it. A run for each edition; the code flow of a result is what
-happens in its counterexample, and its property bag holds the counterexample itself.
+A result that nobody expected has the level `error`, one that is known the level `note`. There is no source file to
+point at: locations are logical, the edition and the call in it. A run for each edition; the code flow of a result is
+what happens in its counterexample, and its property bag holds the counterexample itself.
 """
 
 from __future__ import annotations

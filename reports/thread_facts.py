@@ -116,7 +116,7 @@ class Facts:
         return None
 
     def not_modelled(self, what: str) -> str:
-        """What the list of exclusions says of something that is not modelled, as a sentence; empty if it is not there."""
+        """What the list of exclusions says of something, as sentences; empty if it is not there."""
         for table in self.review.exclusions:
             for row in table.rows:
                 if len(row) > 2 and what in row[0]:

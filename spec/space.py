@@ -95,6 +95,7 @@ class Visit:
     change_page: Callable[[Num, Vma, Page], Page] | None = None
     punches_hole: Bool = False
     populates: Bool = False
+    populates_changed: Bool = False
     prepares: Bool = False
 
     def fail_if(self, cond: Bool, errno: Errno, check: str) -> None:
@@ -116,6 +117,11 @@ class Visit:
     def populate_if(self, cond: Bool) -> None:
         """If `cond`, every page of the VMA's part of the range is faulted in as by a write of what it already holds."""
         self.populates = cond
+
+    def populate_changed_if(self, cond: Bool) -> None:
+        """If `cond`, the pages of the VMA's part of the range are faulted in once the VMA is changed, as mlock does; a
+        page that cannot be ends that, and nothing else."""
+        self.populates_changed = cond
 
 
 class AddressSpace(Guards):

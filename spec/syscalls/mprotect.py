@@ -136,6 +136,7 @@ def mprotect(mm: AddressSpace, to: Protect) -> Num:
             exec=to.exec,
             pkey=new_pkey(vma, to.pkey, exec_only, exec_only_key),
         )
+        at.populate_changed_if(and_(vma.locked, not_(vma.write), not_(vma.shared), to.write))
         # where nothing is to change, the accounting is not looked at
         account = ite_bool(same_flags(vma, protected), vma.account, accounted(vma, to.write))
         return replace(protected, account=account)

@@ -52,6 +52,16 @@ def lost_lazily_free_page(edition: str) -> Counterexample:
     return counterexample(before, ("madvise", words), edition=edition, property="anonymous-contents-stay", page=0)
 
 
+def half_moved(edition: str) -> Counterexample:
+    """mremap of several VMAs stops at a sealed one, with the first moved over what was there (W5c)."""
+    before = layout(
+        vma(0, 1, anon_vma=1), vma(1, 2, flags=["sealed"]), vma(8, 9, "r--", anon_vma=2),
+        pages={0: {"own": 5}, 8: {"own": 6}},
+    )  # fmt: skip
+    words = {"addr": AT, "old_len": 2 * PAGE, "new_len": 2 * PAGE, "flags": 3, "new_addr": AT + 8 * PAGE}
+    return counterexample(before, ("mremap", words), edition=edition, property="eperm-changes-nothing", page=8)
+
+
 def with_outcome(document: Counterexample, after: LayoutDoc | None = None, **result: Any) -> Counterexample:
     """The document with something else said of its only call."""
     (step,) = document.steps
@@ -92,6 +102,19 @@ def test_a_refused_unmapping_leaves_a_cut() -> None:
 
     (seen,) = replay(late(make), LiveKernel()).seen
     assert (seen.errno_name, seen.changed, seen.cuts) == ("EPERM", (), ("1",))
+
+
+@running
+def test_a_move_of_several_vmas_stops_half_way() -> None:
+    """From 6.17 on: refused with EPERM, yet the first VMA is gone from its place and has replaced another."""
+    if running_edition() in ("v10", "v6.11", "v6.12"):
+        pytest.skip(f"the running kernel behaves as {running_edition()}: it moves one VMA at a time")
+    result = replay(half_moved(running_edition()), LiveKernel())
+    assert (result.verdict, result.reason) == (CONFIRMED, "")
+    assert result.seen[0].errno_name == "EPERM"
+    assert set(result.seen[0].changed) == {
+        "page 0: rw-p anon = 05 -> unmapped", "page 8: r--p anon = 06 -> rw-p anon = 05",
+    }  # fmt: skip
 
 
 @running

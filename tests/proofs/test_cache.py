@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,14 @@ ROOT = Path(__file__).parents[2]
 
 def silent(text: str) -> None:
     raise AssertionError(text)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of what the keys are made of."""
+    for package in ("spec", "checker", "proofs"):
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
 
 
 def run(cache: VerdictCache) -> ProofReport:
@@ -103,6 +113,19 @@ def test_the_undecided_is_not_kept(tmp_path: Path) -> None:
     assert ask(set()) == [(1, True), (2, True)]
 
 
+def test_an_edit_during_the_run_keeps_nothing(checkout: Path) -> None:
+    """The results may be those of the text before the edit, and the key that of the text after it."""
+    adapter: TypeAdapter[list[Advised]] = TypeAdapter(list[Advised])
+    task, made = Task("advice", "madvise", "v10", None, 1), [Advised(value=1, name="one")]
+    for edited, kept in (("spec/syscalls/madvise.py", None), ("spec/syscalls/mlock.py", made)):
+        for path in checkout.rglob("*.py"):
+            os.utime(path, (0, 0))
+        os.utime(checkout / edited, (time.time() + 60, time.time() + 60))
+        cache = VerdictCache(checkout / "kept", silent, Sources(checkout))
+        cache.store(task, made)
+        assert cache.load(task, adapter) == kept
+
+
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     told: list[str] = []
@@ -129,14 +152,6 @@ def test_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # keys ----------------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    """A copy of what the keys are made of."""
-    for package in ("spec", "checker", "proofs"):
-        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
-    return tmp_path
 
 
 TASKS = [Task(kind, call, "v10", ("p",), 1) for kind in ("theorem", "mutant", "matrix") for call in CALLS]

@@ -264,15 +264,19 @@ def test_two_processes_and_the_cache_give_the_same(tmp_path: Path, monkeypatch: 
     def silent(text: str) -> None:
         raise AssertionError(text)
 
+    def told(report: MatrixReport) -> list[tuple[str, ...]]:
+        """All but the examples, of which there may be several that are as small and plain."""
+        return [(c.edition, c.call, c.errno, c.cause, c.verdict, c.sentence) for c in report.cells]
+
     kept = matrix(["v10", "v6.12"], ["munmap", "mseal"], jobs=2, cache=VerdictCache(tmp_path, silent))
-    assert (kept.cells, kept.settled, kept.from_cache) == (small().cells, small().settled, 0)
+    assert (told(kept), kept.settled, kept.from_cache) == (told(small()), small().settled, 0)
 
     def check(*arguments: object) -> None:
         raise AssertionError("the solver was asked")
 
     monkeypatch.setattr(z3.Solver, "check", check)
     again = matrix(["v10", "v6.12"], ["munmap", "mseal"], cache=VerdictCache(tmp_path, silent))
-    assert again.cells == small().cells
+    assert again.cells == kept.cells
     assert again.from_cache == len(again.cells)
 
 

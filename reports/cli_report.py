@@ -1,0 +1,261 @@
+"""`sealspec report`: what is known, as a folder of files: pages, a mail, and what other programs read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from reports.cli_common import (
+    DEFAULT_EDITION,
+    BadUsage,
+    ExitCode,
+    check_call_of,
+    console,
+    edition_named,
+    line,
+    printable,
+    unknown,
+    verdict_cache,
+    write_out,
+)
+from reports.cli_interrupt import interruptible
+from reports.cli_prove import check_selection, progress_bars
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import TaskID
+
+    from checker.lab.replay import Replay
+    from reports.gather import Wanted
+    from reports.review import EditionFacts, Review
+
+
+class Format(NamedTuple):
+    """A form of a report that is one file."""
+
+    module: str
+    """Has `render(review) -> str`."""
+    file: str
+
+
+FORMATS: Final[dict[str, Format]] = {
+    "mail": Format("reports.mail", "mail.txt"),
+    "md": Format("reports.markdown", "report.md"),
+    "json": Format("reports.review", "review.json"),
+    "junit": Format("reports.junit", "junit.xml"),
+    "sarif": Format("reports.sarif", "report.sarif"),
+    "ktap": Format("reports.ktap", "report.ktap"),
+    "b4": Format("reports.b4_checks", "b4-checks.json"),
+    "rst": Format("reports.rst", "mseal-wording.rst"),
+}
+"""Every form but the pages, which are many files."""
+PAGES: Final = "html"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the user asked of `sealspec report`."""
+
+    editions: list[str] | None
+    against: str | None
+    out: str | None
+    formats: str
+    replays: list[str]
+    properties: list[str] | None
+    calls: list[str] | None
+    thread: bool
+    traces: bool
+    timeout_ms: int
+    jobs: int
+    cache: bool
+
+
+def report(request: Request) -> ExitCode:
+    """Gather what is known, and write it. Raises BadUsage or BadDocument."""
+    if request.thread:
+        return _thread(request)
+    if request.out is None:
+        raise BadUsage("--out: the folder to write is missing (or --thread, which prints)")
+    from reports.folder import check_folder, write_folder
+
+    formats = _formats(request.formats)
+    editions = _editions(request)
+    _check_selection(request, editions)
+    replays = [replay for path in request.replays for replay in load_replays(path)]
+    target = check_folder(request.out)
+    review = _gather(request, editions, replays)
+    count = write_folder(target, _files(review, formats))
+    _conclude(review, request.out, formats, count)
+    return ExitCode.OK if review.as_expected else ExitCode.DIFFERS
+
+
+def _thread(request: Request) -> ExitCode:
+    """Print the answers to the thread about the patch series."""
+    if request.editions or request.against or request.out or request.properties or request.calls:
+        raise BadUsage("--thread prints the answers for its own editions; --replay, --timeout, --jobs go with it")
+    from reports.thread import THREAD_EDITION, needed, render
+
+    replays = [replay for path in request.replays for replay in load_replays(path)]
+    review = _gather(request, needed(THREAD_EDITION), replays)
+    write_out("-", render(review))
+    return ExitCode.OK if review.as_expected else ExitCode.DIFFERS
+
+
+# what was asked for ---------------------------------------------------------------------------------------------------
+
+
+def _formats(given: str) -> list[str]:
+    """The names of forms, each once. Raises BadUsage."""
+    names = list(dict.fromkeys(name.strip() for name in given.split(",") if name.strip()))
+    known = [PAGES, *FORMATS]
+    if not names:
+        raise BadUsage(f"--formats: none is named; known: {', '.join(known)}")
+    for name in names:
+        if name not in known:
+            unknown("format", name, known)
+    return names
+
+
+def _editions(request: Request) -> tuple[str, ...]:
+    """The editions, each once, with the one they are held against last. Raises BadUsage."""
+    from spec.editions import EDITIONS
+
+    given = request.editions or [DEFAULT_EDITION]
+    names = [*EDITIONS] if "all" in given else [edition_named(name).name for name in given]
+    if request.against is not None:
+        names.append(edition_named(request.against).name)
+    found = tuple(dict.fromkeys(names))
+    if request.against is not None and len(found) == 1:
+        raise BadUsage(f"--against {request.against}: this is the edition itself; name another one")
+    return found
+
+
+def _check_selection(request: Request, editions: Sequence[str]) -> None:
+    check_selection(request.properties, request.calls)
+    for name in editions:
+        for call in request.calls or ():
+            check_call_of(edition_named(name), call)
+
+
+def load_replays(path: str) -> list[Replay]:
+    """What real kernels did: what `sealspec replay --json` or `sealspec lab --json` wrote. Raises BadUsage."""
+    import json
+
+    from pydantic import ValidationError
+
+    from checker.lab.replay import ReplayReport
+    from checker.lab.results import LabReport
+
+    name = printable(path)
+    try:
+        with open("/dev/stdin" if path == "-" else path, encoding="utf-8") as file:
+            data = json.load(file)
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadUsage(f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    except (ValueError, RecursionError):
+        raise BadUsage(f"{name}: not JSON; give what sealspec replay --json or sealspec lab --json wrote") from None
+    kind = data.get("format") if isinstance(data, dict) else None
+    try:
+        if kind == LabReport.model_fields["format"].default:
+            kernels = LabReport.model_validate(data).kernels
+            return [replay for kernel in kernels for replay in kernel.replays or ()]
+        if kind == ReplayReport.model_fields["format"].default:
+            return list(ReplayReport.model_validate(data).replays)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = "/".join(str(part) for part in first["loc"])
+        raise BadUsage(f"{name}: {where}: {printable(first['msg'])}") from None
+    raise BadUsage(f"{name}: neither what sealspec replay --json nor what sealspec lab --json writes")
+
+
+# gathering and writing ------------------------------------------------------------------------------------------------
+
+
+def _gather(request: Request, editions: Sequence[str], replays: Sequence[Replay]) -> Review:
+    """All facts; Ctrl-C raises KeyboardInterrupt, and what was decided is kept."""
+    from reports.gather import Wanted, gather
+    from reports.kept import beside
+
+    wanted = Wanted(
+        editions=tuple(editions),
+        against=request.against,
+        properties=None if request.properties is None else tuple(request.properties),
+        calls=None if request.calls is None else tuple(request.calls),
+        traces=request.traces,
+        replays=tuple(replays),
+        timeout_ms=request.timeout_ms,
+        jobs=request.jobs,
+    )
+    verdicts = verdict_cache(request.cache)
+    with _progress() as on_step, interruptible():
+        review = gather(wanted, verdicts=verdicts, kept=beside(verdicts), on_step=on_step)
+    _tell_unmatched(wanted, review)
+    return review
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    """Draws what is being worked out, if standard error is a terminal."""
+    bars = progress_bars()
+    tasks: dict[str, TaskID] = {}
+
+    def show(what: str, done: int, total: int) -> None:
+        if bars is None:
+            return
+        if what not in tasks:
+            for task in tasks.values():
+                bars.update(task, visible=False)
+            tasks[what] = bars.add_task(what, total=total or None, last="")
+        bars.update(tasks[what], completed=done, total=total or None, visible=True)
+
+    shown: AbstractContextManager[object] = bars or nullcontext()
+    with shown:
+        yield show
+
+
+def _tell_unmatched(wanted: Wanted, review: Review) -> None:
+    """Runs on kernels that the report does not show, in one line."""
+    shown = Counter((live.edition, live.property, live.call) for case in review.cases for live in case.live)
+    given = Counter((replay.edition, replay.property, replay.call) for replay in wanted.replays)
+    left = given - shown
+    if left:
+        names = ", ".join(f"{prop} ({call}, {edition})" for edition, prop, call in list(left)[:3])
+        more = f" and {len(left) - 3} more" if len(left) > 3 else ""
+        line(console(error=True), f"--replay: no counterexample of this report was replayed in {names}{more}", "yellow")
+
+
+def _files(review: Review, formats: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Every file of the report."""
+    for name in formats:
+        if name == PAGES:
+            from reports.html import site
+
+            yield from site(review)
+        else:
+            module, file = FORMATS[name]
+            yield file, import_module(module).render(review)
+
+
+def _conclude(review: Review, out: str, formats: Sequence[str], count: int) -> None:
+    told = console()
+    for edition in review.editions:
+        _print_edition(told, edition)
+    contradicted = [live for case in review.cases for live in case.live if live.verdict == "not confirmed"]
+    for live in contradicted:
+        text = f"{live.property} ({live.call}, {live.edition}): not confirmed on {printable(live.kernel)}"
+        line(told, text, "bold red")
+    first = "index.html" if PAGES in formats else FORMATS[formats[0]].file
+    name = printable(out.rstrip("/"))
+    line(told, f"{name}: {count} {'file' if count == 1 else 'files'}; begin with {name}/{first}")
+
+
+def _print_edition(out: Console, edition: EditionFacts) -> None:
+    verdicts = Counter(theorem.verdict for theorem in edition.theorems)
+    counts = ", ".join(f"{number} {verdict}" for verdict, number in verdicts.most_common())
+    state = "as expected" if edition.as_expected else "NOT as expected"
+    about = f"{edition.name}: {len(edition.theorems)} theorems: {counts}; {state}"
+    line(out, about, "" if edition.as_expected else "bold red")

@@ -1,0 +1,90 @@
+"""A report's folder: written beside its place, then put there whole."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from reports.cli_common import BadUsage, printable
+
+MARK: Final = ".sealspec-report"
+"""The file by which a folder is known to be a report, so that the next one may replace it."""
+FORMAT: Final = "mseal-spec/report/1\n"
+
+
+def check_folder(given: str) -> Path:
+    """Where a report may be written: a name that is free, an empty folder, or a report. Raises BadUsage for others."""
+    path, name = Path(given), printable(given)
+    if not path.resolve().name:
+        raise BadUsage(f"--out {name}: give the name of a folder below this one")
+    try:
+        if path.is_dir():
+            if any(path.iterdir()) and not is_report(path):
+                raise BadUsage(f"--out {name}: this folder is not a report, and is left alone; give another name")
+        elif path.exists() or path.is_symlink():
+            raise BadUsage(f"--out {name}: this is no folder; give another name")
+        elif not path.resolve().parent.is_dir():
+            raise BadUsage(f"--out {name}: there is no folder {printable(str(path.parent))} to write it in")
+    except OSError as error:
+        raise BadUsage(f"--out {name}: cannot be read: {error.strerror or error}") from None
+    return path.resolve()
+
+
+def is_report(path: Path) -> bool:
+    """The folder was written by `write_folder`."""
+    mark = path / MARK
+    return mark.is_file() and mark.read_bytes()[: len(FORMAT)] == FORMAT.encode()
+
+
+def write_folder(target: Path, files: Iterable[tuple[str, str]]) -> int:
+    """Write files (paths with slashes, texts) as a folder, in place of the report or empty folder that is there now.
+    Returns how many there are. Raises BadUsage where that cannot be; then what was there is as it was."""
+    try:
+        made = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    except OSError as error:
+        raise BadUsage(f"--out: cannot be written: {error.strerror or error}") from None
+    try:
+        count = _write(made, files)
+        _put(made, target)
+    except OSError as error:
+        shutil.rmtree(made, ignore_errors=True)
+        raise BadUsage(f"--out: cannot be written: {error.strerror or error}") from None
+    except BaseException:
+        shutil.rmtree(made, ignore_errors=True)
+        raise
+    return count
+
+
+def _write(folder: Path, files: Iterable[tuple[str, str]]) -> int:
+    count, known = 0, {folder}
+    (folder / MARK).write_text(FORMAT, encoding="utf-8")
+    for name, text in files:
+        path = folder / name
+        if path.parent not in known:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            known.add(path.parent)
+        path.write_text(text, encoding="utf-8", newline="\n")
+        count += 1
+    mask = os.umask(0o077)  # there is no way to read it without setting it
+    os.umask(mask)
+    folder.chmod(0o777 & ~mask)
+    return count
+
+
+def _put(made: Path, target: Path) -> None:
+    """Rename the new folder to its place. A folder that is not empty cannot be renamed over: the old report steps aside
+    first, and back if the new one cannot take its place."""
+    old = made.with_name(f"{made.name}.old")
+    if target.exists():
+        os.replace(target, old)
+    try:
+        os.replace(made, target)
+    except OSError:
+        if old.exists():
+            os.replace(old, target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
