@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any, Final, cast
 
 import z3
@@ -47,7 +48,9 @@ The unbounded reading does not read them: it leaves what they decide open."""
 
 _ENVIRONMENT: Final = frozenset(("object", "pkey", "no_pkey"))
 """Unknowns that are the environment's alone."""
-_BY_PAGES: Final = frozenset(("stack_above", "no_free_range", "free", "hole", "hole_through", "faulted"))
+_BY_PAGES: Final = frozenset(
+    ("stack_above", "no_free_range", "free", "hole", "hole_through", "faulted", "stays_locked")
+)
 """Unknowns that the pages before decide: what is mapped, with which attributes and contents."""
 _BY_VMAS: Final = frozenset(("map_count", "cut_after", "start_after", "end_after", "anon_vma_after", "inherited_after"))
 """Unknowns that the VMAs before and the way of merging decide."""
@@ -78,9 +81,12 @@ class Reads:
         self._edition = edition
         self.fields: set[str] = set()
 
-    def __getattr__(self, name: str) -> object:
-        self.fields.add(name)
-        return getattr(self._edition, name)
+    def __getattr__(self, name: str) -> Any:
+        if name in {f.name for f in fields(Edition)}:
+            self.fields.add(name)
+            return getattr(self._edition, name)
+        value = getattr(Edition, name)  # a property or a method: what it reads counts
+        return value.__get__(self) if isinstance(value, property) else partial(value, self)
 
 
 def differing_fields(a: Edition, b: Edition) -> frozenset[str]:
@@ -177,9 +183,12 @@ PAGE: Final = z3.Int("page")
 class JointSpace(UnboundedSpace):
     """The space of one of two editions, in which what both must share is named for both."""
 
-    def __init__(self, world: World, edition: Edition, run: Run, histories: Histories, tag: str) -> None:
-        """`tag` begins the names that are not shared."""
+    def __init__(
+        self, world: World, edition: Edition, run: Run, histories: Histories, tag: str, *, guards: bool = True
+    ) -> None:
+        """`tag` begins the names that are not shared; with `guards` False there are no guard pages."""
         super().__init__(world, edition, run)
+        self.guards = guards and edition.guard_pages
         self.histories = histories
         self.tag = tag
         self.effects: set[str] = set()
@@ -256,6 +265,9 @@ class JointSpace(UnboundedSpace):
         self._asked = History()
         return page
 
+    def guarded(self, vma: Vma, start: Num, end: Num) -> Bool:
+        return super().guarded(vma, start, end) if self.guards else False
+
     # effects ----------------------------------------------------------------------------------------------------------
 
     def _did(self, effect: str, *arguments: object, pages: bool = True, merging: tuple[bool, ...] = ()) -> None:
@@ -292,7 +304,7 @@ class JointSpace(UnboundedSpace):
         super().expand(page, end)
 
     def lock(self, start: Num, end: Num) -> None:
-        self._did("lock", start, end, self.edition.guard_pages)
+        self._did("lock", start, end, self.guards)
         super().lock(start, end)
 
     def store(self, page: Num, value: Num) -> None:
@@ -356,7 +368,7 @@ class JointSpace(UnboundedSpace):
         editions if these are the same for both."""
         self.failing_cut = ""
         refusal = super()._why_it_stops(start, end, stop, step, gap, no_room)
-        if not self._pass:
+        if not self._pass or not self.edition.limits_maps:
             return refusal
         rooms = Rooms(self.world, self.histories, self._vmas.then(*self._pass), self._merging)
         self.rooms.append(rooms)
@@ -448,13 +460,15 @@ def _explore(
     known: Sequence[Bool],
     tag: str,
     ended: Ended | None = None,
+    *,
+    guards: bool = True,
 ) -> list[_Single]:
     call = CALLS[name]
     facts = [fact for fact in known if isinstance(fact, z3.ExprRef)]
 
     def run(path: Run) -> _Single:
         path.conditions.extend(facts)
-        space = JointSpace(world, edition, path, histories, tag)
+        space = JointSpace(world, edition, path, histories, tag, guards=guards)
         before = space.snapshot()
         if ended is None:
             errno, check, value = finish(lambda: call.body(space, arguments))
@@ -516,7 +530,7 @@ def explore_pair(
     for edition, stage in zip((a, b), ended, strict=True):
         known += arguments.facts(edition) if stage is None else []
     singles = [
-        _explore(name, edition, world, histories, arguments, known, tag, stage)
+        _explore(name, edition, world, histories, arguments, known, tag, stage, guards=a.guard_pages and b.guard_pages)
         for edition, stage, tag in zip((a, b), ended, ("a:", "b:"), strict=True)
     ]
     for single in singles[0]:

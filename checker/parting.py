@@ -7,9 +7,9 @@ address space under two editions. A model is only a hint here too: the concrete 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import z3
 
@@ -19,15 +19,13 @@ from checker.documents import LayoutDoc
 from checker.examples import ConcreteSnapshot, Example
 from checker.joint import Pair
 from checker.machine import WordGuards
-from checker.prove import Prover
+from checker.prove import SEARCH_LIMIT, Prover, strangeness
 from checker.view import PageView, Transition
 from spec.editions import Edition
-from spec.errors import Errno
 from spec.properties import Property
-from spec.space import same_page
 from spec.syscalls import CALLS
-from spec.terms import Bool, Num, and_, eq, implies, not_, or_
-from spec.vma import same_mapping
+from spec.terms import Bool, Num, and_, eq, implies, ite, not_, or_
+from spec.vma import ATTRIBUTES, BOOKKEEPING, has_file, offset_at
 
 STRONGER: Final = "stronger"
 WEAKER: Final = "weaker"
@@ -35,28 +33,45 @@ OTHERWISE: Final = "otherwise"
 RESULT: Final = "result"
 BOUNDARIES: Final = "boundaries"
 
+PAGE_MARKS: Final = ("copied", "lazy", "guard")
+"""What a page has beyond its VMA and what it reads."""
 
-def same_page_state(a: PageView, b: PageView, page: Num) -> Bool:
-    """The page is mapped in both or in neither, alike in every attribute that a program can notice, and holds the
-    same."""
-    alike = and_(same_mapping(a.vma, b.vma, page), eq(a.visible, b.visible), same_page(a.page, b.page))
+
+ASPECTS: Final = (*(name for name in ATTRIBUTES if name not in BOOKKEEPING), "place", "visible", *PAGE_MARKS)
+"""What there is to compare of a page that is mapped; a page that is not has none of it."""
+
+
+def _aspect(seen: PageView, page: Num, name: str) -> Num | Bool:
+    if name == "place":
+        return ite(has_file(seen.vma), offset_at(seen.vma, page), 0)
+    if name == "visible":
+        return seen.visible
+    return cast("Num | Bool", getattr(seen.page if name in PAGE_MARKS else seen.vma, name))
+
+
+def _same(a: PageView, b: PageView, page: Num, name: str) -> Bool:
+    """The page is mapped in both or in neither, and if it is, this aspect of it is the same."""
+    alike = eq(_aspect(a, page, name), _aspect(b, page, name))
     return and_(eq(a.mapped, b.mapped), implies(a.mapped, alike))
 
 
-def _changed(t: Transition, page: Num) -> Bool:
-    return not_(same_page_state(t.before.at(page), t.after.at(page), page))
-
-
 def _stronger(a: Transition, b: Transition, page: Num) -> Bool:
-    """`b` refuses what `a` allows, or leaves the page as it was, which `a` changed."""
-    return or_(b.failed and not a.failed, and_(_changed(a, page), not_(_changed(b, page))))
+    """`b` refuses what `a` allows, or leaves something of the page as it was, which `a` changed."""
+    was, one, other = a.before.at(page), a.after.at(page), b.after.at(page)
+    left = (and_(not_(_same(was, one, page, name)), _same(was, other, page, name)) for name in ASPECTS)
+    return or_(b.failed and not a.failed, *left)
 
 
 def _otherwise(a: Transition, b: Transition, page: Num) -> Bool:
-    """Both change the page, each in its way; or the break ends up elsewhere although both end alike."""
-    apart = not_(same_page_state(a.after.at(page), b.after.at(page), page))
+    """Both change something of the page, each in its way; or the break ends up elsewhere although both end alike."""
+    was, one, other = a.before.at(page), a.after.at(page), b.after.at(page)
+
+    def apart(name: str) -> Bool:
+        changed = and_(not_(_same(was, one, page, name)), not_(_same(was, other, page, name)))
+        return and_(changed, not_(_same(one, other, page, name)))
+
     breaks = and_(a.failed == b.failed, not_(eq(a.after.brk, b.after.brk)))
-    return or_(and_(_changed(a, page), _changed(b, page), apart), breaks)
+    return or_(breaks, *map(apart, ASPECTS))
 
 
 def _same_result(a: Transition, b: Transition) -> Bool:
@@ -167,6 +182,12 @@ def part(
     return None
 
 
+SIZES: Final = tuple((vmas, pages) for vmas in range(4) for pages in (1, 2, 3, 4, 5, 6, 9) if pages >= vmas)
+"""Sizes of address spaces that are looked at for an example, in this order."""
+MOST_REJECTED: Final = 24
+"""Models that the concrete reading does not confirm, after which no more are asked for."""
+
+
 class PairProver(Prover):
     """Decides partings of one call that was explored under two editions (checker.joint.explore_pair)."""
 
@@ -186,22 +207,56 @@ class PairProver(Prover):
         self.goes_on = goes_on or editions[0]
         self.also = also
 
-    def parted(self, prop: Property, example: Example) -> Parted | None:
-        """The example as the concrete reading executes it, if the editions part there."""
-        words = words_for(example.call, self.goes_on, example.arguments, self.also)
-        if words is None:
-            return None
-        return part(prop, example.state, self.editions, example.call, words, example.failures)
+    def find(self, prop: Property, opened: Sequence[Any], below: tuple[int, int] | None = None) -> Parted | None:
+        """The smallest example of a parting that was left open (Examination.opened), smaller than `below` (VMAs,
+        pages), that the concrete reading confirms; plain paths first. None if none was found."""
+        self.solver.set("rlimit", SEARCH_LIMIT)
+        try:
+            return self._first_of_a_size(prop, sorted(opened, key=lambda item: len(item.path.conditions)), below)
+        finally:
+            self.solver.set("rlimit", 0)
 
-    def _sized(self, prop: Property, item: Any, vmas: int, pages: int) -> tuple[Example, int] | None:
+    def _first_of_a_size(self, prop: Property, opened: Sequence[Any], below: tuple[int, int] | None) -> Parted | None:
+        rejected = 0
+        room: dict[int, list[Any]] = {0: list(opened)}
+        for vmas, pages in SIZES:
+            if below is not None and (vmas, pages) >= below:
+                return None
+            if vmas not in room:  # the paths that have examples of so many VMAs at all
+                room[vmas] = [item for item in opened if self._fits(item, vmas, 64)]
+            sized = [item for item in room[vmas] if self._fits(item, vmas, pages)]
+            anonymous = [item for item in sized if self._fits(item, vmas, pages, anonymous=True)]
+            for some in (anonymous[:4], sized[:8]):
+                tried = [self._parted(prop, item, vmas, pages) for item in some]
+                found = [parted for parted in tried if parted is not None]
+                if found:
+                    return min(found, key=oddness)
+                rejected += len(tried)
+            if rejected >= MOST_REJECTED:
+                return None
+        return None
+
+    def _parted(self, prop: Property, item: Any, vmas: int, pages: int) -> Parted | None:
+        """An example on this path, as plain as possible."""
+        found: list[Parted] = []
+
         def apart(example: Example) -> int | None:
-            found = self.parted(prop, example)
-            return None if found is None else found.page
+            words = words_for(example.call, self.goes_on, example.arguments, self.also)
+            if words is not None:
+                parted = part(prop, example.state, self.editions, example.call, words, example.failures)
+                found.extend([] if parted is None else [parted])
+            return found[-1].page if found else None
 
-        return self.example(item.path, item.goal, vmas, pages, apart)
+        self.example(item.path, item.goal, vmas, pages, apart)
+        return found[-1] if found else None
 
 
-__all__ = [
-    "BOUNDARIES", "OTHERWISE", "PARTINGS", "RESULT", "STRONGER", "WEAKER", "Errno", "PairProver", "Parted", "make",
-    "part", "same_page_state",
-]  # fmt: skip
+def size(parted: Parted) -> tuple[int, int]:
+    """VMAs and pages of the address space."""
+    return len(parted.state.vmas), sum(int(vma.end) - int(vma.start) for vma in parted.state.vmas)  # type: ignore[arg-type]
+
+
+def oddness(parted: Parted) -> int:
+    """How far an example is from the plainest: marks of VMAs, flags of the call, failures of the environment."""
+    flags = sum(bin(word).count("1") for name, word in parted.words.items() if name in ("prot", "flags"))
+    return strangeness(Example(parted.state, parted.call, None, parted.failures)) + flags

@@ -16,9 +16,9 @@ from checker.concrete import State
 from checker.examples import Example
 from checker.parting import Parted, part
 from checker.search_letters import WINDOW, Area, Letter, decoded, letters_of
+from spec.advice import ADVICE
 from spec.editions import Edition
 from spec.properties import Property
-from spec.syscalls.madvise import RANDOM as ADVISE_RANDOM
 from spec.vma import RANDOM, Vma
 
 MOST_VMAS: Final = 3
@@ -32,7 +32,6 @@ _MARKS: Final[dict[str, dict[str, Any]]] = {
     "madvise": {"reading": RANDOM},
 }
 """What a VMA has that the call gave it before; for other calls, it is read-only."""
-ADVICE: Final = (ADVISE_RANDOM,)
 
 
 def search_small(prop: Property, editions: tuple[Edition, Edition], call: str) -> Parted | None:
@@ -51,7 +50,7 @@ def search_small(prop: Property, editions: tuple[Edition, Edition], call: str) -
 
 def _letters(call: str, pages: int, editions: tuple[Edition, Edition]) -> list[Letter]:
     kinds = ("anonymous rw", "anonymous r")
-    return letters_of(call, Area(WINDOW, pages), editions[0], kinds=kinds, advice=ADVICE)
+    return letters_of(call, Area(WINDOW, pages), editions[0], kinds=kinds, advice=(ADVICE["MADV_RANDOM"],))
 
 
 def _differ(example: Example, editions: tuple[Edition, Edition]) -> bool:
@@ -59,7 +58,9 @@ def _differ(example: Example, editions: tuple[Edition, Edition]) -> bool:
     ends = []
     for edition in editions:
         transition, after = example.run(edition)
-        ends.append((transition.errno, transition.value, transition.after.map_count, after.vmas, after.pages, after.brk))
+        ends.append(
+            (transition.errno, transition.value, transition.after.map_count, after.vmas, after.pages, after.brk)
+        )
     return ends[0] != ends[1]
 
 
@@ -67,8 +68,9 @@ def _states(call: str) -> Iterator[tuple[State, int]]:
     """Address spaces with the number of their pages: fewest VMAs first, then fewest pages, then plainest."""
     plain = Vma(start=0, end=0, read=True, write=True)
     marked = replace(plain, **_MARKS.get(call, {"write": False}))
-    kinds = [replace(vma, anon_vma=written) for vma in (plain, marked) for written in (0, 1, 2)]
     for count in range(1, MOST_VMAS + 1):
+        written = (0, 1, 2) if count < MOST_VMAS else (0, 1)
+        kinds = [replace(vma, anon_vma=anon_vma) for vma in (plain, marked) for anon_vma in written]
         sizes = [some for some in product((1, 2, 3), repeat=count) if sum(some) <= MOST_PAGES]
         for size in sorted(sizes, key=lambda some: (sum(some), some)):
             for free in ROOM:
@@ -85,5 +87,3 @@ def _state(sizes: tuple[int, ...], kinds: tuple[Vma, ...], free: int | None) -> 
     if free is not None:
         state.elsewhere = state.max_map_count - free - len(vmas)
     return state
-
-

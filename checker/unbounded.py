@@ -748,7 +748,7 @@ class UnboundedSpace(AddressSpace):
         new_end = self._function("end_after", Number, Number)
 
         whole = keep_source and not self.edition.splits_locked_source
-        stays_locked = self.world.function(self._fresh("stays_locked"), Number, Truth)
+        stays_locked = self._function("stays_locked", Number, Truth)
 
         def came(q: Num) -> Bool:
             return and_(between(new, q, reached + distance), view(at_distance(q, -distance))[0])
@@ -760,7 +760,7 @@ class UnboundedSpace(AddressSpace):
             unlocked = or_(here, and_(lt(vma.start, reached), lt(start, vma.end))) if whole else here
             stays = choose_vma(unlocked, replace(vma, locked=False), vma) if keep_source else vma
             if whole:
-                source = replace(source, locked=and_(source.locked, cast(z3.BoolRef, stays_locked(q))))
+                source = replace(source, locked=and_(source.locked, cast(z3.BoolRef, stays_locked(source.start))))
             gone = False if keep_source else here
             chosen = choose_vma(came(q), source, stays)
             place = ite(came(q), offset_at(source, at_distance(q, -distance)), offset_at(vma, q))

@@ -42,8 +42,8 @@ ASKED_BY: dict[str, tuple[str, ...]] = {
     "matrix": ("proofs.matrix",),
 }
 """For each kind of task the modules that decide it: they and whatever they import count."""
-DISPATCH = "proofs.run"
-"""The module that hands tasks to those that decide them: it counts, but not what it imports for the others."""
+SHARED = ("proofs.run", "proofs.cases")
+"""Modules that serve tasks of many kinds and calls: they count, but not what they import for the others."""
 
 LOADED = time.time()
 """When this process began to load the specification, in seconds."""
@@ -128,7 +128,8 @@ class VerdictCache:
 
     def _needed(self, task: Task) -> dict[str, str]:
         about = None if task.kind == "lemma" else task.name
-        return self.sources.needed(ASKED_BY[task.kind], about) | {DISPATCH: self.sources.texts[DISPATCH]}
+        shared = {name: self.sources.texts[name] for name in SHARED}
+        return self.sources.needed(ASKED_BY[task.kind], about) | shared
 
     def _edited(self, task: Task) -> bool:
         """Some module that the answer depends on was written since this process began: it may have run the old text."""

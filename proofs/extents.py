@@ -110,6 +110,21 @@ def _source(t: Any, p: Num) -> Bool:
     return between(t.to.old, p, t.to.old + t.to.old_pages)
 
 
+def _rest(t: Any, p: Num) -> Bool:
+    """In a VMA that reaches into the old range: MREMAP_DONTUNMAP may unlock all of it."""
+    was, to = t.before.at(p), t.to
+    reaches = and_(lt(was.vma.start, to.old + to.old_pages), lt(to.old, was.vma.end))
+    return and_(to.dontunmap, was.mapped, reaches)
+
+
+def _moved_up_to_a_seal(t: Any, p: Num, q: Num) -> Bool:
+    """In the old range before its first sealed page, or at the place in the destination that such a page goes to."""
+    sealed = and_(_source(t, q), _sealed(t, q))
+    source = and_(_source(t, p), implies(sealed, lt(p, q)))
+    return or_(source, and_(_destination(t, p), implies(sealed, lt(p - t.to.new, q - t.to.old))), _rest(t, p))
+
+
+_UNLOCKED = " (with MREMAP_DONTUNMAP also the rest of its VMAs)"
 _REMOVED = " (with MADV_REMOVE also pages elsewhere that map a file)"
 
 EXTENTS: tuple[Extent, ...] = (
@@ -191,6 +206,14 @@ EXTENTS: tuple[Extent, ...] = (
     ),
     Extent("the destination", "the mapped pages of the destination", ("mremap",),
            lambda t, p: and_(_destination(t, p), t.before.at(p).mapped)),
+    Extent(
+        "what moved before the first seal",
+        "the pages of the old range before its first sealed one, and their places in the destination" + _UNLOCKED,
+        ("mremap",),
+        _moved_up_to_a_seal,
+        (Errno.EPERM,),
+        second=True,
+    ),
     Extent("the tail", "the pages of the old range behind the new size", ("mremap",), _tail),
     Extent(
         "the destination or the tail",
@@ -203,6 +226,12 @@ EXTENTS: tuple[Extent, ...] = (
         "the destination and the old range",
         ("mremap",),
         lambda t, p: or_(_destination(t, p), _source(t, p)),
+    ),
+    Extent(
+        "the destination and the VMAs of the source",
+        "the destination and the old range" + _UNLOCKED,
+        ("mremap",),
+        lambda t, p: or_(_destination(t, p), _source(t, p), _rest(t, p)),
     ),
 )  # fmt: skip
 """From narrow to wide, for each call."""
@@ -246,7 +275,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("replaced by another mapping", _maps_another),
     Kind("sealed", _attributes("sealed")),
     Kind("given another protection", _attributes(*PROTECTION)),
-    Kind("given another protection key", _attributes("pkey")),
+    Kind("given another key", _attributes("pkey")),
     Kind("locked or unlocked", _attributes("locked")),
     Kind("marked by advice", _attributes(*MARKS)),
     Kind("given other contents", _reads_another),

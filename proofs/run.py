@@ -15,8 +15,8 @@ from checker.examples import Example, witnesses
 from checker.paths import TooManyPaths
 from checker.prove import Decision, Prover
 from checker.scenario import re_execute
-from proofs.evidence import counterexample_of, witness_of
 from proofs.cases import BY_HAND
+from proofs.evidence import counterexample_of, witness_of
 from proofs.lemmas import LEMMAS, LEMMAS_BROKEN, decide_lemma
 from proofs.mutants import LATER_ONLY, SURVIVORS, mutants_of
 from proofs.results import (
@@ -137,7 +137,7 @@ def prove(
 def is_decided(result: Result) -> bool:
     """The result will be the same next time: it was not for want of time that something was not found."""
     if isinstance(result, TheoremResult | LemmaResult):
-        return result.verdict in ("proved", "refuted")
+        return result.verdict in ("proved", "refuted") or (result.verdict == "vacuous" and result.as_expected)
     if isinstance(result, ReachableResult):
         return result.reachable or result.as_expected
     return isinstance(result, Advised) or bool(result.killed_by) or result.as_expected

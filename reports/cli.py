@@ -61,6 +61,10 @@ Timeout = Annotated[float, typer.Option(min=0.001, metavar="SECONDS", help="For 
 Jobs = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="Processes to work in; left out: one for each processor.")
 ]
+Mutants = Annotated[
+    bool, typer.Option("--mutants/--no-mutants", help="Drop each check in turn: some theorem must fail.")
+]
+Lemmas = Annotated[bool, typer.Option("--lemmas/--no-lemmas", help="Prove the induction lemmas too.")]
 Cache = Annotated[
     bool, typer.Option("--cache/--no-cache", help="Take what an earlier run decided of the same specification.")
 ]
@@ -102,10 +106,8 @@ def prove(
     json_file: Report = None,
     timeout: Timeout = 20.0,
     jobs: Jobs = None,
-    mutants: Annotated[
-        bool, typer.Option("--mutants/--no-mutants", help="Drop each check in turn: some theorem must fail.")
-    ] = True,
-    lemmas: Annotated[bool, typer.Option("--lemmas/--no-lemmas", help="Prove the induction lemmas too.")] = True,
+    mutants: Mutants = True,
+    lemmas: Lemmas = True,
     cache: Cache = True,
 ) -> ExitCode:
     """Prove the theorems of an edition: each property for each call, from an arbitrary address space.
@@ -276,20 +278,26 @@ def report(
     thread: Annotated[
         bool, typer.Option("--thread", help="Print answers to the questions of the patch's review thread instead.")
     ] = False,
+    rst: Annotated[
+        str | None,
+        typer.Option("--rst", metavar="FILE", help="Print a patch for a copy of the kernel's mseal.rst instead."),
+    ] = None,
     traces: Annotated[
         bool, typer.Option("--traces/--no-traces", help="Look for attack traces (slow the first time).")
     ] = True,
+    mutants: Mutants = True,
+    lemmas: Lemmas = True,
     timeout: Timeout = 20.0,
     jobs: Jobs = None,
     cache: Cache = True,
 ) -> ExitCode:
     """Write all that is known of an edition as a folder of files that needs no network.
 
-    Pages (index.html): theorems with what each verdict rests on, each counterexample drawn and told, with the call's
+    Pages (index.html): theorems with what each verdict rests on; each counterexample drawn and told, with the call's
     checks, an attack trace, programs that reproduce it and what real kernels did; what a failed call may have changed;
-    assumptions; what is not modelled. With several editions: an index, and a folder for each. Other forms: a mail to the
-    lists, Markdown, JSON (docs/schema/review.json), JUnit, SARIF, KTAP, checks for b4, wording for mseal.rst. More:
-    docs/REPORT.md. Exit code 1: some result is not as expected.
+    assumptions; what is not modelled. With several editions: an index, and a folder for each. Other forms: a mail to
+    the lists, Markdown, JSON (docs/schema/review.json), JUnit, SARIF, KTAP, checks for b4, wording for mseal.rst. Exit
+    code 1: some result is not as expected. More: docs/REPORT.md.
 
     Examples:
 
@@ -298,6 +306,8 @@ def report(
       sealspec report --edition v6.18 --against v10 --out report --formats html,mail,json
 
       sealspec report --thread
+
+      sealspec report --edition v6.18 --rst Documentation/userspace-api/mseal.rst
     """
     from reports.cli_report import Request as Reporting
     from reports.cli_report import report as reported
@@ -312,7 +322,10 @@ def report(
             properties=properties,
             calls=calls,
             thread=thread,
+            rst=rst,
             traces=traces,
+            mutants=mutants,
+            lemmas=lemmas,
             timeout_ms=max(1, round(timeout * 1000)),
             jobs=jobs or os.cpu_count() or 1,
             cache=cache,
@@ -474,6 +487,61 @@ def probe(kernel: KernelName = "running", as_json: AsJson = False) -> ExitCode:
     from reports.cli_replay import probe as probed
 
     return probed(kernel, as_json)
+
+
+@app.command("conform")
+def conform(
+    kernel: KernelName = "running",
+    edition: Annotated[
+        str | None,
+        typer.Option("--edition", "-e", metavar="NAME", help="Left out: the one that the kernel behaves as."),
+    ] = None,
+    examples: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Sequences; left out: 2000, or as many as --seconds allows.")
+    ] = None,
+    seconds: Annotated[float | None, typer.Option(min=1, metavar="T", help="Stop after so long.")] = None,
+    seed: Annotated[int, typer.Option(min=0, metavar="S", help="What the sequences are made from.")] = 1,
+    jobs: Jobs = None,
+    resume: Annotated[
+        str | None,
+        typer.Option("--resume", metavar="FILE", help="Keep how far the run is in FILE, and go on from there."),
+    ] = None,
+    json_file: Report = None,
+    out_folder: Annotated[
+        str, typer.Option("--out", "-o", metavar="FOLDER", help="Where sequences that differ are saved.")
+    ] = "differences",
+) -> ExitCode:
+    """Compare a live kernel with the specification, over thousands of generated sequences of calls.
+
+    After every call: result, errno, every VMA, the first byte of every page. Where the specification leaves something
+    open (memory that runs out, where a mapping goes) any outcome that it allows will do. A difference is shrunk to a
+    small sequence and saved as a scenario with the kernel's answers, for [b]sealspec run[/b]. Exit code 1: there was
+    one; 2: the kernel has no mseal, or cannot be asked. No setting of this machine is changed.
+
+    Examples:
+
+      sealspec conform --examples 100000 --resume conform.json
+
+      sealspec conform --seconds 60 --seed 7
+
+      sealspec conform --kernel vmlinuz-6.12.117 --examples 20000 --json report.json
+    """
+    from reports.cli_conform import Request as Conform
+    from reports.cli_conform import conform as conformed
+
+    return conformed(
+        Conform(
+            kernel=kernel,
+            edition=edition,
+            examples=examples,
+            seconds=seconds,
+            seed=seed,
+            jobs=jobs or os.cpu_count() or 1,
+            resume=resume,
+            json_file=json_file,
+            out=out_folder,
+        )
+    )
 
 
 @app.command("lab")

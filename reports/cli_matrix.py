@@ -128,7 +128,8 @@ def print_cells(out: Console, report: MatrixReport) -> None:
     for edition in report.editions:
         cells = [cell for cell in report.cells if cell.edition == edition.name]
         line(out, Text.assemble((edition.name, "bold"), f"  {edition.kernel}"))
-        heads = list(dict.fromkeys((c.errno, c.cause) for c in cells if c.verdict != "unreachable"))
+        reached = {(c.errno, c.cause) for c in cells if c.verdict != "unreachable"}
+        heads = [head for head in dict.fromkeys((c.errno, c.cause) for c in cells) if head in reached]
         if out.width >= WIDTH:
             out.print(_table(cells, heads))
         else:
@@ -188,11 +189,13 @@ def print_settled(out: Console, settled: Sequence[Settlement]) -> None:
     for (version, lines), told in by_line.items():
         line(out, Text.assemble((f"{told[0].document}, {version}, lines {lines}", "bold"), f' ("{told[0].words}")'))
         line(out, f"  It says: {told[0].meaning}.")
-        for answer, cells in dict.fromkeys((s.answer, tuple(s.cells)) for s in told):
-            names = [s.edition for s in told if (s.answer, tuple(s.cells)) == (answer, cells)]
+        groups: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+        for s in told:  # that nothing is changed needs no more words
+            groups.setdefault((s.answer, () if s.answer == "holds" else tuple(s.cells)), []).append(s.edition)
+        for (answer, cells), names in groups.items():
             style = {"holds": "green", "does not hold": "bold yellow", "undecided": "bold red"}.get(answer, "yellow")
             line(out, Text.assemble(f"  {', '.join(names)}: ", (answer, style)))
-            for sentence in cells if answer != "holds" else ():
+            for sentence in cells:
                 line(out, f"    {sentence}")
         line(out)
 

@@ -246,7 +246,8 @@ def print_result(out: Console, result: Replay, *, verbose: bool) -> None:
         line(out, f"{'':22}{printable(result.reason)}")
     steps = range(len(result.expected))
     differing = [n for n in steps if n >= len(result.seen) or any(d.step == n for d in result.differences)]
-    for step in differing if result.verdict == "not confirmed" else steps[-1:] if verbose else ():
+    confirmed = result.verdict == "confirmed"
+    for step in differing if result.verdict == "not confirmed" else steps[-1:] if verbose and confirmed else ():
         fields = {difference.field for difference in result.differences if difference.step == step}
         came = result.seen[step] if step < len(result.seen) else None
         _print_outcomes(out, result.expected[step], came, fields)

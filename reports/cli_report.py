@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from importlib import import_module
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from reports.cli_common import (
     DEFAULT_EDITION,
@@ -24,6 +23,7 @@ from reports.cli_common import (
 )
 from reports.cli_interrupt import interruptible
 from reports.cli_prove import check_selection, progress_bars
+from reports.formats import FORMATS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,26 +34,8 @@ if TYPE_CHECKING:
     from reports.review import EditionFacts, Review
 
 
-class Format(NamedTuple):
-    """A form of a report that is one file."""
-
-    module: str
-    """Has `render(review) -> str`."""
-    file: str
-
-
-FORMATS: Final[dict[str, Format]] = {
-    "mail": Format("reports.mail", "mail.txt"),
-    "md": Format("reports.markdown", "report.md"),
-    "json": Format("reports.review", "review.json"),
-    "junit": Format("reports.junit", "junit.xml"),
-    "sarif": Format("reports.sarif", "report.sarif"),
-    "ktap": Format("reports.ktap", "report.ktap"),
-    "b4": Format("reports.b4_checks", "b4-checks.json"),
-    "rst": Format("reports.rst", "mseal-wording.rst"),
-}
-"""Every form but the pages, which are many files."""
 PAGES: Final = "html"
+"""The form that is many files; the others are in reports.formats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +50,10 @@ class Request:
     properties: list[str] | None
     calls: list[str] | None
     thread: bool
+    rst: str | None
     traces: bool
+    mutants: bool
+    lemmas: bool
     timeout_ms: int
     jobs: int
     cache: bool
@@ -78,8 +63,10 @@ def report(request: Request) -> ExitCode:
     """Gather what is known, and write it. Raises BadUsage or BadDocument."""
     if request.thread:
         return _thread(request)
+    if request.rst is not None:
+        return _rst(request, request.rst)
     if request.out is None:
-        raise BadUsage("--out: the folder to write is missing (or --thread, which prints)")
+        raise BadUsage("--out: the folder to write is missing (or --thread or --rst, which print)")
     from reports.folder import check_folder, write_folder
 
     formats = _formats(request.formats)
@@ -94,15 +81,58 @@ def report(request: Request) -> ExitCode:
 
 
 def _thread(request: Request) -> ExitCode:
-    """Print the answers to the thread about the patch series."""
-    if request.editions or request.against or request.out or request.properties or request.calls:
-        raise BadUsage("--thread prints the answers for its own editions; --replay, --timeout, --jobs go with it")
-    from reports.thread import THREAD_EDITION, needed, render
+    """Print the answers to the thread about the patch series, as one edition gives them."""
+    edition = _printed(request, "--thread")
+    from reports.thread import needed, render
 
     replays = [replay for path in request.replays for replay in load_replays(path)]
-    review = _gather(request, needed(THREAD_EDITION), replays)
+    review = _gather(request, needed(edition), replays)
     write_out("-", render(review))
     return ExitCode.OK if review.as_expected else ExitCode.DIFFERS
+
+
+def _rst(request: Request, path: str) -> ExitCode:
+    """Print a patch for a copy of the kernel's mseal.rst."""
+    edition = _printed(request, "--rst")
+    document = _read(path)
+    from reports.gather import Wanted
+    from reports.rst import patch
+
+    # the wording comes from the matrix: one property is enough of the rest
+    wanted = Wanted(
+        editions=(edition,),
+        properties=("failure-changes-nothing",),
+        lemmas=False,
+        mutants=False,
+        traces=False,
+        history=False,
+        timeout_ms=request.timeout_ms,
+        jobs=request.jobs,
+    )
+    review = _gathered(wanted, request.cache)
+    write_out("-", patch(review, document, printable(path)))
+    return ExitCode.OK if review.as_expected else ExitCode.DIFFERS
+
+
+def _printed(request: Request, option: str) -> str:
+    """The edition of what is printed and not written to a folder. Raises BadUsage."""
+    if request.against or request.out or request.properties or request.calls:
+        raise BadUsage(f"{option} prints: it takes one --edition, and neither --out nor a selection")
+    given = request.editions or [DEFAULT_EDITION]
+    if len(given) != 1:
+        raise BadUsage(f"{option} is about one edition; {len(given)} are named")
+    return edition_named(given[0]).name
+
+
+def _read(path: str) -> str:
+    """A text file, or standard input for "-". Raises BadUsage."""
+    try:
+        with open("/dev/stdin" if path == "-" else path, encoding="utf-8", newline="") as file:
+            return file.read()
+    except UnicodeDecodeError as error:
+        raise BadUsage(f"{printable(path)}: not UTF-8 text (byte {error.start})") from None
+    except OSError as error:
+        raise BadUsage(f"{printable(path)}: cannot be read: {error.strerror or error}") from None
 
 
 # what was asked for ---------------------------------------------------------------------------------------------------
@@ -176,9 +206,8 @@ def load_replays(path: str) -> list[Replay]:
 
 
 def _gather(request: Request, editions: Sequence[str], replays: Sequence[Replay]) -> Review:
-    """All facts; Ctrl-C raises KeyboardInterrupt, and what was decided is kept."""
-    from reports.gather import Wanted, gather
-    from reports.kept import beside
+    """All facts that were asked for."""
+    from reports.gather import Wanted
 
     wanted = Wanted(
         editions=tuple(editions),
@@ -186,15 +215,25 @@ def _gather(request: Request, editions: Sequence[str], replays: Sequence[Replay]
         properties=None if request.properties is None else tuple(request.properties),
         calls=None if request.calls is None else tuple(request.calls),
         traces=request.traces,
+        mutants=request.mutants,
+        lemmas=request.lemmas,
         replays=tuple(replays),
         timeout_ms=request.timeout_ms,
         jobs=request.jobs,
     )
-    verdicts = verdict_cache(request.cache)
-    with _progress() as on_step, interruptible():
-        review = gather(wanted, verdicts=verdicts, kept=beside(verdicts), on_step=on_step)
+    review = _gathered(wanted, request.cache)
     _tell_unmatched(wanted, review)
     return review
+
+
+def _gathered(wanted: Wanted, cache: bool) -> Review:
+    """The facts; Ctrl-C raises KeyboardInterrupt, and what was decided is kept."""
+    from reports.gather import gather
+    from reports.kept import beside
+
+    verdicts = verdict_cache(cache)
+    with _progress() as on_step, interruptible():
+        return gather(wanted, verdicts=verdicts, kept=beside(verdicts), on_step=on_step)
 
 
 @contextmanager
@@ -234,10 +273,9 @@ def _files(review: Review, formats: Sequence[str]) -> Iterator[tuple[str, str]]:
         if name == PAGES:
             from reports.html import site
 
-            yield from site(review)
+            yield from site(review, [FORMATS[other] for other in formats if other != PAGES])
         else:
-            module, file = FORMATS[name]
-            yield file, import_module(module).render(review)
+            yield FORMATS[name].file, FORMATS[name].render(review)
 
 
 def _conclude(review: Review, out: str, formats: Sequence[str], count: int) -> None:

@@ -6,9 +6,11 @@ Pages are templates in reports/templates/html; what they show is looked up here.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from difflib import SequenceMatcher
 from functools import cache
+from itertools import pairwise
 from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -18,10 +20,11 @@ from checker.documents import Counterexample, CounterexampleStep, LayoutDoc, dum
 from proofs.results import Cell, Settlement
 from reports.explain import CHANGING, Check, Explanation
 from reports.findings import TOPICS, find_command, findings, prove_command, smallest, topic_of, undecided
+from reports.formats import Format
 from reports.graph_relate import held, layouts, relations
 from reports.graph_svg import graph_to_svg
 from reports.plain import joined, number, sentence
-from reports.review import Case, CellFacts, EditionFacts, PropertyFacts, Review, Theorem
+from reports.review import Case, CellFacts, EditionFacts, HistoryFacts, PropertyFacts, Review, Theorem
 from reports.strip import to_svg, to_text
 from reports.strip_legend import BACKINGS
 from reports.strip_story import effects
@@ -52,9 +55,10 @@ LIVE: Final = {"confirmed": "✓", "not confirmed": "✗", "cannot be tried here
 STYLE_TAG: Final = f"<style>{STYLE}</style>\n"
 
 
-def site(review: Review) -> Iterator[tuple[str, str]]:
-    """Every file of the report: its path, with slashes, and its text."""
-    yield from _Site(review).files()
+def site(review: Review, forms: Sequence[Format] = ()) -> Iterator[tuple[str, str]]:
+    """Every file of the pages: its path, with slashes, and its text. `forms` are the other files of the report, for the
+    index."""
+    yield from _Site(review, forms).files()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,19 +106,61 @@ class Where:
     """Ids of rows of the history."""
 
 
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """Verdicts of the history that read alike."""
+
+    call: str
+    verdict: str
+    size: str
+    places: tuple[tuple[str, str], ...]
+    """Editions, each with the page of its counterexample or nothing."""
+    as_expected: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A check of two editions, None where one has none; or so many checks, which are the same in both."""
+
+    one: Check | None
+    other: Check | None
+    same: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What two editions have otherwise."""
+
+    one: EditionFacts
+    other: EditionFacts
+    theorems: tuple[tuple[Theorem, Theorem], ...]
+    cells: tuple[tuple[CellFacts, CellFacts], ...]
+    checks: tuple[tuple[str, tuple[Pair, ...]], ...]
+    """For each call whose checks differ: those side by side."""
+
+    @property
+    def path(self) -> str:
+        return f"diffs/{self.one.name}-{self.other.name}.html"
+
+
 class _Site:
     """Everything about one review."""
 
-    def __init__(self, review: Review) -> None:
-        self.review = review
+    def __init__(self, review: Review, forms: Sequence[Format]) -> None:
+        self.review, self.forms = review, forms
         self.several = len(review.editions) > 1
         self.cells = {facts.id: facts for facts in (review.matrix.cells if review.matrix else ())}
+        self.differences: list[Difference] = []
         self.said = review.matrix.settled if review.matrix else ()
 
     def files(self) -> Iterator[tuple[str, str]]:
         yield "report.css", _environment().get_template("report.css.j2").render(drawings=Markup(STYLE))
         if self.several:
+            self.differences = [self.difference(one, other) for one, other in self.pairs()]
             yield self.page("index.html", "overview", "Overview", rows=self.by_edition(), matrix=self.by_call())
+            for found in self.differences:
+                title = f"{found.one.name} against {found.other.name}"
+                yield self.page(found.path, "difference", title, found=found)
         for edition in self.review.editions:
             yield from self.of_edition(edition)
         for case in self.review.cases:
@@ -333,6 +379,44 @@ class _Site:
         of_edition = (facts for facts in self.cells.values() if facts.cell.edition == edition)
         return [facts for facts in of_edition if facts.cell.verdict in ("partial", "unknown")]
 
+    def pairs(self) -> Iterator[tuple[EditionFacts, EditionFacts]]:
+        """The editions to be held against one another: each against the one that was named, or against the next."""
+        editions = self.review.editions
+        if not self.review.against:
+            yield from pairwise(editions)
+            return
+        against = self.review.edition(self.review.against)
+        yield from ((edition, against) for edition in editions if edition is not against)
+
+    def difference(self, one: EditionFacts, other: EditionFacts) -> Difference:
+        """What the two have otherwise."""
+        there = {(theorem.property, theorem.call): theorem for theorem in other.theorems}
+        pairs = [(t, there[t.property, t.call]) for t in one.theorems if (t.property, t.call) in there]
+        mine = [facts for facts in self.cells.values() if facts.cell.edition == one.name]
+        cells = [(f, self.cells.get(f.id.replace(one.name, other.name, 1))) for f in mine]
+        calls = [call for e in one.explanations if (call := other.explanation(e.call)) is not None]
+        checks = [(e.call, _paired((one.explanation(e.call) or e).checks, e.checks)) for e in calls]
+        return Difference(
+            one,
+            other,
+            tuple((a, b) for a, b in pairs if a.verdict != b.verdict),
+            tuple((a, b) for a, b in cells if b is not None and _said(a.cell) != _said(b.cell)),
+            tuple(
+                (call, rows) for call, rows in checks if any((row.one is None) != (row.other is None) for row in rows)
+            ),
+        )
+
+    def gone(self, facts: HistoryFacts, expected: str) -> list[Gone]:
+        """The verdicts of a row of the history of which one thing was expected, in groups."""
+        groups: dict[tuple[str, str, str, bool], list[tuple[str, str]]] = {}
+        for v in facts.row.verdicts:
+            if v.expected == expected:
+                id = facts.cases.get(f"{v.edition}/{v.call}", "")
+                size = number(v.size.vmas, "VMA") if v.size else ""
+                page = f"{self.review.case[id].file}.html" if id else ""
+                groups.setdefault((v.call, v.verdict, size, v.as_expected), []).append((v.edition, page))
+        return [Gone(c, verdict, size, tuple(at), fine) for (c, verdict, size, fine), at in groups.items()]
+
     def settled(self) -> list[tuple[Settlement, dict[str, Settlement]]]:
         """Each line of the kernel's document once, with what each edition answers."""
         found: dict[tuple[str, str], dict[str, Settlement]] = {}
@@ -359,6 +443,29 @@ def full(text: str) -> str:
     """The text as a sentence; the name of a call keeps its small letter."""
     first = re.split(r"\W", text.strip(), maxsplit=1)[0]
     return text.strip()[:1] + sentence(text)[1:] if first in CALLS else sentence(text)
+
+
+def _said(cell: Cell) -> tuple[str, str]:
+    """What a reader is told of a cell."""
+    return kind_of(cell), cell.sentence
+
+
+def _paired(one: Sequence[Check], other: Sequence[Check]) -> tuple[Pair, ...]:
+    """The checks of two editions side by side; of those that are the same the ones beside a difference are kept."""
+    a_keys, b_keys = ([(check.check, check.errno, check.stage) for check in checks] for checks in (one, other))
+    rows: list[Pair] = []
+    for tag, a, b, c, d in SequenceMatcher(None, a_keys, b_keys, autojunk=False).get_opcodes():
+        if tag != "equal":
+            rows += [Pair(check, None) for check in one[a:b]]
+            rows += [Pair(None, check) for check in other[c:d]]
+            continue
+        pairs = [Pair(x, y) for x, y in zip(one[a:b], other[c:d], strict=True)]
+        first, last = (1 if a else 0), (1 if b < len(one) or d < len(other) else 0)
+        left_out = len(pairs) - first - last
+        if left_out > 1:
+            pairs[first : len(pairs) - last] = [Pair(None, None, left_out)]
+        rows += pairs
+    return tuple(rows)
 
 
 def _counts(edition: EditionFacts) -> dict[str, int]:

@@ -26,7 +26,8 @@ def render(review: Review) -> str:
     # junitparser writes with lxml where that is installed: written again, the bytes are the same everywhere
     root = ElementTree.fromstring(xml.tostring())
     ElementTree.indent(root)
-    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True).decode("utf-8") + "\n"
+    written: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return written.decode("utf-8") + "\n"
 
 
 def _suite(review: Review, edition: EditionFacts) -> TestSuite:

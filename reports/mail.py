@@ -6,8 +6,10 @@ make it one; who sends it is left to be filled in.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from checker.documents import Counterexample
 from reports.findings import TOPICS, Finding, find_command, findings, groups, undecided
@@ -22,8 +24,8 @@ SENTENCES = 1
 """Sentences of an answer to the thread, beside the short one; all of them are in `sealspec report --thread`."""
 SPELT_OUT = 2
 """Of so many topics, what holds is said in sentences; of the others by name."""
-DIFFERENCES = 8
-"""Lines about what differs from another edition."""
+DIFFERENCES = (6, 2, 0)
+"""Properties that are named where another edition decides otherwise: as many as there is room for."""
 
 
 def render(review: Review) -> str:
@@ -31,24 +33,36 @@ def render(review: Review) -> str:
     edition = review.editions[0]
     found = findings(review, edition)
 
-    def mail(told: int, drawn: int) -> str:
-        return text_of(_mail(review, edition, found, told, drawn))
+    def mail(told: int, drawn: int, named: int) -> str:
+        return text_of(_mail(review, edition, found, _Room(told, drawn, named)))
 
     # one drawing says more than many cases in words; then the cases, then more drawings
-    told, drawn = len(found), min(1, len(found))
-    while told > drawn and _length(mail(told, drawn)) > LINES:
-        told -= 1
-    while drawn < told and _length(mail(told, drawn + 1)) <= LINES:
+    one = min(1, len(found))
+    plans = [(told, one, named) for named in DIFFERENCES for told in range(len(found), one - 1, -1)]
+    told, drawn, named = next((plan for plan in plans if mail(*plan).count("\n") <= LINES), plans[-1])
+    while drawn < told and mail(told, drawn + 1, named).count("\n") <= LINES:
         drawn += 1
-    return mail(told, drawn)
+    return mail(told, drawn, named)
 
 
-def _length(text: str) -> int:
-    return text.count("\n")
+_NUMBERED = re.compile(r"[A-Z]\d+ to ")
+"""Titles of lists that do not say what is left out (`W1 to W25`)."""
 
 
-def _mail(review: Review, edition: EditionFacts, found: Sequence[Finding], told: int, drawn: int) -> list[str]:
-    """The lines of the mail: so many findings with their case, so many of those drawn, the others in one line."""
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """What there is room for."""
+
+    told: int
+    """Findings with their case; the others get one line."""
+    drawn: int
+    """Of those, the ones that are drawn."""
+    named: int
+    """Properties that are named for each other edition that decides them otherwise."""
+
+
+def _mail(review: Review, edition: EditionFacts, found: Sequence[Finding], room: _Room) -> list[str]:
+    """The lines of the mail."""
     lines = [*_headers(edition), *_summary(edition)]
     lines += _unexpected(edition)
     if edition.name == THREAD_EDITION:
@@ -57,8 +71,8 @@ def _mail(review: Review, edition: EditionFacts, found: Sequence[Finding], told:
     lines += _holds(review, edition)
     if found:
         lines += heading("What does not hold, each with the smallest case found")
-        lines += _fails(edition, found, told, drawn)
-    lines += _against(review, edition)
+        lines += _fails(edition, found, room.told, room.drawn)
+    lines += _against(review, edition, room.named)
     lines += heading("What this rests on")
     lines += _rests(review, edition)
     lines += heading("How to reproduce it")
@@ -164,20 +178,22 @@ def _calls(calls: Sequence[str]) -> str:
 
 
 def _fails(edition: EditionFacts, found: Sequence[Finding], told: int, drawn: int) -> list[str]:
-    """One item for each property, in it one for each cause."""
+    """One item for each property, in it one for each cause. What mseal does itself is told and drawn first."""
     proved = Counter(theorem.property for theorem in edition.theorems if theorem.verdict == "proved")
-    pictured = sorted(found[:told], key=lambda finding: "mseal" not in finding.calls)[:drawn]
+    order = sorted(range(len(found)), key=lambda i: "mseal" not in found[i].calls)
+    full = [found[i] for i in sorted(order[:told])]
+    brief = [found[i] for i in sorted(order[told:])]
+    pictured = [found[i] for i in order[:drawn]]
     lines: list[str] = []
     before, place = "", 0
-    for finding in found[:told]:
+    for finding in full:
         if finding.first.property != before:
             before, place = finding.first.property, place + 1
             rest = f"; proved for {number(proved[before], 'other call')}" if proved[before] else ""
             lines += item(f"{place}.", f"NOT SO: {finding.first.sentence} [{before}{rest}]")
         lines += _finding(edition, finding, drawn=finding in pictured)
-    if told < len(found):
-        lines += ["", "Also refuted, without the case here:"]
-    for finding in found[told:]:
+    lines += ["", "Also refuted, without the case here:"] if brief else []
+    for finding in brief:
         lines += item("-", f"{finding.first.property}, {_why(edition, finding)}")
     return [*lines, *_signs([finding.case.document for finding in pictured if finding.case is not None])]
 
@@ -221,7 +237,7 @@ def _tried(case: Case) -> str:
     return " ".join(f"Tried on Linux {live.kernel}: {live.verdict}." for live in case.live)
 
 
-def _against(review: Review, edition: EditionFacts) -> list[str]:
+def _against(review: Review, edition: EditionFacts, named: int) -> list[str]:
     """What other editions of the review decide otherwise, a line for each property."""
     lines: list[str] = []
     for other in review.editions[1:]:
@@ -229,11 +245,11 @@ def _against(review: Review, edition: EditionFacts) -> list[str]:
         if not told:
             lines += item("-", f"{other.name}: the same verdicts.")
             continue
-        lines += item("-", f"{other.name} ({other.kernel}):")
-        for text in told[:DIFFERENCES]:
+        many = number(len(told), "property is", "properties are")
+        some = " (some of them follow)" if 0 < named < len(told) else ""
+        lines += item("-", f"{other.name}: {many} decided otherwise{some}.")
+        for text in told[:named]:
             lines += item("-", text, "  ")
-        if len(told) > DIFFERENCES:
-            lines += item("-", f"and {number(len(told) - DIFFERENCES, 'more property', 'more properties')}.", "  ")
     return [*heading("What is otherwise in other editions"), *lines] if lines else []
 
 
@@ -278,7 +294,7 @@ def _rests(review: Review, edition: EditionFacts) -> list[str]:
             f"That the theorems bite: of {number(len(edition.mutants), 'check')}, each dropped in turn, {killed} broke "
             "a theorem or a lemma.",
         )
-    titles = [table.title for table in review.exclusions if not table.title.startswith("W")]
+    titles = [table.title for table in review.exclusions if not _NUMBERED.match(table.title)]
     if titles:
         lines += item("-", f"Not modelled: see docs/EXCLUSIONS.md ({', '.join(titles).lower()}).")
     return lines

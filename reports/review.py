@@ -57,7 +57,7 @@ class Lemma(Fact):
     why: str
 
 
-class Outcome(Fact):
+class Ending(Fact):
     """A way for a call to end."""
 
     call: str
@@ -121,7 +121,7 @@ class EditionFacts(Fact):
     complete: bool = Field(description="false: interrupted, some theorem is not decided")
     theorems: tuple[Theorem, ...]
     lemmas: tuple[Lemma, ...]
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[Ending, ...]
     mutants: tuple[Mutant, ...]
     blocked_advice: tuple[Advice, ...]
     explanations: tuple[Explanation, ...] = Field(description="each call's checks in the kernel's order")
@@ -196,6 +196,7 @@ class Review(Fact):
     format: Literal["mseal-spec/review/1"] = "mseal-spec/review/1"
     properties: tuple[PropertyFacts, ...]
     editions: tuple[EditionFacts, ...]
+    against: str = Field(default="", description="the edition that the others are held against; empty: the next one")
     cases: tuple[Case, ...] = Field(
         description="of the refuted theorems, of cells of the matrix, of the history; of editions that are not in the "
         "review too"
@@ -239,3 +240,7 @@ def review_schema() -> str:
 def render(review: Review) -> str:
     """The review as JSON, as docs/schema/review.json has it."""
     return review.model_dump_json(indent=2) + "\n"
+
+
+if __name__ == "__main__":
+    print(review_schema(), end="")

@@ -3,7 +3,9 @@
 After every call the result, the errno, every VMA (boundaries, protection, seal, flags, key) and the first byte of every
 page must be what the specification says. Where the specification leaves something open (memory that runs out, where a
 mapping goes that may go anywhere) it allows a set of outcomes, and the kernel's must be one of them: the concrete
-reading is run again with what the environment may do, and only an answer that it can then give is explained.
+reading is run again with what the environment may do, and only an answer that it can then give is explained. Memory
+does not run out every time: unless a limit of the machine may be the reason, the kernel is asked again, and an answer
+that it repeats is a difference. Limits themselves are tried on purpose (the flavour "limits" of the generator).
 
 A difference is shrunk to a small sequence and saved as a scenario that carries the kernel's answers, so that
 `sealspec run FILE` shows it again.
@@ -20,6 +22,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import resource
 import signal
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -66,7 +69,10 @@ GUEST_BATCH: Final = 2500
 """Sequences for one boot."""
 SHRINK_SECONDS: Final = 120.0
 """So long one difference is made smaller."""
+TRIES: Final = 3
+"""So often a kernel is asked again whether memory runs out for it."""
 HARDWARE_POISON: Final = 100
+CAP_IPC_LOCK: Final = 14
 
 
 # one sequence ---------------------------------------------------------------------------------------------------------
@@ -163,6 +169,27 @@ class Machine:
 
     release: str
     kernel: Kernel
+    limited: frozenset[str] = frozenset()
+    """Failures of the environment that a limit of this machine may cause every time."""
+
+
+def _limited() -> frozenset[str]:
+    """What the limits of this machine and process may refuse every time."""
+    names = {name for known in FAILURES.values() for name in known}
+    locking = {name for name in names if "RLIMIT_MEMLOCK" in name}
+    found: set[str] = set()
+    strict = Path("/proc/sys/vm/overcommit_memory").read_text().strip() == "2"
+    if strict or resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
+        found |= names - locking
+    if resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] != resource.RLIM_INFINITY and not _may_lock():
+        found |= locking
+    return frozenset(found)
+
+
+def _may_lock() -> bool:
+    """This process has CAP_IPC_LOCK: RLIMIT_MEMLOCK is not for it."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return bool(int(status["CapEff"], 16) >> CAP_IPC_LOCK & 1)
 
 
 def look_at(kernel: LabKernel) -> Machine:
@@ -175,7 +202,7 @@ def look_at(kernel: LabKernel) -> Machine:
     if report.hello is None or not isinstance(steps, list) or not steps:
         raise LabError(f"{kernel.describe()}: no answer to a first question: {answer.get('error')}")
     told = Kernel(pkeys=report.hello.has_pku, memory_failure=steps[0]["errno"] == Errno.EPERM)
-    return Machine(report.hello.release, told)
+    return Machine(report.hello.release, told, frozenset() if isinstance(kernel, ImageKernel) else _limited())
 
 
 def flavours_for(edition: Edition, machine: Machine) -> dict[str, int]:
@@ -264,10 +291,24 @@ def _compare(batch: Batch, index: int, document: Scenario, result: BatchResult) 
     if found is None:
         return
     how = explanation(document, batch.edition, found, dropped=batch.dropped)
-    if how is None:
-        result.differences.append((index, document, found))
-    else:
+    if how is not None and _is_allowed(batch, document, how):
         result.explained.append(f"{document.name}: {', '.join(f'step {n}: {f}' for n, f in how.items())}")
+    else:
+        result.differences.append((index, document, found))
+
+
+def _is_allowed(batch: Batch, document: Scenario, how: Mapping[int, Freedom]) -> bool:
+    """The explanation holds: what it says ran out is limited here, or does not run out every time."""
+    ran_out = {name for freedom in how.values() for name in freedom.failures}
+    if ran_out <= batch.machine.limited:
+        return True
+    again = [{"name": document.name, "steps": plain_steps(document)}] * TRIES
+    with closing(run_scenarios(again, batch.kernel, limit_ms=batch.limit_ms)) as run:
+        for answer in run:
+            told = answered(answer, batch.machine)
+            if first_difference(told, batch.edition, dropped=batch.dropped) is None:
+                return True
+    return False
 
 
 # shrinking ------------------------------------------------------------------------------------------------------------
@@ -287,7 +328,7 @@ def _cost(step: Mapping[str, Any]) -> int:
     """How far a step is from the plainest of its call."""
     cost = sum(_pages(step[name]) for name in ("addr", "new_addr", "len", "old_len", "new_len", "off") if name in step)
     cost += {3: 0, 1: 1}.get(step.get("prot", 3), 2) + int(step.get("flags", 0)).bit_count()
-    return cost + int(step.get("byte", 1) != 1) + 2 * int(step.get("fd", -1) != -1)
+    return cost + len(step.get("failures", ())) + int(step.get("byte", 1) != 1) + 2 * int(step.get("fd", -1) != -1)
 
 
 def _measure(steps: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
@@ -320,6 +361,8 @@ def _simpler(step: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield from (with_(prot=prot) for prot in (3, 1))
     if "byte" in step:
         yield with_(byte=1)
+    if "failures" in step:
+        yield {name: value for name, value in step.items() if name != "failures"}
 
 
 def _candidates(steps: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
@@ -360,10 +403,11 @@ def _moved(step: dict[str, Any], down: int) -> dict[str, Any]:
 
 def plain_steps(document: Scenario) -> list[dict[str, Any]]:
     """A sequence's steps without answers, as a script takes them."""
-    left_out = {*ANSWER_FIELDS, "failures"}
     steps = []
     for step in document.steps:
-        data = step.model_dump(mode="json", exclude=left_out)
+        data = step.model_dump(mode="json", exclude=set(ANSWER_FIELDS))
+        if not step.failures:
+            del data["failures"]
         if isinstance(step, VdsoStep):
             del data["pages"]  # the kernel says
         steps.append(data)
@@ -386,18 +430,14 @@ def shrink(batch: Batch, document: Scenario, found: Found, seconds: float = SHRI
             for answer in run:
                 told = answered(answer, batch.machine)
                 at = first_difference(told, batch.edition, dropped=batch.dropped)
-                if (
-                    at is not None
-                    and at.kind == found.kind
-                    and explanation(told, batch.edition, at, dropped=batch.dropped) is None
-                ):
+                if at is not None and at.kind == found.kind:
                     return told.model_copy(update={"steps": told.steps[: at.step + 1]})
         return None
 
-    start = plain_steps(document)[: found.step + 1]
-    smallest = differing([start] * 3)
+    whole = document.model_copy(update={"steps": document.steps[: found.step + 1]})
+    smallest = differing([plain_steps(whole)] * 3) if seconds > 0 else whole
     if smallest is None:
-        return document.model_copy(update={"steps": document.steps[: found.step + 1]}), False
+        return whole, False
     while time.monotonic() < deadline:
         candidates = _candidates(plain_steps(smallest))
         for i in range(0, len(candidates), slice_size):
@@ -552,15 +592,16 @@ def conform(
     Closing the generator, or an exception in it such as KeyboardInterrupt, ends the workers; the state file then says
     how far the run was. Raises LabError, and OSError where a file cannot be written.
     """
-    run = _Run(settings, machine, resumed)
+    run = Run(settings, machine, resumed)
     try:
         yield from run.go()
     finally:
         run.end()
 
 
-class _Run:
-    """A run under way."""
+class Run:
+    """A run under way: `go` yields its progress, and `end`, which must be called whatever happens, completes `report`
+    by what the workers had done when they were ended."""
 
     def __init__(self, settings: Settings, machine: Machine, resumed: ConformReport | None) -> None:
         self.settings = settings
@@ -580,6 +621,7 @@ class _Run:
         self.count = context.Value("q", 0)
         self.pool = ProcessPoolExecutor(settings.jobs, context, _begin, (self.stop, self.count))
         self.running: dict[Future[BatchResult], Batch] = {}
+        self.ended = False
         self.kinds = {d.kind: n for n, d in enumerate(self.report.differences)}
 
     def go(self) -> Generator[Progress, None, None]:
@@ -649,7 +691,8 @@ class _Run:
         )
         self.kinds[found.kind] = len(self.report.differences)
         if self.settings.out is not None and len(self.kinds) <= KINDS_SHRUNK:
-            smallest, repeatable = shrink(batch, document, found)
+            seconds = 0.0 if self.ended else SHRINK_SECONDS
+            smallest, repeatable = shrink(batch, document, found, seconds)
             path = self.settings.out / f"{batch.edition.name}-{document.name}.json"
             save_scenario(path, smallest, batch.edition)
             update = {"repeatable": repeatable, "steps": len(smallest.steps), "file": str(path)}
@@ -674,9 +717,11 @@ class _Run:
             write_text_atomically(self.settings.state, dump_document(self.report))
 
     def end(self) -> None:
-        """End the workers; what they have compared since their last batch is lost to the state, no more."""
+        """End the workers, each after the sequence at hand, and save how far they came. New kinds of differences are
+        entered, and no longer shrunk."""
         self.stop.set()
         self.pool.shutdown(wait=True, cancel_futures=True)
+        self.ended = True
         for future, batch in self.running.items():
             if not future.cancelled() and future.exception() is None:
                 for _ in self.take(batch, future.result()):

@@ -60,10 +60,18 @@ ADVICE: Mapping[int, int] = {
 """
 
 FLAVOURS: Mapping[str, int] = {
-    "plain": 32, "room": 7, "move": 13, "state": 9, "keys": 6, "heap": 6, "fork": 6, "objects": 6,
-    "wild": 6, "stack": 3, "vdso": 4, "droppable": 2,
+    "plain": 28, "room": 7, "move": 12, "state": 9, "keys": 6, "heap": 6, "fork": 6, "objects": 6,
+    "wild": 6, "join": 6, "stack": 3, "vdso": 4, "droppable": 2, "limits": 2,
 }  # fmt: skip
 """Kinds of scenario and their weights."""
+
+NO_ROOM: Mapping[str, tuple[str, ...]] = {
+    "mmap": ("mmap: RLIMIT_AS has no room", "mmap: RLIMIT_AS or the accounting has no room"),
+    "mremap": ("mremap: RLIMIT_AS has no room", "mremap: RLIMIT_AS has no room for both copies"),
+    "brk": ("brk: memory or a limit on it runs out",),
+    "mlock": ("mlock: RLIMIT_MEMLOCK has no room",),
+}
+"""What a call can be made to fail by: the limit is lowered for this call only."""
 
 COLD, PAGEOUT = 20, 21
 
@@ -89,6 +97,7 @@ class _Maker:
         self.files: tuple[int, ...] = (OBJECT,)
         self.odd = 9.0
         self.stores = True
+        self.tight = 0.0
 
     # ---- small choices ----
 
@@ -106,7 +115,10 @@ class _Maker:
 
     def kind(self) -> int:
         """Return the sharing flags of a mapping."""
-        return self.pick({PRIVATE_ANON: 55, SHARED_ANON: 8, PRIVATE_FILE: 20, SHARED_FILE: 16, VALIDATED_FILE: 1})
+        more = 1 if self.files == (OBJECT,) else 2  # where files are what a scenario is about
+        return self.pick(
+            {PRIVATE_ANON: 55, SHARED_ANON: 8, PRIVATE_FILE: 20 * more, SHARED_FILE: 16 * more, VALIDATED_FILE: 1}
+        )
 
     def span(self) -> tuple[int, int]:
         """Return a range of pages (first, end), mostly one that meets what is mapped."""
@@ -162,6 +174,8 @@ class _Maker:
         """Append a step. After a fork nothing is paged out: what the parent maps too would stay (EXCLUSIONS.md)."""
         if arguments.get("behavior") == PAGEOUT and any(step["call"] == "fork" for step in self.steps):
             arguments["behavior"] = COLD
+        if call in NO_ROOM and self.chance(self.tight):
+            arguments["failures"] = list(NO_ROOM[call])
         self.steps.append({"call": call, **arguments})
 
     def map_area(self, first: int, pages: int, kind: int, prot: int, flags: int = FIXED) -> None:
@@ -228,7 +242,7 @@ class _Maker:
 
     def map_more(self) -> None:
         """Append an mmap: over what is there, where it must be free, or with a mere hint."""
-        if self.chance(self.odd / 2):
+        if self.chance(self.odd):
             self.map_badly()
             return
         first, end = self.span()
@@ -264,12 +278,15 @@ class _Maker:
             {"addr": r.choice((0, hex(TASK_SIZE), hex(WORD - PAGE)))},
             {"addr": hex(r.choice(HIGH[1:])), "flags": kind},
             {"addr": hex(TASK_SIZE - PAGE), "len": 2 * PAGE},
-            {"len": r.choice((0, WORD - 1, WORD - PAGE + 1, WORD - PAGE, TASK_SIZE + PAGE, TASK_SIZE, 1 << 63))},
+            {"len": 0},
+            {"len": r.choice((WORD - 1, WORD - PAGE + 1))},
+            {"len": r.choice((WORD - PAGE, TASK_SIZE + PAGE, TASK_SIZE, 1 << 63))},
             {"len": r.choice((TASK_SIZE + PAGE, TASK_SIZE, TASK_SIZE - PAGE)), "addr": 0, "flags": kind},
             {"len": (end - first) * PAGE - r.choice((1, 100, PAGE - 1))},
             {"flags": r.choice((0, 4, 5, 6, 7, 9, 15, 1, 2)) | FIXED | ANONYMOUS * self.chance(60)},
             {"flags": kind & ~ANONYMOUS | FIXED, "fd": r.choice((-1, 99))},
-            {"flags": VALIDATED_FILE | r.choice((FIXED, NOREPLACE)), "fd": r.choice(self.files)},
+            {"flags": VALIDATED_FILE | FIXED, "fd": r.choice(self.files)},
+            {"flags": VALIDATED_FILE | NOREPLACE, "fd": r.choice(self.files), "addr": _address(r.randrange(30, 40))},
             {"flags": VALIDATED_FILE | ANONYMOUS | FIXED, "fd": -1},
             {**file, "flags": r.choice((PRIVATE_FILE, SHARED_FILE, SHARED_ANON)) | GROWSDOWN | FIXED},
             {"flags": SHARED_FILE | FIXED, "fd": OBJECT_READ_ONLY, "prot": r.choice((2, 3, 7, 1))},
@@ -397,9 +414,12 @@ class _Maker:
             self.fill()
         for _ in range(self.pick({0: 15, 1: 55, 2: 30})):
             self.seal()
+        if self.chance(15):
+            first, end = self.span()
+            self.add("mlock", addr=_address(first), len=(end - first) * PAGE)
         if not early:
             self.fill()
-        self.calls(self.many(), {self.fill: 5, self.seal: 14, self.lock: 5})
+        self.calls(self.many(), {self.fill: 5, self.seal: 14, self.lock: 8, self.remap: 24})
 
     def move(self) -> None:
         """Mostly mremap, also over several mappings and onto the moved ones."""
@@ -435,7 +455,7 @@ class _Maker:
     def keys(self) -> None:
         """A protection key on some pages, and a thread that may or may not use it."""
         self.set_up()
-        for _ in range(self.pick({1: 85, 2: 15})):
+        for _ in range(self.pick({1: 83, 2: 15, 17: 2})):
             self.add("pkey_alloc")
         for _ in range(self.random.randint(1, 2)):
             first, end = self.span()
@@ -460,8 +480,15 @@ class _Maker:
             self.add(
                 "mmap", addr=f"brk+{hex(top * PAGE)}", len=2 * PAGE, prot=3, flags=PRIVATE_ANON | FIXED, fd=-1, off=0
             )
+        elif self.chance(8):  # the vdso in the middle of the heap: it refuses to be cut when the heap shrinks
+            self.add("brk", addr=f"brk+{hex(6 * PAGE)}")
+            self.add("munmap", addr=f"brk+{hex(2 * PAGE)}", len=2 * PAGE)
+            self.add("vdso", addr=f"brk+{hex(2 * PAGE)}")
+            self.add("brk", addr=f"brk+{hex(3 * PAGE)}")
         if tight:
             self.add("fill", free=r.randrange(0, 3))
+            for page in range(r.randrange(0, 3)):  # up to one more than the limit
+                self.map_area(2 * page, 1, PRIVATE_ANON, 3)
         for _ in range(r.randint(2, 9)):
             where = f"brk+{hex(r.randrange(0, 7) * PAGE)}"
             size = r.randint(1, 4) * PAGE
@@ -523,8 +550,11 @@ class _Maker:
             self.seal()
 
         def grow_down() -> None:
-            prot = self.protection() | self.random.choice((0x01000000, 0x01000000, 0x02000000, 0))
-            self.add("mprotect", **self.range_of("mprotect"), prot=prot)
+            prot = self.protection() | self.random.choice((0x01000000, 0x01000000, 0x02000000, 0x03000000, 0))
+            if self.chance(20):
+                self.add("pkey_mprotect", **self.range_of("pkey_mprotect"), prot=prot, pkey=WORD - 1)
+            else:
+                self.add("mprotect", **self.range_of("mprotect"), prot=prot)
 
         def near() -> None:
             first = self.random.randrange(max(at - 8, 0), at + 2)
@@ -563,6 +593,63 @@ class _Maker:
         for _ in range(self.random.randint(0, 2)):
             self.seal()
         self.calls(self.many(), {self.advise: 50, self.store_somewhere: 20, self.lock: 8, self.fork_now: 3})
+
+    def join(self) -> None:
+        """Neighbours that differ in one thing, written or not, before and after a fork, and are then made alike."""
+        r = self.random
+        kind = self.pick({PRIVATE_ANON: 75, PRIVATE_FILE: 25})
+        at = r.randrange(0, 3)
+        for number in range(r.randint(3, 5)):
+            pages = r.randint(1, 2)
+            self.add(
+                "mmap", addr=_address(at), len=pages * PAGE, prot=3, flags=kind | FIXED,
+                fd=-1 if kind & ANONYMOUS else OBJECT, off=0 if kind & ANONYMOUS else at * PAGE,
+            )  # fmt: skip
+            self.areas.append((at, at + pages))
+            if number % 2:
+                self.add("mprotect", addr=_address(at), len=pages * PAGE, prot=1)
+            at += pages
+        for first, end in self.areas[::2]:
+            if self.chance(50):
+                self.store(first, end)
+
+        def alike() -> None:
+            first, end = r.choice(self.areas)[0], r.choice(self.areas)[1]
+            where = {"addr": _address(min(first, end - 1)), "len": max(end - first, 1) * PAGE}
+            what = self.pick({0: 40, 1: 15, 2: 15, 3: 8, 4: 8})
+            if what < 2:
+                self.add("mprotect", **where, prot=1 if what else 3)
+            elif what == 2:
+                self.add("madvise", **where, behavior=r.choice((16, 17)))
+            else:
+                self.add("mlock" if what == 3 else "munlock", **where)
+
+        self.calls(r.randint(0, 3), {alike: 60, self.store_somewhere: 40})
+        if self.chance(40):
+            self.add("fork")
+        self.calls(self.many(), {alike: 90, self.store_somewhere: 25})
+
+    def limits(self) -> None:
+        """As plain, with limits that have no room in some calls."""
+        self.odd = 0.0
+        if self.chance(30):  # locked memory that cannot grow
+            pages = self.random.randint(1, 3)
+            self.map_area(0, pages, self.kind(), self.protection())
+            self.add("mlock", addr=_address(0), len=pages * PAGE)
+            self.add(
+                "mremap", addr=_address(0), old_len=pages * PAGE, new_len=(pages + 1) * PAGE,
+                flags=self.pick({0: 50, MAYMOVE: 50}), new_addr=0, failures=["mremap: RLIMIT_MEMLOCK has no room"],
+            )  # fmt: skip
+            return
+        if self.chance(30):
+            self.tight = 50.0
+            self.heap()
+            return
+        self.set_up()
+        self.tight = 50.0
+        for _ in range(self.random.randint(0, 2)):
+            self.seal()
+        self.calls(self.many(), {self.lock: 20, self.map_more: 25, self.remap: 25})
 
     def fork_now(self) -> None:
         """Append a fork."""

@@ -151,6 +151,11 @@ def _rebuild(moved: Moved, document: Counterexample, has_pkeys: bool) -> Rebuilt
         claimed.before.to_state()
     except BadDocument as bad:
         raise CannotTry(f"moved into the window, no kernel could have the layout: {bad}") from None
+    try:
+        for step in claimed.steps:
+            _limits(step)
+    except BadStep as bad:
+        raise CannotTry(str(bad)) from None
     notes = moved.notes
     if re_execute(document):
         notes = (*notes, f"the concrete reading of {edition.name} does not do what the document says")
@@ -194,10 +199,6 @@ def _check_calls(document: Counterexample, has_pkeys: bool) -> None:
             raise CannotTry("the processor has no protection keys")
         if step.call == "mseal32":
             raise CannotTry("mseal32 is the variant of 32-bit kernels: a 64-bit kernel has no such call")
-        try:
-            limits_of({"failures": step.failures})
-        except BadStep as bad:
-            raise CannotTry(str(bad)) from None
         if step.call == "pkru" and step.words["bits"] & 3:
             raise CannotTry("a thread that denies itself protection key 0 cannot go on: its own memory has that key")
         if step.result.check == "brk: the address is below the heap":
@@ -223,9 +224,14 @@ def _executed(document: Counterexample, state: State, edition: Edition) -> tuple
     return outcomes, last
 
 
+def _limits(step: CounterexampleStep) -> int:
+    """The limits that are lowered for a call. Raises BadStep for a failure that no program brings about."""
+    return limits_of({"failures": step.failures, "flags": step.words.get("flags", 0)})
+
+
 def _all_failures(step: CounterexampleStep) -> tuple[str, ...]:
     """The failures that a lowered limit brings about: those that are asked for, and all others of the same limit."""
-    limits = limits_of({"failures": step.failures})
+    limits = _limits(step)
     return tuple(name for name in FAILURES.get(step.call, ()) if name in step.failures or _is_of(name, limits))
 
 

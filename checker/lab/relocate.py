@@ -11,7 +11,7 @@ concrete reading executes it.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -22,9 +22,20 @@ from checker.documents import (
     LayoutDoc,
     VmaDoc,
 )
+from checker.lab.script import MAP_HUGETLB, NO_MEMORY
 from checker.scenario import WINDOW, WINDOW_PAGES, ZERO
-from spec.mapping import DEV_ZERO, READ_ONLY_FILE, WRITABLE_FILE
+from spec.mapping import (
+    DEV_ZERO,
+    MAP_ANONYMOUS,
+    MAP_FIXED,
+    MAP_NORESERVE,
+    MAP_PRIVATE,
+    MAP_TYPE,
+    READ_ONLY_FILE,
+    WRITABLE_FILE,
+)
 from spec.syscalls.mremap import DONTUNMAP, FIXED
+from spec.vma import HUGE_PAGES
 from spec.words import MIN_PAGE, PAGE_SIZE, TASK_PAGES
 
 VDSO_PAGES: Final = 2
@@ -154,10 +165,31 @@ def refusing(before: LayoutDoc) -> VmaDoc | None:
     return found[0] if found else None
 
 
+def runs_out_of_memory(step: CounterexampleStep) -> bool:
+    """A mmap that is to fail for want of memory, as one does that asks for huge pages where there are none: private
+    anonymous memory at a fixed address."""
+    flags = step.words.get("flags", 0)
+    plain = flags & (MAP_TYPE | MAP_FIXED | MAP_ANONYMOUS | MAP_NORESERVE) == MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS
+    return bool(step.call == "mmap" and NO_MEMORY in step.failures and plain)
+
+
+def huge_range(document: Counterexample, points: Sequence[int]) -> tuple[int, int] | None:
+    """The range of the document's only call, if that is to fail for want of memory, and all else lies within."""
+    found = [span for step in document.steps if runs_out_of_memory(step) for span in spans(step)]
+    if len(document.steps) == 1 and found and (found[0].first, found[0].end) == (points[0], points[-1]):
+        return found[0].first, found[0].end
+    return None
+
+
 def choose_places(document: Counterexample) -> Places:
     """Where everything goes: as it is, if that is in the window; else packed together. Raises CannotTry."""
     points = points_of(document)
     special = refusing(document.before)
+    if huge_range(document, points) is not None:  # the window begins where a huge page does
+        first, *others = points
+        size = -(-(points[-1] - first) // HUGE_PAGES) * HUGE_PAGES
+        inner = [WINDOW + point - first for point in others[:-1]]
+        return Places(tuple(points), (WINDOW, *inner, WINDOW + size))
     fits = not special or (special.end - special.start == VDSO_PAGES and special.backing == "special")
     inside = not points or (points[0] >= WINDOW and points[-1] <= WINDOW + WINDOW_PAGES)
     if fits and inside and not uses_heap(document):
@@ -279,7 +311,9 @@ def relocate(document: Counterexample, *, has_pkeys: bool, plain: bool) -> Moved
     special = refusing(document.before)
     if special is not None and special.backing == "hugetlb":
         notes.append("tried with the vdso in place of huge pages: both refuse to be split")
-    if places.points and special is None and not all(map(places.keeps, places.points, places.points[1:])):
+    if huge_range(document, points_of(document)) is not None:
+        notes.append("memory runs out as the new mapping asks for huge pages, of which there are none")
+    elif places.points and special is None and not all(map(places.keeps, places.points, places.points[1:])):
         notes.append("gaps and long VMAs are shortened")
     if plain:
         notes.append("VMAs may have the permissions and marks that ordinary mappings have")
@@ -304,6 +338,7 @@ class _Mover:
         self.has_pkeys = has_pkeys
         self.plain = plain
         self.heap = uses_heap(document)
+        self.huge = huge_range(document, points_of(document)) is not None
         self.sizes = self._sizes()
 
     def _sizes(self) -> dict[int, int]:
@@ -404,6 +439,8 @@ class _Mover:
         if step.call == "mremap" and step.words["old_len"] == step.words["new_len"]:
             words["new_len"] = words["old_len"]
         words |= moved
+        if runs_out_of_memory(step) and self.huge:
+            words["flags"] |= MAP_HUGETLB
         if step.call == "mmap":
             known = {DEV_ZERO: ZERO, WRITABLE_FILE: None, READ_ONLY_FILE: None}
             if words["file"] in known:

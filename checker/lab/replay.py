@@ -10,7 +10,7 @@ import contextlib
 import json
 import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from itertools import chain
+from itertools import chain, groupby
 from typing import Any, Final, Literal, TypeAlias
 
 from pydantic import Field, TypeAdapter
@@ -20,7 +20,8 @@ from checker.lab.probe import ProbeReport
 from checker.lab.rebuild import Rebuilt, rebuild
 from checker.lab.relocate import CannotTry
 from checker.lab.run import ImageKernel, Kernel, RunReport, run_scenarios
-from checker.scenario import WINDOW, Answer, compare_step
+from checker.lab.script import NO_MEMORY
+from checker.scenario import WINDOW, WINDOW_PAGES, Answer, compare_step
 from spec.errors import Errno
 from spec.properties import PROPERTIES
 
@@ -34,8 +35,6 @@ SETTINGS: Final = {
     "madvise: poisoning memory needs CAP_SYS_ADMIN": "it has no CONFIG_MEMORY_FAILURE",
 }
 """Checks that depend on how a kernel was configured, and what it means if they decide otherwise."""
-MANY: Final = 1024
-"""Pages of one VMA that are looked at one by one."""
 _FILE: Final = re.compile(r"file@(\d+)")
 _STEP: Final[TypeAdapter[Step]] = TypeAdapter(Step)
 
@@ -49,7 +48,9 @@ class Outcome(Document):
     errno_name: str = Field(description='"OK" on success')
     vmas: tuple[str, ...] = Field(description="lines of smaps after the call")
     bytes: str = Field(description="first byte of each page of the window after the call")
-    changed: tuple[str, ...] = Field(description="pages that are not as they were before the call, one line each")
+    changed: tuple[str, ...] = Field(
+        description="pages of the window that are not as they were before the call; alike ones in one line"
+    )
     cuts: tuple[str, ...] = Field(description="places at which VMAs begin or end after the call, but not before; or -")
 
 
@@ -211,6 +212,9 @@ def _says_nothing(plan: Rebuilt, own: Sequence[Step], document: Counterexample) 
     for step, want in zip(own, plan.expected, strict=False):
         if step.call == "reclaim" and step.errno:
             return f"nothing takes a page back at will here: MADV_PAGEOUT gives {errno_name(step.errno)}"
+        if NO_MEMORY in step.failures and step.errno != want.errno:
+            given = errno_name(step.errno or 0)
+            return f"memory does not run out here: a mapping of huge pages gives {given}"
         if step.errno != want.errno and want.result.check in SETTINGS:
             return f"this kernel is set up otherwise: {SETTINGS[want.result.check]}"
     prop, page = PROPERTIES.get(document.property), plan.document.culprit.page
@@ -287,10 +291,10 @@ class _Picture:
             heap = "brk" if place.startswith("brk") else ""
             first, end = (int(edge) for edge in place.removeprefix("brk").rsplit("-", 1))
             self.cuts |= dict.fromkeys((f"{heap}{first}", f"{heap}{end}"))
-            for page in range(first, min(end, first + MANY)):
+            for page in range(first, end) if heap else range(max(first, 0), min(end, WINDOW_PAGES)):
                 name = f"{heap}{page}"
                 self.mapped[name] = _offset_by(described, page - first)
-                if not heap and page >= 0:
+                if not heap:
                     self.bytes[name] = (answer.bytes or "")[2 * page : 2 * page + 2]
 
     def shown(self, page: str) -> str:
@@ -299,11 +303,12 @@ class _Picture:
         return self.mapped.get(page, "unmapped") + (f" = {byte}" if byte else "")
 
     def changes(self, before: _Picture) -> Iterator[str]:
-        """One line for each page that was otherwise before."""
-        for page in dict.fromkeys((*before.mapped, *self.mapped)):
-            was, now = before.shown(page), self.shown(page)
-            if was != now:
-                yield f"page {page}: {was} -> {now}"
+        """A line for each series of pages that all were otherwise before, in the same way."""
+        names = list(dict.fromkeys((*before.mapped, *self.mapped)))
+        changed = [(name, f"{before.shown(name)} -> {self.shown(name)}") for name in names]
+        for text, group in groupby((c for c in changed if before.shown(c[0]) != self.shown(c[0])), key=lambda c: c[1]):
+            pages = [name for name, _ in group]
+            yield f"page {pages[0]}: {text}" if len(pages) == 1 else f"pages {pages[0]} to {pages[-1]}: {text}"
 
     def new_cuts(self, before: _Picture) -> Iterator[str]:
         """The edges of VMAs that were none before, and those that are none any more (with a minus sign)."""

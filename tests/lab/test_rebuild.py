@@ -171,6 +171,22 @@ def test_limits_that_a_program_can_lower() -> None:
     assert "\nX 1\nm " in script
 
 
+def test_memory_that_runs_out() -> None:
+    """A mapping that is to fail when the old one is gone asks for huge pages: the range is as large as one."""
+    before = layout(vma(3, 4), vma(4, 5, "r--", anon_vma=1), pages={4: {"own": 9}})
+    words = on(3, 2, prot=0, flags=0x32, file=0, object=0, off=0)
+    document = counterexample(
+        before, ("mmap", words), edition=EDITION, property="failure-changes-no-page", page=4,
+        failures=("mmap: memory for the new VMA runs out",),
+    )  # fmt: skip
+    built = check(document)
+    assert built.start.vmas == ("0-1 rw-p anon", "1-512 r--p anon")
+    assert built.start.bytes.startswith("000900")
+    assert built.expected[0].vmas == ()
+    asked = built.scenario.steps[-1].model_dump()
+    assert (asked["len"], asked["flags"]) == (2 << 20, 0x40032)
+
+
 def test_places_far_from_the_window() -> None:
     """The same document at another place, and with long gaps, is the same in the window."""
     here = layout(vma(0, 2), vma(4, 5, "r--", flags=["sealed"]))
@@ -205,7 +221,7 @@ def test_protection_keys_are_numbered_anew() -> None:
     [
         (
             counterexample(
-                layout(vma(0, 1)), ("mmap", on(0, 1, prot=0, flags=0x32, file=0, object=0, off=0)), edition=EDITION,
+                layout(vma(0, 1)), ("mmap", on(0, 1, prot=0, flags=0x31, file=0, object=0, off=0)), edition=EDITION,
                 failures=("mmap: memory for the new VMA runs out",),
             ),
             "at will",

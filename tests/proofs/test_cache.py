@@ -14,7 +14,7 @@ import pytest
 import z3
 from pydantic import TypeAdapter
 
-from proofs.cache import ASKED_BY, DISPATCH, Sources, VerdictCache, open_cache
+from proofs.cache import ASKED_BY, SHARED, Sources, VerdictCache, open_cache
 from proofs.results import Advised, ProofReport
 from proofs.run import RESULTS, find, prove
 from proofs.tasks import Task, carry_out_tasks
@@ -183,9 +183,10 @@ def test_a_changed_call_changes_its_keys_only(file: str, calls: set[str], checko
     assert changed == {*(task for task in TASKS if task.name in calls), LEMMA}
 
 
-@pytest.mark.parametrize(
-    "file", ["spec/properties.py", "spec/space.py", "checker/unbounded.py", "checker/layout.py", "proofs/run.py"]
-)
+SHARED_BY_ALL = ("spec/properties.py", "spec/space.py", "checker/unbounded.py", "checker/layout.py", "proofs/cases.py")
+
+
+@pytest.mark.parametrize("file", [*SHARED_BY_ALL, "proofs/run.py"])
 def test_what_all_depend_on(file: str, checkout: Path) -> None:
     before = keys(checkout)
     (checkout / file).write_text((checkout / file).read_text() + "# another word\n")
@@ -228,7 +229,7 @@ print(json.dumps(sorted(n for n in ran if n.split(".")[0] in ("spec", "checker",
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
     ran = set(json.loads(done.stdout))
     assert {"checker.prove", "spec.syscalls.munmap", "spec.vma"} <= ran
-    assert ran <= {*Sources().needed(ASKED_BY[kind], name), DISPATCH}
+    assert ran <= {*Sources().needed(ASKED_BY[kind], name), *SHARED}
 
 
 # commands ------------------------------------------------------------------------------------------------------------

@@ -95,7 +95,7 @@ def test_the_prefix_of_mprotect() -> None:
     """EPERM of v6.12: the pages before the first sealed one may have another protection, and no other page."""
     cell = row("mprotect", "v6.12")["EPERM", "seal"]
     assert cell.where == "the pages of the range before the first sealed one"
-    assert cell.changes == ["given another protection", "given another protection key"]
+    assert cell.changes == ["given another protection", "given another key"]
     example = cell.counterexample
     assert example is not None and re_execute(example) == []
     assert (example.size.vmas, example.size.pages) == (2, 2)
