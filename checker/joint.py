@@ -156,24 +156,24 @@ class Rooms:
     histories: Histories
     made: History
     """What was done before, and the pass."""
-    merging: tuple[bool, bool]
-    """It merges into memory that was never written; it merges the VMA behind one that was merged."""
+    merges: bool
+    """It merges into memory that was never written."""
+    steady: bool
+    """What a VMA gets does not depend on whether it was written, and a VMA that has it is not changed again."""
 
-    def lacks(self, cut: str, merging: tuple[bool, bool] | None = None) -> z3.BoolRef:
-        """There is no room for the cut (if it merged otherwise)."""
+    def lacks(self, cut: str, merges: bool | None = None) -> z3.BoolRef:
+        """There is no room for the cut (if it merged so)."""
         sorts = (*(term.sort() for term in self.made.terms), z3.BoolSort())
-        way = "".join("ny"[merges] for merges in merging or self.merging)
+        way = "merging" if (self.merges if merges is None else merges) else "apart"
         name = f"no_room({cut},{way})@{self.histories.number(self.made.shape)}"
         return cast(z3.BoolRef, self.world.function(name, *sorts)(*self.made.terms))
 
     def follows(self, other: Rooms) -> list[z3.BoolRef]:
-        """Where the other pass is the same but merges less, it lacks room wherever this one does (lemma
-        merges-more)."""
-        more = all(mine >= its for mine, its in zip(self.merging, other.merging, strict=True))
-        if self.made.shape != other.made.shape or self.merging == other.merging or not more:
+        """Where the other pass is the same but merges less, it lacks room wherever this one does (lemma merges-more, in
+        proofs/merges.py)."""
+        if self.made.shape != other.made.shape or not self.steady or not self.merges or other.merges:
             return []
-        ways = [(rooms, cut) for rooms in (self, other) for cut in CUTS]
-        return [z3.Implies(r.lacks(cut, self.merging), r.lacks(cut, other.merging)) for r, cut in ways]
+        return [z3.Implies(r.lacks(cut, True), r.lacks(cut, False)) for r in (self, other) for cut in CUTS]
 
 
 PAGE: Final = z3.Int("page")
@@ -199,7 +199,7 @@ class JointSpace(UnboundedSpace):
         """What the space is asked for at the moment: a free range of so many pages."""
         self._pass: tuple[Any, ...] = ()
         """The changing pass under way: its range, what it does about gaps, what it changes. Empty: it only looks."""
-        self._merging = (True, True)
+        self._steady = self._stale = False
         self.rooms: list[Rooms] = []
         self._known: dict[tuple[int, int], tuple[z3.BoolRef, dict[int, z3.ArithRef]]] = {}
 
@@ -270,7 +270,7 @@ class JointSpace(UnboundedSpace):
 
     # effects ----------------------------------------------------------------------------------------------------------
 
-    def _did(self, effect: str, *arguments: object, pages: bool = True, merging: tuple[bool, ...] = ()) -> None:
+    def _did(self, effect: str, *arguments: object, pages: bool = True, merging: tuple[str, ...] = ()) -> None:
         """An effect is about to be carried out (`pages` False: it changes no page)."""
         self.effects.add(effect)
         self._vmas = self._vmas.then(effect, *arguments, *self._engine(effect), *merging)
@@ -333,7 +333,8 @@ class JointSpace(UnboundedSpace):
     ) -> None:
         change = self._change(visit)
         self._pass = ("change", start, end, gap, change) if change else ()
-        self._merging = (self.edition.merges_into_unfaulted, cursor != "stale") if change else (True, True)
+        self._stale = cursor == "stale"
+        self._steady = not self._stale and bool(change) and is_steady(visit)
         super().change_each(start, end, visit, gap=gap, no_room=no_room, cursor=cursor)
 
     def _change(self, visit: Callable[[Vma, Visit], Vma]) -> str:
@@ -370,7 +371,9 @@ class JointSpace(UnboundedSpace):
         refusal = super()._why_it_stops(start, end, stop, step, gap, no_room)
         if not self._pass or not self.edition.limits_maps:
             return refusal
-        rooms = Rooms(self.world, self.histories, self._vmas.then(*self._pass), self._merging)
+        made = self._vmas.then(*self._pass, str(self._stale))
+        merges = self.edition.merges_into_unfaulted
+        rooms = Rooms(self.world, self.histories, made, merges, self._steady)
         self.rooms.append(rooms)
         lacks = {cut: rooms.lacks(cut) for cut in CUTS}
         cut = self.failing_cut
@@ -395,7 +398,7 @@ class JointSpace(UnboundedSpace):
     ) -> None:
         if not self._pass:
             return  # it only looked
-        self._did(*self._pass, reached, *how.values(), merging=self._merging)
+        self._did(*self._pass, reached, *how.values(), merging=(str(self._stale),))
         super()._apply(start, reached, step, page_at, **how)
 
     def _moved(
@@ -411,6 +414,17 @@ class JointSpace(UnboundedSpace):
     ) -> None:
         self._did("moves", start, end, new, keep_source, reached)
         super()._moved(start, reached, end, new, tests, ensures, keep_source=keep_source)
+
+
+def is_steady(visit: Callable[[Vma, Visit], Vma]) -> bool:
+    """A VMA that a merge may swallow, for it has what the visit gives its neighbour, is not changed by a visit of its
+    own, in any flag: so it makes no difference to the flags whether it is swallowed."""
+    vma, behind = symbolic_vma("visited"), symbolic_vma("behind")
+    at = Visit(z3.Int("visited.from"), z3.Int("visited.to"))
+    swallowed = and_(same_flags(visit(vma, at), behind), eq(vma.backing, behind.backing), eq(vma.object, behind.object))
+    solver = z3.SimpleSolver()
+    solver.add(and_(swallowed, not_(same_flags(visit(behind, at), behind))))
+    return bool(solver.check() == z3.unsat)
 
 
 @dataclass(frozen=True, slots=True)

@@ -378,7 +378,7 @@ class LayoutSpace(AddressSpace):
             kept = replace(self.vmas[i], locked=False)
             if self.decide(and_(eq(kept.start, old), eq(kept.end, end))):
                 kept = replace(kept, anon_vma=0, inherited=False)
-                if self.decide(eq(kept.backing, ANONYMOUS)):
+                if self.edition.resets_kept_offset and self.decide(eq(kept.backing, ANONYMOUS)):
                     kept = replace(kept, offset=kept.start)
             self.vmas[i] = kept
         elif self.decide(lt(0, pages)):

@@ -15,7 +15,7 @@ import z3
 
 from checker.calls import ExploredCall, finish, words_for
 from checker.concrete import ConcreteSpace, State, TooManyPages
-from checker.documents import LayoutDoc
+from checker.documents import LayoutDoc, whole
 from checker.examples import ConcreteSnapshot, Example
 from checker.joint import Pair
 from checker.machine import WordGuards
@@ -253,7 +253,7 @@ class PairProver(Prover):
 
 def size(parted: Parted) -> tuple[int, int]:
     """VMAs and pages of the address space."""
-    return len(parted.state.vmas), sum(int(vma.end) - int(vma.start) for vma in parted.state.vmas)  # type: ignore[arg-type]
+    return len(parted.state.vmas), sum(whole(vma.end) - whole(vma.start) for vma in parted.state.vmas)
 
 
 def oddness(parted: Parted) -> int:

@@ -17,65 +17,80 @@ from checker.examples import Example
 from checker.parting import Parted, part
 from checker.search_letters import WINDOW, Area, Letter, decoded, letters_of
 from spec.advice import ADVICE
+from spec.arguments import PageRange
 from spec.editions import Edition
 from spec.properties import Property
 from spec.vma import RANDOM, Vma
 
-MOST_VMAS: Final = 3
-MOST_PAGES: Final = 5
-ROOM: Final = (None, 0, 1, -1)
+MOST_VMAS: Final = 4
+ROOM: Final = (None, 0, -1, 1)
 """How many VMAs fit under the map-count limit; None: as many as anyone wants."""
-_MARKS: Final[dict[str, dict[str, Any]]] = {
-    "mseal": {"sealed": True},
-    "mlock": {"locked": True},
-    "munlock": {"locked": True},
-    "madvise": {"reading": RANDOM},
+_WRITABLE: Final = {"read": True, "write": True, "account": True}
+_KINDS: Final[dict[str, tuple[dict[str, Any], ...]]] = {
+    "mseal": (_WRITABLE, _WRITABLE | {"sealed": True}),
+    "mlock": (_WRITABLE, _WRITABLE | {"locked": True}),
+    "munlock": (_WRITABLE | {"locked": True}, _WRITABLE),
+    "madvise": (_WRITABLE, _WRITABLE | {"reading": RANDOM}),
 }
-"""What a VMA has that the call gave it before; for other calls, it is read-only."""
+"""What a VMA may be like: plain, and as the call would leave it."""
+_OTHERS: Final = (_WRITABLE, {"read": True}, {"read": True, "account": True})
 
 
-def search_small(prop: Property, editions: tuple[Edition, Edition], call: str) -> Parted | None:
-    """The smallest address space of the search on which the editions part in the way that the property excludes; None
-    if there is none, which proves nothing."""
-    for state, pages in _states(call):
-        for letter in _letters(call, pages, editions):
-            arguments = decoded(editions[0], letter)
-            if arguments is None or not _differ(Example(state, call, arguments), editions):
-                continue
-            found = part(prop, state, editions, call, letter.words)
-            if found is not None:
-                return found
+def search_small(
+    prop: Property, editions: tuple[Edition, Edition], call: str, below: tuple[int, int] | None = None
+) -> Parted | None:
+    """The smallest address space of the search, smaller than `below` (VMAs, pages), on which the editions part in the
+    way that the property excludes; None if there is none, which proves nothing."""
+    for count in range(1, MOST_VMAS + 1):
+        for sizes in sorted(product(*_sizes(count)), key=lambda some: (sum(some), some)):
+            if below is not None and (count, sum(sizes)) >= below:
+                return None
+            letters = [letter for letter in _letters(call, sum(sizes), editions) if _reaches(letter, sizes, editions)]
+            for state in _states(call, sizes):
+                for letter in letters:
+                    found = _parted(prop, state, editions, letter)
+                    if found is not None:
+                        return found
     return None
 
 
+def _sizes(count: int) -> list[tuple[int, ...]]:
+    """Pages of each VMA: only the first and the last are ever cut."""
+    return [(1, 2, 3)[: 2 if count > 2 else 3] if i in (0, count - 1) else (1,) for i in range(count)]
+
+
 def _letters(call: str, pages: int, editions: tuple[Edition, Edition]) -> list[Letter]:
-    kinds = ("anonymous rw", "anonymous r")
-    return letters_of(call, Area(WINDOW, pages), editions[0], kinds=kinds, advice=(ADVICE["MADV_RANDOM"],))
+    kinds, advice = ("anonymous rw", "anonymous r"), (ADVICE["MADV_RANDOM"],)
+    return letters_of(call, Area(WINDOW, pages), editions[0], kinds=kinds, advice=advice)
 
 
-def _differ(example: Example, editions: tuple[Edition, Edition]) -> bool:
-    """Something at all is different: a quick test, before pages are compared."""
+def _reaches(letter: Letter, sizes: tuple[int, ...], editions: tuple[Edition, Edition]) -> bool:
+    """Of many VMAs, the call is about all but one at most: what is about fewer was found with fewer."""
+    to = decoded(editions[0], letter)
+    if len(sizes) < 3 or not isinstance(to, PageRange):
+        return True
+    first, last = WINDOW + sizes[0], WINDOW + sum(sizes[:-1])
+    return bool((to.start < first and to.end > last - sizes[-2]) or (to.end > last and to.start < first + sizes[1]))
+
+
+def _parted(prop: Property, state: State, editions: tuple[Edition, Edition], letter: Letter) -> Parted | None:
+    arguments = decoded(editions[0], letter)
+    if arguments is None:
+        return None
     ends = []
-    for edition in editions:
-        transition, after = example.run(edition)
-        ends.append(
-            (transition.errno, transition.value, transition.after.map_count, after.vmas, after.pages, after.brk)
-        )
-    return ends[0] != ends[1]
+    for edition in editions:  # does anything at all differ? Only then pages are compared
+        t, after = Example(state, letter.call, arguments).run(edition)
+        ends.append((t.errno, t.value, t.after.map_count, after.vmas, after.pages, after.brk))
+    return part(prop, state, editions, letter.call, letter.words) if ends[0] != ends[1] else None
 
 
-def _states(call: str) -> Iterator[tuple[State, int]]:
-    """Address spaces with the number of their pages: fewest VMAs first, then fewest pages, then plainest."""
-    plain = Vma(start=0, end=0, read=True, write=True)
-    marked = replace(plain, **_MARKS.get(call, {"write": False}))
-    for count in range(1, MOST_VMAS + 1):
-        written = (0, 1, 2) if count < MOST_VMAS else (0, 1)
-        kinds = [replace(vma, anon_vma=anon_vma) for vma in (plain, marked) for anon_vma in written]
-        sizes = [some for some in product((1, 2, 3), repeat=count) if sum(some) <= MOST_PAGES]
-        for size in sorted(sizes, key=lambda some: (sum(some), some)):
-            for free in ROOM:
-                for chosen in product(kinds, repeat=count):
-                    yield _state(size, chosen, free), sum(size)
+def _states(call: str, sizes: tuple[int, ...]) -> Iterator[State]:
+    """Address spaces of neighbours with so many pages each, plainest first."""
+    written = (0, 1, 2) if len(sizes) != 3 or call in _KINDS else (0, 1)
+    kinds = [Vma(0, 0, anon_vma=own, **given) for given in _KINDS.get(call, _OTHERS) for own in written]
+    rooms = ROOM if len(sizes) < MOST_VMAS else ROOM[1:3]
+    for free, chosen in product(rooms, product(kinds, repeat=len(sizes))):
+        yield _state(sizes, chosen, free)
 
 
 def _state(sizes: tuple[int, ...], kinds: tuple[Vma, ...], free: int | None) -> State:

@@ -206,6 +206,13 @@ EXTENTS: tuple[Extent, ...] = (
     ),
     Extent("the destination", "the mapped pages of the destination", ("mremap",),
            lambda t, p: and_(_destination(t, p), t.before.at(p).mapped)),
+    Extent("the tail", "the pages of the old range behind the new size", ("mremap",), _tail),
+    Extent(
+        "the destination or the tail",
+        "the destination and the pages of the old range behind the new size",
+        ("mremap",),
+        lambda t, p: or_(_destination(t, p), _tail(t, p)),
+    ),
     Extent(
         "what moved before the first seal",
         "the pages of the old range before its first sealed one, and their places in the destination" + _UNLOCKED,
@@ -213,13 +220,6 @@ EXTENTS: tuple[Extent, ...] = (
         _moved_up_to_a_seal,
         (Errno.EPERM,),
         second=True,
-    ),
-    Extent("the tail", "the pages of the old range behind the new size", ("mremap",), _tail),
-    Extent(
-        "the destination or the tail",
-        "the destination and the pages of the old range behind the new size",
-        ("mremap",),
-        lambda t, p: or_(_destination(t, p), _tail(t, p)),
     ),
     Extent(
         "the destination or the source",

@@ -311,4 +311,6 @@ def sentence(
         return f"undecided: {why}"
     if level == "boundaries":
         return f"no page is changed, but boundaries between VMAs may be, {where} only: {' and '.join(changes)} at most"
-    return f"{where} may be {' or '.join(changes)}; no other page is changed"
+    *first, last = changes
+    respects = f"{', '.join(first)} or {last}" if first else last
+    return f"{where} may be {respects}; no other page is changed"

@@ -275,9 +275,111 @@ class HistoryReport(Frozen):
         return self.complete and all(row.as_expected for row in self.rows)
 
 
+class Outcome(Frozen):
+    """How a call ends under one edition."""
+
+    edition: str
+    errno: str
+    """`OK` on success."""
+    value: int
+    """What it returns; a page number where it returns an address; -1: refused."""
+    check: str
+    """The check that decided; empty if the call ran to its end."""
+    changed: list[str]
+    """What it has changed of the address space, in words; empty: nothing at all."""
+    after: LayoutDoc
+    map_count: int
+
+
+class Parting(Frozen):
+    """The smallest case found in which two editions part: one address space, one call, two outcomes."""
+
+    level: Literal["pages", "result", "boundaries"]
+    direction: Literal["", "stronger", "weaker", "otherwise"] = ""
+    """Of pages: what the case shows of the second edition."""
+    sentence: str
+    before: LayoutDoc
+    call: str
+    words: dict[str, int]
+    """The call's arguments, each an unsigned 64-bit number."""
+    failures: list[str]
+    """What the environment makes fail, in both editions."""
+    range: tuple[int, int] | None = None
+    """Pages that the call is about: first, and behind the last."""
+    page: int | None
+    """Where the two can be told apart; None where it is not a page that tells them apart."""
+    first: Outcome
+    second: Outcome
+    size: Size
+
+
+class CallDiff(Frozen):
+    """One call under two editions."""
+
+    call: str
+    verdict: Literal["same", "stronger", "weaker", "different", "absent", "unknown"]
+    """Success or failure, and the state of every page. `same` is proved, for any number of VMAs. `stronger`: it is
+    proved that the second edition nowhere allows what the first refuses, and changes nothing of a page that the first
+    leaves as it was; `weaker`: the same with the editions exchanged. `different`: both occur, or something is changed
+    in different ways. `absent`: an edition lacks the call."""
+    result: Literal["same", "differs", "absent", "unknown"]
+    """Errno and value; `same` is proved."""
+    boundaries: Literal["same", "differs", "absent", "unknown"]
+    """VMA boundaries and map_count; `same` is proved."""
+    engine: Literal["", "identity", "arguments", "unbounded"] = ""
+    """What proves: the call reads nothing on which the editions differ; its argument stage alone; or its paths under
+    both editions."""
+    reads: list[str] = []
+    """The fields on which the editions differ and that the call reads."""
+    partings: list[Parting] = []
+    absent: list[str] = []
+    """The editions that lack the call."""
+    paths: int = 0
+    """Pairs of paths that were compared."""
+    queries: int = 0
+    seconds: float = 0.0
+    why: str = ""
+    """More about what is unknown."""
+
+    @property
+    def decided(self) -> bool:
+        """No level is unknown."""
+        return "unknown" not in (self.verdict, self.result, self.boundaries)
+
+    @property
+    def same(self) -> bool:
+        """The call does the same in every respect."""
+        return (self.verdict, self.result, self.boundaries) == ("same", "same", "same")
+
+
+class DiffReport(Frozen):
+    """Two editions, compared call by call."""
+
+    format: Literal["mseal-spec/diff/1"] = "mseal-spec/diff/1"
+    editions: tuple[EditionDoc, EditionDoc]
+    """The first one, and the one that is held against it."""
+    fields: dict[str, tuple[str, str]]
+    """The fields on which they differ, with both values."""
+    solver: str
+    assumptions: list[str]
+    calls: list[CallDiff]
+    lemmas: list[LemmaResult]
+    """What the comparison rests on besides the lemmas of `prove`."""
+    from_cache: int = 0
+    """How many of the results were decided in an earlier run, by the same specification and solver."""
+    seconds: float
+    complete: bool
+
+    @property
+    def decided(self) -> bool:
+        """Every level of every call is decided, and none is missing."""
+        return self.complete and all(c.decided for c in self.calls) and all(x.as_expected for x in self.lemmas)
+
+
 def schemas() -> dict[str, str]:
     """The JSON schemas of the reports by file name (in docs/schema), the same text every time."""
     models: dict[str, type[BaseModel]] = {"proof": ProofReport, "matrix": MatrixReport, "history": HistoryReport}
+    models["diff"] = DiffReport
     return {
         f"{name}.json": json.dumps(model.model_json_schema(), indent=2, sort_keys=True) + "\n"
         for name, model in models.items()

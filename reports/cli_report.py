@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -75,6 +76,7 @@ def report(request: Request) -> ExitCode:
     replays = [replay for path in request.replays for replay in load_replays(path)]
     target = check_folder(request.out)
     review = _gather(request, editions, replays)
+    gc.freeze()  # a review is never garbage: pages are made without looking through it again and again
     count = write_folder(target, _files(review, formats))
     _conclude(review, request.out, formats, count)
     return ExitCode.OK if review.as_expected else ExitCode.DIFFERS

@@ -100,6 +100,7 @@ def gather(
         cases=tuple(gatherer.cases.values()),
         matrix=matrix,
         history=history,
+        elsewhere=tuple(gatherer.elsewhere()),
         assumptions=tuple(
             AssumptionFacts(name=a.name, sentence=a.sentence, why=a.why, hides=a.hides, always=a.name in ALWAYS)
             for a in ASSUMPTIONS.values()
@@ -114,6 +115,8 @@ class _Gatherer:
     def __init__(self, wanted: Wanted, verdicts: Cache | None, kept: Cache | None, on_step: OnStep) -> None:
         self.wanted, self.verdicts, self.kept, self.on_step = wanted, verdicts, kept, on_step
         self.cases: dict[str, Case] = {}
+        self.entered: dict[tuple[str, str], list[Case]] = {}
+        """The same, by edition and property."""
 
     def edition(self, name: str) -> EditionFacts:
         """The facts of an edition."""
@@ -194,10 +197,12 @@ class _Gatherer:
 
     def _enter(self, id: str, file: str, document: Counterexample, **more: Any) -> str:
         """Enter a counterexample; returns its id. The same case may be entered already, by another name."""
-        for known in self.cases.values():
-            if _outcome(known.document) == _outcome(document):
+        entered = self.entered.setdefault((document.edition, document.property), [])
+        for known in entered:
+            if _shown(known.document) == _shown(document):
                 return known.id
         self.cases[id] = Case(id=id, file=file, document=document, story=tuple(narrative(document)), **more)
+        entered.append(self.cases[id])
         return id
 
     def _traces(self, edition: str, refuted: Sequence[TheoremResult]) -> dict[tuple[str, str], TraceResult]:
@@ -271,6 +276,15 @@ class _Gatherer:
             verdicts.append(verdict.model_copy(update={"counterexample": None}))
         return HistoryFacts(row=row.model_copy(update={"verdicts": verdicts}), cases=cases)
 
+    def elsewhere(self) -> Iterator[Explanation]:
+        """The calls of the counterexamples whose editions are not asked for."""
+        calls: dict[str, dict[str, None]] = {}
+        for case in self.cases.values():
+            if case.document.edition not in self.wanted.editions:
+                calls.setdefault(case.document.edition, {})[case.document.steps[-1].call] = None
+        for edition, names in calls.items():
+            yield from self._explanations(edition, list(names))
+
     def _explanations(self, edition: str, calls: Sequence[str]) -> Iterator[Explanation]:
         tasks = [Task("explanation", call, edition, None, 0) for call in calls]
         results: TypeAdapter[list[_Explained]] = TypeAdapter(list[_Explained])
@@ -294,9 +308,9 @@ def _always(result: object) -> bool:
     return True
 
 
-def _outcome(document: Counterexample) -> object:
-    """Two documents that agree in this show the same."""
-    return document.edition, document.property, document.before, document.steps, document.culprit.page
+def _shown(document: Counterexample) -> object:
+    """Two documents to one property that agree in this show the same."""
+    return document.before, document.steps, document.culprit.page
 
 
 def _explained(task: Task) -> Iterator[_Explained]:

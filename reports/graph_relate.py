@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from checker.documents import Counterexample, CounterexampleStep, LayoutDoc, VmaDoc
 from spec.mapping import MAP_FIXED
@@ -143,10 +144,32 @@ def kinds_held(doc: Counterexample) -> set[str]:
     return {text for layout in layouts(doc) for vma in layout.vmas for text in held(layout, vma).values()}
 
 
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Same(Generic[T]):
+    """A part of a document as the key of a cache: equal to itself only, so that its contents need not be compared."""
+
+    it: T
+
+    def __hash__(self) -> int:
+        return id(self.it)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and self.it is other.it
+
+
 def relations(before: LayoutDoc, after: LayoutDoc, step: CounterexampleStep) -> list[Relation]:
     """What became of the pages, in address order; every page that is mapped before or after occurs."""
-    runs = _runs(before, after, step)
-    return [_in_words(run, runs, before, after) for run in runs]
+    return list(_relations(Same(before), Same(after), Same(step)))
+
+
+@lru_cache(maxsize=64)
+def _relations(before: Same[LayoutDoc], after: Same[LayoutDoc], step: Same[CounterexampleStep]) -> tuple[Relation, ...]:
+    """A drawing asks for them again and again."""
+    runs = _runs(before.it, after.it, step.it)
+    return tuple(_in_words(run, runs, before.it, after.it) for run in runs)
 
 
 def _runs(before: LayoutDoc, after: LayoutDoc, step: CounterexampleStep) -> list[_Run]:

@@ -3,7 +3,6 @@ them. The signs are those of the strips."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -55,7 +54,7 @@ class _Drawing:
     def __init__(self, doc: Counterexample) -> None:
         self.doc, self.names = doc, Names.of(doc)
         self.graph: nx.DiGraph[str] = graph_of(doc)
-        self.canvas = Canvas("graph" + json.dumps(doc.model_dump(mode="json"), sort_keys=True))
+        self.canvas = Canvas("graph" + doc.model_dump_json())
         places = sorted((data["layer"], data["start"], name) for name, data in self.graph.nodes(data=True))
         self.columns = [[name for at, _, name in places if at == layer] for layer in range(len(doc.steps) + 1)]
         self.edges: list[list[tuple[str, str, dict[str, Any]]]] = [[] for _ in doc.steps]

@@ -16,7 +16,7 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from checker.documents import Counterexample, CounterexampleStep, LayoutDoc, dump_document
+from checker.documents import Counterexample, CounterexampleStep, LayoutDoc, ResultDoc
 from proofs.results import Cell, Settlement
 from reports.explain import CHANGING, Check, Explanation
 from reports.findings import TOPICS, find_command, findings, prove_command, smallest, topic_of, undecided
@@ -151,6 +151,16 @@ class _Site:
         self.several = len(review.editions) > 1
         self.cells = {facts.id: facts for facts in (review.matrix.cells if review.matrix else ())}
         self.differences: list[Difference] = []
+        self.parts: dict[object, Markup] = {}
+        """Parts of pages that many pages share."""
+        self.proven = {t.counterexample: t for t in review.theorem.values() if t.counterexample}
+        self.failing: dict[str, list[CellFacts]] = {}
+        for facts in self.cells.values():
+            self.failing.setdefault(facts.case, []).append(facts)
+        self.same_theorem: dict[tuple[str, str], list[Case]] = {}
+        for case in review.cases:
+            if case.id in self.proven:
+                self.same_theorem.setdefault((case.document.property, case.document.call), []).append(case)
         self.said = review.matrix.settled if review.matrix else ()
 
     def files(self) -> Iterator[tuple[str, str]]:
@@ -182,6 +192,15 @@ class _Site:
             )
         )
         return path, text
+
+    def part(self, template: str, root: str, key: object, **context: Any) -> Markup:
+        """A part of a page that is the same on all pages with this key, so far from the index."""
+        known = (template, root, key)
+        if known not in self.parts:
+            made = _environment().get_template(f"{template}.html.j2")
+            text = made.render(site=self, review=self.review, root=root, **context)
+            self.parts[known] = Markup(text)
+        return self.parts[known]
 
     # places ----------------------------------------------------------------------------------------------------------
 
@@ -220,6 +239,7 @@ class _Site:
                 f"{explanation.call} in edition {edition.name}",
                 edition=edition.name,
                 explanation=explanation,
+                checks=self.checks(explanation),
                 theorems=[t for t in edition.theorems if t.call == explanation.call],
             )
 
@@ -256,6 +276,7 @@ class _Site:
 
     def of_theorem(self, edition: EditionFacts, theorem: Theorem) -> tuple[str, str]:
         lemmas = {lemma.name: lemma for lemma in edition.lemmas}
+        root = "../" * theorem.file.count("/")
         return self.page(
             f"{theorem.file}.html",
             "theorem",
@@ -264,8 +285,14 @@ class _Site:
             facts=edition,
             theorem=theorem,
             case=self.review.case.get(theorem.counterexample),
-            assumptions=[a for a in self.review.assumptions if a.name in theorem.assumptions],
-            lemmas=[(name, lemmas.get(name)) for name in theorem.lemmas],
+            rests=self.part(
+                "rests",
+                root,
+                (edition.name, theorem.assumptions, theorem.lemmas),
+                home=self.home(edition.name),
+                assumptions=[a for a in self.review.assumptions if a.name in theorem.assumptions],
+                lemmas=[(name, lemmas.get(name)) for name in theorem.lemmas],
+            ),
             command=find_command(theorem) if theorem.counterexample else prove_command(theorem),
             witness=_picture("what is mapped", theorem.witness.before) if theorem.witness else None,
             explained=edition.explanation(theorem.call) is not None,
@@ -295,17 +322,16 @@ class _Site:
             graph=_inline(graph_to_svg(document)),
             text=to_text(document),
             pictures=_pictures(document),
-            explanation=explanation,
-            decided=None if explanation is None else _decided(explanation, step),
+            checks=None if explanation is None else self.checks(explanation, step.result),
             trace=None if case.trace is None else _told(case.trace),
             trace_strip=None if case.trace is None else _inline(to_svg(case.trace)),
             stem=case.file.rpartition("/")[2],
             assumptions=[a for a in document.assumptions if a not in ALWAYS],
             alike=self.alike(case),
         )
-        yield f"{case.file}.json", dump_document(document)
+        yield f"{case.file}.json", document.model_dump_json(indent=2) + "\n"
         if case.trace is not None:
-            yield f"{case.file}.trace.json", dump_document(case.trace)
+            yield f"{case.file}.trace.json", case.trace.model_dump_json(indent=2) + "\n"
         if case.programs.c:
             yield f"{case.file}.c", case.programs.c
         if case.programs.syz:
@@ -320,20 +346,31 @@ class _Site:
 
     def where(self, case: Case) -> Where:
         """What refers to the counterexample."""
-        theorem = next((t for t in self.review.theorem.values() if t.counterexample == case.id), None)
         rows = [h.row.id for h in self.review.history or () if case.id in h.cases.values()]
-        return Where(theorem, tuple(f for f in self.cells.values() if f.case == case.id), tuple(rows))
+        return Where(self.proven.get(case.id), tuple(self.failing.get(case.id, ())), tuple(rows))
+
+    def checks(self, explanation: Explanation, result: ResultDoc | None = None) -> Markup:
+        """The checks of a call in order, with the one that gave the result; the end, if none did."""
+        decided: int | None = -1
+        if result is not None:
+            named = [i for i, check in enumerate(explanation.checks) if check.check == result.check]
+            exact = [i for i in named if explanation.checks[i].errno == result.errno]
+            decided = next(iter([*exact, *named]), None)
+        key = explanation.edition, explanation.call, decided
+        ends = result is None or not result.check
+        return self.part("checks", "", (*key, ends), explanation=explanation, decided=decided, ends=ends)
 
     def alike(self, case: Case) -> list[Case]:
         """Counterexamples to the same property of the same call in other editions."""
-        key = case.document.property, case.document.call
-        others = (c for c in self.review.cases if c.id in self.review.theorem)
-        return [c for c in others if (c.document.property, c.document.call) == key and c.id != case.id]
+        found = self.same_theorem.get((case.document.property, case.document.call), [])
+        return [other for other in found if other.document.edition != case.document.edition]
 
     def explanation(self, edition: str, call: str) -> Explanation | None:
         """The checks of a call, if the review has them."""
         known = next((e for e in self.review.editions if e.name == edition), None)
-        return None if known is None else known.explanation(call)
+        if known is not None:
+            return known.explanation(call)
+        return next((e for e in self.review.elsewhere if (e.edition, e.call) == (edition, call)), None)
 
     # several editions ------------------------------------------------------------------------------------------------
 
@@ -473,12 +510,6 @@ def _counts(edition: EditionFacts) -> dict[str, int]:
     for theorem in edition.theorems:
         counts[theorem.verdict] += 1
     return {verdict: count for verdict, count in counts.items() if count}
-
-
-def _decided(explanation: Explanation, step: CounterexampleStep) -> Check | None:
-    """The check that ended the call; None if it ran to its end."""
-    named = [check for check in explanation.checks if check.check == step.result.check]
-    return next((check for check in named if check.errno == step.result.errno), named[0] if named else None)
 
 
 def _told(document: Counterexample) -> list[Told]:

@@ -23,14 +23,21 @@ ANSWERED_BY: Final[dict[str, tuple[str, ...]]] = {
 class ReportSources(Sources):
     """The modules of a checkout with those of reports, and the templates of programs, which import nothing."""
 
+    def __init__(self, others: Sources) -> None:
+        super().__init__(others.root)
+        self.others = others
+        """Those to the right of reports: none of them imports a module of reports."""
+
     @cached_property
     def paths(self) -> dict[str, Path]:
         folder = self.root / "reports"
         modules = {f"reports.{path.stem}": path for path in sorted(folder.glob("*.py")) if path.stem != "__init__"}
         templates = {f"reports/templates/{path.name}": path for path in sorted((folder / "templates").glob("*.j2"))}
-        return super().paths | modules | templates | {"reports": folder / "__init__.py"}
+        return self.others.paths | modules | templates | {"reports": folder / "__init__.py"}
 
     def imports(self, module: str) -> tuple[str, ...]:
+        if module in self.others.paths:
+            return self.others.imports(module)
         return () if module.endswith(".j2") else super().imports(module)
 
 
@@ -46,4 +53,6 @@ def beside(verdicts: VerdictCache | None) -> Kept | None:
     """A cache beside that of the verdicts; None if there is none of them."""
     if verdicts is None:
         return None
-    return Kept(verdicts.folder.with_name(f"{verdicts.folder.name}-reports"), lambda text: None, ReportSources())
+    return Kept(
+        verdicts.folder.with_name(f"{verdicts.folder.name}-reports"), lambda text: None, ReportSources(verdicts.sources)
+    )

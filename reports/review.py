@@ -203,6 +203,9 @@ class Review(Fact):
     )
     matrix: MatrixFacts | None = Field(description="null: left out")
     history: tuple[HistoryFacts, ...] | None = Field(description="null: left out")
+    elsewhere: tuple[Explanation, ...] = Field(
+        default=(), description="the calls of those counterexamples whose editions are not in the review"
+    )
     assumptions: tuple[AssumptionFacts, ...]
     exclusions: tuple[ExclusionTable, ...]
 

@@ -13,6 +13,7 @@ import re
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from checker.documents import BadDocument
@@ -213,7 +214,7 @@ def _blocks(lines: Sequence[str]) -> list[_Block]:
         if line.strip() and (i == 0 or not lines[i - 1].strip() or _ITEM.match(line))
     ]
     made = []
-    for start, following in zip(starts, [*starts[1:], len(lines)], strict=True):
+    for start, following in pairwise([*starts, len(lines)]):
         end = next((i for i in range(start, following) if not lines[i].strip()), following)
         text = " ".join(" ".join(lines[start:end]).split())
         indent = len(lines[start]) - len(lines[start].lstrip())

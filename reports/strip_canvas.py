@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from xml.sax.saxutils import escape
 
@@ -13,6 +14,7 @@ NARROW = frozenset("iljtfrI.,:;|!'()[]/ ")
 WIDE = frozenset("mwMWGOQ@%=~<>+_")
 
 
+@lru_cache(maxsize=1 << 14)
 def text_width(text: str, size: float, *, bold: bool = False) -> float:
     """How wide a text is at most, in pixels: an estimate for common sans-serif fonts."""
     ems = sum(
@@ -23,6 +25,8 @@ def text_width(text: str, size: float, *, bold: bool = False) -> float:
 
 def clean(text: str) -> str:
     """The text without characters that XML forbids."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in text)
 
 
@@ -76,6 +80,7 @@ def place_labels(labels: Sequence[Label], left: float, right: float) -> tuple[in
     return len(rows), places
 
 
+@lru_cache(maxsize=1 << 12)
 def num(value: float) -> str:
     """A coordinate with at most one decimal."""
     return f"{value:.1f}".removesuffix(".0")

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from checker.documents import Counterexample, CounterexampleStep, LayoutDoc
-from reports.graph_relate import Relation, held, index_at, layouts, relations
+from reports.graph_relate import Relation, Same, held, index_at, layouts, relations
 from reports.strip_words import Names, protection_bits
 
 
 def narrative(doc: Counterexample) -> list[str]:
     """What happens, in sentences: one for each call, one for what is wrong with that."""
+    return list(_narrative(Same(doc)))
+
+
+@lru_cache(maxsize=64)
+def _narrative(same: Same[Counterexample]) -> list[str]:
+    doc = same.it
     names, before = Names.of(doc), doc.before
     told = []
     for i, step in enumerate(doc.steps):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from reports.explain import CHANGING, UP_FRONT
-from reports.findings import cause
+from reports.findings import TOPICS, cause, topic_of
 from reports.plain import joined, number, sentence
 from reports.strip_words import map_count
 from reports.thread_facts import ORDINARY, Calls, Evidence, Facts
@@ -161,7 +161,10 @@ def missed(facts: Facts) -> Answer:
     misses = facts.misses()
     dropped = facts.edition.mutants
     noticed = [m for m in dropped if not m.survived]
+    promises = [theorem for theorem in facts.edition.theorems if topic_of(theorem.property) is TOPICS[0]]
     short = "Nothing was found to be missed: no theorem of what a seal promises is refuted."
+    if not promises or any(theorem.verdict not in ("proved", "refuted") for theorem in promises):
+        short = f"{UNSETTLED}: not every theorem of what a seal promises is decided."
     if misses:
         short = f"It has: {number(len(misses), 'promise')} of sealing {_is(misses)} broken."
     told = [f"Checks both up front and later: {joined(mixed) or 'no call'}."]

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from proofs.results import Cell
-from reports.findings import find_command, findings, prove_command, theorem_of
+from reports.findings import TOPICS, find_command, findings, prove_command, theorem_of
 from reports.plain import joined
 from reports.review import Case, EditionFacts, Review, Theorem
 
@@ -142,9 +142,9 @@ class Facts:
         return next((c.stage for c in checks if c.check == check), "")
 
     def misses(self) -> list[str]:
-        """Theorems of what a seal promises that are refuted for a system call, by cause: one each."""
+        """Theorems of what a seal promises that are refuted, one for each cause."""
         return [
             f"{finding.first.property}({finding.first.call})"
             for finding in findings(self.review, self.edition)
-            if finding.topic.title == "What a seal promises"
+            if finding.topic is TOPICS[0]
         ]

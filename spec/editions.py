@@ -89,6 +89,10 @@ class Edition:
     splits_locked_source: bool = True
     """MREMAP_DONTUNMAP splits a locked VMA before it unlocks what it moved. 6.17 and 6.18 do not, and unlock all of the
     VMA (seen on 6.18.15 and 6.18.44)."""
+    resets_kept_offset: bool = True
+    """Anonymous memory that MREMAP_DONTUNMAP left behind whole, and so unwritten, gets back the page offset of its
+    place. 6.17 and 6.18 leave it the offset that it had, so that it merges with no neighbour (seen on 6.18.15 and
+    6.18.44)."""
     early_room: bool = False
     """mremap asks for four free maps before it looks at any VMA, whatever it is to do (seen on 7.3.4)."""
     dofork_spares_special: bool = False
@@ -143,6 +147,7 @@ V6_17 = replace(
     merges_into_unfaulted=True,
     joins_kept_source=True,
     splits_locked_source=False,
+    resets_kept_offset=False,
 )
 V6_18 = replace(
     V6_17,
@@ -159,6 +164,7 @@ V7_3 = replace(
     early_room=True,
     joins_kept_source=False,
     splits_locked_source=True,
+    resets_kept_offset=True,
     dofork_spares_special=True,
 )
 

@@ -334,11 +334,11 @@ class AddressSpace(Guards):
         """Fails with `errno` if a VMA would refuse to be cut at an end of the range; one for which `unless` holds is
         not cut. Returns how many cuts there will be."""
         cuts: Num = 0
-        for place, inside in ((start, start), (end, end - 1)):
+        for place, inside, which in ((start, start, "start"), (end, end - 1, "end")):
             mapped, vma = self.holding(inside)
             cut = and_(mapped, lt(vma.start, place), lt(place, vma.end), not_(unless(vma)))
             refused = and_(cut, refuses_split(vma, place))
-            self.fail_if(refused, errno, "the VMA at an end of the range would refuse its split")
+            self.fail_if(refused, errno, f"the VMA at the {which} of the range would refuse its split")
             cuts = cuts + ite(cut, 1, 0)
         return cuts
 

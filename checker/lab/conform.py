@@ -544,11 +544,12 @@ def load_state(path: Path) -> ConformReport | None:
 
 def missing(done: Sequence[tuple[int, int]], examples: int | None, size: int) -> Iterator[tuple[int, int]]:
     """The ranges of sequences, at most `size` long, that are not done yet, in order."""
-    at = 0
-    for first, end in (*sorted(done), (examples if examples is not None else 1 << 62, 1 << 62)):
-        while at < first and (examples is None or at < examples):
-            yield at, min(at + size, first)
-            at = min(at + size, first)
+    at, last = 0, examples if examples is not None else 1 << 62
+    for first, end in (*sorted(done), (last, last)):
+        while at < min(first, last):
+            stop = min(at + size, first, last)
+            yield at, stop
+            at = stop
         at = max(at, end)
 
 

@@ -29,6 +29,8 @@ Verdict: TypeAlias = Literal["confirmed", "not confirmed", "cannot be tried here
 CONFIRMED: Final = "confirmed"
 NOT_CONFIRMED: Final = "not confirmed"
 CANNOT: Final = "cannot be tried here"
+LIMIT_MS: Final = 90_000
+"""Time that one document may take; to make a guest short of memory takes seconds, on a busy machine many."""
 SETTINGS: Final = {
     "mmap: the fixed address is below mmap_min_addr": "vm.mmap_min_addr is not 65536",
     "mremap: the new address is below mmap_min_addr": "vm.mmap_min_addr is not 65536",
@@ -139,7 +141,7 @@ def _run(
 ) -> Generator[dict[str, object], None, None]:
     """The kernel's answers, in order."""
     scenarios = [plan.scenario.model_dump(mode="json") for plan in plans if isinstance(plan, Rebuilt)]
-    return run_scenarios(scenarios, kernel, report=told)
+    return run_scenarios(scenarios, kernel, limit_ms=LIMIT_MS, report=told)
 
 
 def _unable(document: Counterexample, kernel: str, reason: str, **more: Any) -> Replay:
@@ -180,6 +182,8 @@ def _judge(document: Counterexample, plan: Rebuilt, answer: Mapping[str, object]
     if reason := _says_nothing(plan, own, document):
         return _unable(document, kernel, reason, **more)
     if len(own) < len(plan.expected):
+        if error.startswith("timeout"):
+            return _unable(document, kernel, f"it took longer than {LIMIT_MS // 1000} seconds", **more)
         reason = f"the program was ended: {error}"
     elif differences:
         reason = _sentence(differences[0])

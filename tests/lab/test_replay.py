@@ -119,7 +119,7 @@ def test_a_move_of_several_vmas_stops_half_way() -> None:
 
 @running
 def test_a_mapping_that_fails_leaves_a_hole() -> None:
-    """MAP_FIXED over a mapping, with huge pages of which there are none: ENOMEM, and the old contents are lost (W21)."""
+    """MAP_FIXED over a mapping, with huge pages of which there are none: ENOMEM, and the old memory is lost (W21)."""
     document = counterexample(
         layout(vma(0, 1, anon_vma=1), pages={0: {"own": 7}}),
         ("mmap", on(0, 1, prot=3, flags=0x32, file=0, object=0, off=0)), edition=running_edition(),
@@ -219,7 +219,7 @@ class Answers:
         monkeypatch.setattr(replaying, "run_scenarios", self.run)
         monkeypatch.setattr(replaying, "expects_pkeys", lambda kernel: False)
 
-    def run(self, scenarios: list[dict[str, Any]], kernel: object, *, report: RunReport) -> Any:
+    def run(self, scenarios: list[dict[str, Any]], kernel: object, *, limit_ms: int, report: RunReport) -> Any:
         from checker.documents import Scenario
         from checker.scenario import run_scenario
         from spec.editions import EDITIONS
@@ -264,6 +264,9 @@ def test_a_program_that_does_not_come_back(monkeypatch: pytest.MonkeyPatch) -> N
     result = only(sealed_neighbour("v6.18"))
     assert result.verdict == NOT_CONFIRMED
     assert "signal 9" in result.reason
+    kernel.error = "timeout"
+    result = only(sealed_neighbour("v6.18"))
+    assert (result.verdict, "longer than" in result.reason) == (CANNOT, True)
     kernel.change = lambda steps: steps.clear()
     assert only(sealed_neighbour("v6.18")).verdict == CANNOT
 

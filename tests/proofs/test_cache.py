@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import shutil
@@ -199,6 +200,21 @@ def test_what_none_depends_on(file: str, checkout: Path) -> None:
     before = keys(checkout)
     (checkout / file).write_text((checkout / file).read_text() + "# another word\n")
     assert keys(checkout) == before
+
+
+def test_no_import_is_overlooked() -> None:
+    """Held against Python's own parser, for every module that there is."""
+    sources = Sources()
+    assert len(sources.texts) > 60
+    for module, text in sources.texts.items():
+        names: set[str] = set()
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Import):
+                names.update(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                assert node.module is not None and node.level == 0, f"{module}: a relative import"
+                names.update((node.module, *(f"{node.module}.{alias.name}" for alias in node.names)))
+        assert names & sources.texts.keys() <= set(sources.imports(module)), module
 
 
 def test_every_question_has_its_own_key() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
+from proofs.lemmas import LEMMAS
 from proofs.results import Cell, CheckCell
 from proofs.run import WANTED
 from proofs.theorems import Theorem as Expected
@@ -20,6 +21,7 @@ from reports.review import (
     Case,
     CellFacts,
     EditionFacts,
+    Lemma,
     MatrixFacts,
     Mutant,
     PropertyFacts,
@@ -32,7 +34,7 @@ from spec.editions import EDITIONS
 from spec.properties import PROPERTIES
 
 HOSTILE = (
-    "</system-out>]]><script>alert(1)</script> &amp; \"quoted\" `code` ``two`` | cell * [link](x) # SKIP not run\n"
+    '</system-out>]]><script>alert(1)</script> &amp; "quoted" `code` ``two`` | cell * [link](x) # SKIP not run\n'
     "ok 1 - forged\n> quoted\n\x00\x1b[31m\u202e \u00e9\u4e2d\U0001f512 ://host/path @nobody " + "w" * 200
 )
 """Everything that some format gives a meaning to."""
@@ -42,9 +44,7 @@ EXAMPLE_CALLS = ("munmap", "mmap", "mremap", "mprotect", "pkey_mprotect", "madvi
 @cache
 def decided() -> Review:
     """mseal of v10, proved and refuted in this process (a few seconds)."""
-    wanted = Wanted(
-        editions=("v10",), calls=("mseal",), lemmas=True, mutants=False, traces=False, history=False
-    )
+    wanted = Wanted(editions=("v10",), calls=("mseal",), lemmas=False, mutants=False, traces=False, history=False)
     return gather(wanted)
 
 
@@ -69,16 +69,19 @@ def _edition(made: Review, name: str, cases: list[Case]) -> EditionFacts:
     [known] = made.editions
     here = {theorem.id: theorem for theorem in known.theorems} if name == known.name else {}
     filled = tuple(here.get(_id(expected)) or _filled(expected, cases) for expected in theorems(EDITIONS[name]))
-    dropped = Mutant(
-        call="mseal", check="mseal: flags are reserved", killed_by="a lemma", survived=False, as_expected=True, reason=""
-    )
+    dropped = Mutant(call="mseal", check="a check", killed_by="a lemma", survived=False, as_expected=True, reason="")
     edition = EDITIONS[name]
+    lemmas = tuple(
+        Lemma(name=name, sentence=lemma.sentence, verdict="proved", as_expected=True, obligations=1, why="")
+        for name, lemma in LEMMAS.items()
+    )
     explained = tuple(explain(call, edition) for call in ("mseal", "mprotect"))
     update = {
         "name": name,
         "kernel": edition.kernel,
         "standing": edition.standing.value,
         "theorems": filled,
+        "lemmas": lemmas,
         "mutants": (dropped,),
         "explanations": explained,
     }
@@ -119,9 +122,7 @@ def _filled(expected: Expected, cases: list[Case]) -> Theorem:
 def _renamed(expected: Expected, case: Case) -> Case:
     told = {"property": expected.property.name, "sentence": expected.property.sentence, "call": expected.call}
     document = case.document.model_copy(update={**told, "edition": expected.edition.name})
-    return case.model_copy(
-        update={"id": _id(expected), "document": document, "story": tuple(narrative(document)), "programs": case.programs}
-    )
+    return case.model_copy(update={"id": _id(expected), "document": document, "story": tuple(narrative(document))})
 
 
 def _cells(known: MatrixFacts, edition: str, cases: list[Case]) -> Iterable[CellFacts]:

@@ -44,9 +44,7 @@ Uses
 - one
 """
 """As it was rewritten."""
-CRAMPED = LIST.replace(
-    "memory may\n   or may not be changed, see here:\n\n", "memory may or may not be changed, " + "see here " * 6 + ":\n"
-)
+CRAMPED = LIST.replace("memory may\n   or may not be changed, see here:\n\n", "memory may or may not be changed:\n")
 """With no blank line before the list."""
 PARAGRAPH = """\
 About sealing
@@ -124,10 +122,8 @@ def test_the_patch_applies_to_the_document_of_the_seed(tmp_path: Path, review: R
 
 def test_the_wording_is_that_of_the_cells(review: Review) -> None:
     text = " ".join(rst.render(review).split())
-    assert "munmap, mmap, mremap, mprotect, pkey_mprotect, madvise, brk (which returns the old break, and no error): " in (
-        text + " "
-    )
-    assert "nothing at all, no page and no VMA boundary" in text
+    calls = "munmap, mmap, mremap, mprotect, pkey_mprotect, madvise, brk (which returns the old break, and no error)"
+    assert f"- {calls}: nothing at all, no page and no VMA boundary." in text
     assert "- mremap: * -ENOMEM: the pages that mremap had reached may be changed; no other page is changed." in text
     assert "-ENOMEM may also be returned because: no room under the map-count limit for a split. Then " in text
     assert "a page of the range is unmapped (-ENOMEM)" in text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -84,7 +85,7 @@ def test_commands_exist(review: Review, title: str) -> None:
         given = [word for word in rest if word.startswith("--")]
         assert set(given) <= options, evidence.command
         known = {"--property": PROPERTIES, "--call": CALLS, "--edition": EDITIONS}
-        for option, value in zip(rest, rest[1:], strict=False):
+        for option, value in pairwise(rest):
             assert option not in known or value in known[option], evidence.command
         if name == "find":
             assert rest[0] in PROPERTIES
@@ -128,11 +129,10 @@ def test_up_front_and_partial(review: Review) -> None:
 def test_enomem_comes_from_both_passes_as_long_as_both_are_reached(review: Review) -> None:
     assert answer(review, "Can ENOMEM").short.startswith("Yes")
     first = review.editions[0]
-    outcomes = tuple(
-        o.model_copy(update={"reachable": False}) if "split" in o.check else o for o in first.outcomes
-    )
-    changed = review.model_copy(update={"editions": (first.model_copy(update={"outcomes": outcomes}), *review.editions[1:])})
-    assert answer(changed, "Can ENOMEM").short == "No: only in the first pass."
+    outcomes = tuple(o.model_copy(update={"reachable": False}) if "split" in o.check else o for o in first.outcomes)
+    changed = first.model_copy(update={"outcomes": outcomes})
+    without = review.model_copy(update={"editions": (changed, *review.editions[1:])})
+    assert answer(without, "Can ENOMEM").short == "No: only in the first pass."
 
 
 def test_an_unchecked_mprotect_follows_the_matrix(review: Review) -> None:
@@ -146,7 +146,8 @@ def test_an_unchecked_mprotect_follows_the_matrix(review: Review) -> None:
 
 def test_part_of_an_object_is_shown_where_the_matrix_has_it(review: Review) -> None:
     assert review.matrix is not None
-    cell = cell_of("mprotect", "EACCES", "v10", verdict="partial", level="pages", sentence="a part", case=review.cases[0].id)
+    case = review.cases[0].id
+    cell = cell_of("mprotect", "EACCES", "v10", verdict="partial", level="pages", sentence="a part", case=case)
     matrix = review.matrix.model_copy(update={"cells": (*review.matrix.cells, cell)})
     told = answer(review.model_copy(update={"matrix": matrix}), "Does an unchecked mprotect")
     assert told.evidence[0].case == review.cases[0]
@@ -157,13 +158,9 @@ def test_other_systems_are_answered_by_their_own_verdicts(review: Review) -> Non
     assert answer(review, "What do other systems do?").short.startswith("So it is for OpenBSD")
     v10, two_pass, mimmutable = review.editions
     assert mimmutable.name == "mimmutable"
-    theorems = tuple(
-        t.model_copy(update={"verdict": "refuted"}) if (t.property, t.call) == ("failure-changes-nothing", "munmap") else t
-        for t in mimmutable.theorems
-    )
-    changed = review.model_copy(
-        update={"editions": (v10, two_pass, mimmutable.model_copy(update={"theorems": theorems}))}
-    )
+    alone = review.model_copy(update={"editions": (mimmutable,)})
+    [broken] = with_theorem(alone, "failure-changes-nothing", "munmap", verdict="refuted").editions
+    changed = review.model_copy(update={"editions": (v10, two_pass, broken)})
     assert "munmap" in answer(changed, "What do other systems do?").short
 
 
