@@ -18,12 +18,13 @@ from typing import Any, Final, cast
 import z3
 
 from checker.bounded import symbolic_vma
-from checker.calls import CallPath, ExploredCall, finish, symbolic_arguments
+from checker.calls import CallPath, ExploredCall, explore_arguments, finish, symbolic_arguments
 from checker.paths import Run, explore
 from checker.unbounded import PageFact, UnboundedSpace, World
 from checker.view import Snapshot, Transition
 from spec.editions import Edition
 from spec.errors import Errno
+from spec.layout import OVER_LIMIT
 from spec.space import Gap, Test, Visit
 from spec.syscalls import CALLS
 from spec.terms import Bool, Num, all_, and_, eq, implies, not_, or_
@@ -434,18 +435,9 @@ class Pair(Transition):
     other: Transition
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What one edition's body makes use of, on all its paths."""
-
-    read: frozenset[str]
-    """Fields of the edition that decide something in it, those included that only the list engine reads."""
-    ends: frozenset[tuple[Errno, str]]
-    """How it can end: (errno, check). Some of these may contradict themselves."""
-
-
-def read_body(name: str, edition: Edition) -> Reading:
-    """Explore a body under one edition and record what it reads of it. Raises TooManyPaths."""
+def read_body(name: str, edition: Edition) -> frozenset[str]:
+    """The fields of the edition that decide something in a call's body, on some path; those included that only the list
+    engine reads. Raises TooManyPaths."""
     call, reads = CALLS[name], Reads(edition)
     recording = cast(Edition, reads)
     arguments = symbolic_arguments(call.decoded)
@@ -453,8 +445,14 @@ def read_body(name: str, edition: Edition) -> Reading:
     for path in paths:
         path.space.facts()
     engine = {field for path in paths for effect in path.space.effects for field in ENGINE_READS.get(effect, ())}
-    ends = frozenset((path.transition.errno, path.transition.check) for path in paths)
-    return Reading(frozenset(reads.fields | engine) - NAMES_ONLY, ends)
+    return frozenset(reads.fields | engine) - NAMES_ONLY
+
+
+def read_arguments(name: str, edition: Edition) -> frozenset[str]:
+    """The fields of the edition that decide something in a call's argument stage."""
+    reads = Reads(edition)
+    explore_arguments.__wrapped__(name, cast(Edition, reads))
+    return frozenset(reads.fields) - NAMES_ONLY
 
 
 @dataclass(frozen=True, slots=True)
@@ -535,12 +533,14 @@ def explore_pair(
 ) -> ExploredCall:
     """All paths of a body under two editions that do not contradict each other; each path's transition is a `Pair`.
 
-    Address spaces that only one of the two can have (droppable memory, guard pages) are left out. `ended` says that one
+    Address spaces that only one of the two can have (droppable memory, guard pages) are left out, and those whose
+    map_count is more than one above its limit (no document can say them). `ended` says that one
     of them ended in its argument stage; `given` is what is known of the arguments then. Raises TooManyPaths.
     """
     world, histories = World(), Histories()
     arguments = symbolic_arguments(CALLS[name].decoded)
-    known: list[Bool] = [*given, *same_causes()]
+    at_most = z3.Int("map_count") <= z3.Int("max_map_count") + OVER_LIMIT
+    known: list[Bool] = [*given, *same_causes(), at_most]
     for edition, stage in zip((a, b), ended, strict=True):
         known += arguments.facts(edition) if stage is None else []
     singles = [

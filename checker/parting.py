@@ -134,6 +134,9 @@ class Parted:
     pair: Pair
     after: tuple[State, State]
     page: int
+    """The first page at which they part."""
+    pages: tuple[int, ...]
+    """Every page at which anything could be told apart."""
 
 
 def make(
@@ -178,8 +181,44 @@ def part(
     pages = sorted({*example.pages(after_a), *example.pages(after_b)})
     for page in pages:
         if not prop.holds(pair, page):
-            return Parted(state, call, words, failures, pair, (after_a, after_b), page)
+            return Parted(state, call, words, failures, pair, (after_a, after_b), page, tuple(pages))
     return None
+
+
+def changes(t: Transition, pages: Sequence[int], base: int) -> list[str]:
+    """What a concrete call has changed at these pages, in words; pages are named by their distance from `base`."""
+    told: list[str] = []
+    runs: list[tuple[str, int, int]] = []
+    for page in pages:
+        change = _change(t.before.at(page), t.after.at(page), page)
+        if change and runs and runs[-1][0] == change and runs[-1][2] == page:
+            runs[-1] = change, runs[-1][1], page + 1
+        elif change:
+            runs.append((change, page, page + 1))
+    for change, start, end in runs:
+        where = f"page +{start - base}" if end == start + 1 else f"pages +{start - base} to +{end - 1 - base}"
+        told.append(f"{where} ({change})")
+    cuts = [page for page in pages if t.before.cut(page) != t.after.cut(page)]
+    for page in cuts:
+        told.append(f"the boundary at +{page - base} ({'gone' if t.before.cut(page) else 'new'})")
+    if t.before.map_count != t.after.map_count:
+        told.append(f"map_count (from {t.before.map_count} to {t.after.map_count})")
+    if t.before.brk != t.after.brk:
+        told.append("the break")
+    return told
+
+
+def _change(was: PageView, now: PageView, page: int) -> str:
+    if not (was.mapped or now.mapped):
+        return ""
+    if was.mapped != now.mapped:
+        return "unmapped" if was.mapped else "mapped" + (", sealed" if now.vma.sealed else "")
+    apart = [name for name in ASPECTS if not _same(was, now, page, name)]
+    return ", ".join(f"{name} {_shown(_aspect(now, page, name))}" for name in apart)
+
+
+def _shown(value: object) -> str:
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
 
 
 SIZES: Final = tuple((vmas, pages) for vmas in range(4) for pages in (1, 2, 3, 4, 5, 6, 9) if pages >= vmas)

@@ -41,7 +41,9 @@ def search_small(
 ) -> Parted | None:
     """The smallest address space of the search, smaller than `below` (VMAs, pages), on which the editions part in the
     way that the property excludes; None if there is none, which proves nothing."""
-    for count in range(1, MOST_VMAS + 1):
+    if not _letters(call, 1, editions):
+        return None
+    for count in range(1, MOST_VMAS + (call in _KINDS)):
         for sizes in sorted(product(*_sizes(count)), key=lambda some: (sum(some), some)):
             if below is not None and (count, sum(sizes)) >= below:
                 return None

@@ -41,7 +41,7 @@ def counterexample_of(theorem: Theorem, example: Example, page: int | None) -> C
         call=example.call,
         words=dict(words),
         failures=tuple(sorted(example.failures)),
-        range=_range_of(example),
+        range=range_of(example),
         result=ResultDoc(value=int(transition.value), errno=transition.errno.name, check=transition.check),  # type: ignore[arg-type]
         after=after_doc,
     )
@@ -62,7 +62,7 @@ def counterexample_of(theorem: Theorem, example: Example, page: int | None) -> C
     )
 
 
-def _range_of(example: Example) -> tuple[int, int] | None:
+def range_of(example: Example) -> tuple[int, int] | None:
     """The pages that the call is about, for drawing."""
     to = example.arguments
     if hasattr(to, "start") and hasattr(to, "end"):

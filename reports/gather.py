@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 from checker.documents import Counterexample
 from checker.lab.replay import Replay
 from proofs import run
+from proofs.diff import diff
 from proofs.history import history
 from proofs.lemmas import LEMMAS
 from proofs.matrix import matrix
@@ -29,6 +30,7 @@ from reports.review import (
     AssumptionFacts,
     Case,
     CellFacts,
+    DiffFacts,
     EditionFacts,
     Ending,
     Fact,
@@ -100,6 +102,7 @@ def gather(
         cases=tuple(gatherer.cases.values()),
         matrix=matrix,
         history=history,
+        diffs=tuple(gatherer.diffs()),
         elsewhere=tuple(gatherer.elsewhere()),
         assumptions=tuple(
             AssumptionFacts(name=a.name, sentence=a.sentence, why=a.why, hides=a.hides, always=a.name in ALWAYS)
@@ -253,6 +256,33 @@ class _Gatherer:
         if cell.counterexample is not None:
             case = self._enter(id, self._place(cell.edition, "matrix", f"{cell.call}-{column}"), cell.counterexample)
         return CellFacts(id=id, cell=cell.model_copy(update={"counterexample": None}), case=case)
+
+    def diffs(self) -> Iterator[DiffFacts]:
+        """Each other edition against the one that is named."""
+        against = self.wanted.against
+        if against is not None:
+            yield from (self.diff(name, against) for name in self.wanted.editions if name != against)
+
+    def diff(self, first: str, second: str) -> DiffFacts:
+        """An edition, held against another one."""
+        report = diff(
+            first,
+            second,
+            self.wanted.calls,
+            timeout_ms=self.wanted.timeout_ms,
+            jobs=self.wanted.jobs,
+            cache=self.verdicts,
+            on_call=lambda call, done, total: self.on_step(f"{first} against {second}", done, total),
+        )
+        if not report.complete:
+            raise KeyboardInterrupt
+        return DiffFacts(
+            first=first,
+            second=second,
+            fields=report.fields,
+            calls=tuple(call.model_copy(update={"seconds": 0.0}) for call in report.calls),
+            lemmas=tuple(Lemma(**r.model_dump(exclude={"seconds"})) for r in report.lemmas),
+        )
 
     def history(self) -> tuple[HistoryFacts, ...]:
         """The time machine."""

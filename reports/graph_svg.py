@@ -31,9 +31,11 @@ BEND: Final = 46
 """How much of the room between columns a band takes to come to its row."""
 
 
-def graph_to_svg(doc: Counterexample) -> str:
+def graph_to_svg(doc: Counterexample, title: str = "") -> str:
     """The graph as an SVG document. The same counterexample gives the same bytes."""
-    return _Drawing(doc).draw()
+    return _Drawing(doc).draw(
+        title or f"Graph of the counterexample to {doc.property}, edition {doc.edition}: {doc.call}"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class _Drawing:
         self.inner = max(most, 1) * (HEIGHT + GAP) - GAP
         self.bottom = float(TOP + self.inner)
 
-    def draw(self) -> str:
+    def draw(self, title: str) -> str:
         canvas, places = self.canvas, self.places()
         for layer, column in enumerate(self.columns):
             x = MARGIN + layer * (BOX + BETWEEN)
@@ -76,7 +78,6 @@ class _Drawing:
         for name, place in places.items():
             self.box(name, place)
         width = 2 * MARGIN + len(self.columns) * BOX + len(self.edges) * BETWEEN
-        title = f"Graph of the counterexample to {self.doc.property}, edition {self.doc.edition}: {self.doc.call}"
         return canvas.document(width, self.bottom + MARGIN, title, self.description())
 
     def places(self) -> dict[str, _Place]:
@@ -127,17 +128,19 @@ class _Drawing:
     def vma(self, layout: LayoutDoc, vma: VmaDoc, where: str, place: _Place) -> None:
         canvas, sealed = self.canvas, "sealed" in vma.flags
         canvas.rect(place.x, place.y, BOX, HEIGHT, f"block {vma.backing}")
+        left = place.x + 10
+        canvas.text(left, place.y + 22, where, "t mono bold")
         if sealed:
             canvas.hatch(place.x, place.y, BOX, HEIGHT)
             canvas.rect(place.x + 2, place.y + 2, BOX - 4, HEIGHT - 4, "sealed")
-            canvas.lock(place.x + BOX - 70, place.y + 8)
-            canvas.text(place.x + BOX - 54, place.y + 20, "sealed", "t small bold")
-        canvas.text(place.x + 10, place.y + 22, where, "t mono bold")
+            canvas.lock(left, place.y + 29)
+            canvas.text(left + 14, place.y + 41, "sealed", "t small bold")
+            left += 14 + text_width("sealed", 12, bold=True) + 8
         words = [protection(vma), backing(vma), *extras(vma)]
         words += [f"{self.names.page(page)}={text}" for page, text in held(layout, vma).items()]
-        while len(words) > 2 and text_width(" ".join(words), 12) > BOX - 20:
+        while len(words) > 2 and text_width(" ".join(words), 12) > place.x + BOX - 10 - left:
             words = [*words[:-2], "…"] if words[-1] == "…" else [*words[:-1], "…"]
-        canvas.text(place.x + 10, place.y + 41, clean(" ".join(words)), "t small")
+        canvas.text(left, place.y + 41, clean(" ".join(words)), "t small")
 
     def description(self) -> str:
         """The edges in words, for those who cannot see them."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from difflib import SequenceMatcher
 from functools import cache
 from itertools import pairwise
@@ -16,21 +16,22 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from checker.documents import Counterexample, CounterexampleStep, LayoutDoc, ResultDoc
-from proofs.results import Cell, Settlement
+from checker.documents import Counterexample, CounterexampleStep, Culprit, LayoutDoc, ResultDoc
+from proofs.results import CallDiff, Cell, Parting, Settlement
 from reports.explain import CHANGING, Check, Explanation
 from reports.findings import TOPICS, find_command, findings, prove_command, smallest, topic_of, undecided
 from reports.formats import Format
 from reports.graph_relate import held, layouts, relations
 from reports.graph_svg import graph_to_svg
 from reports.plain import joined, number, sentence
-from reports.review import Case, CellFacts, EditionFacts, HistoryFacts, PropertyFacts, Review, Theorem
+from reports.review import Case, CellFacts, DiffFacts, EditionFacts, HistoryFacts, PropertyFacts, Review, Theorem
 from reports.strip import to_svg, to_text
 from reports.strip_legend import BACKINGS
 from reports.strip_story import effects
 from reports.strip_style import STYLE
 from reports.strip_words import CODES, Names, backing, extras, map_count, protection
 from spec.assumptions import ALWAYS
+from spec.editions import EDITIONS, Standing
 from spec.syscalls import CALLS
 
 VERDICTS: Final = {
@@ -50,6 +51,16 @@ CELLS: Final = {
     "unknown": ("?", "unknown", "the solver could not tell"),
 }
 """Each kind of cell of the atomicity matrix: its sign, a word, and what it means."""
+DIFFS: Final = {
+    "same": ("=", "proved: the same, for any number of VMAs"),
+    "stronger": ("+", "proved: the second edition nowhere allows or changes more than the first"),
+    "weaker": ("-", "proved: the first edition nowhere allows or changes more than the second"),
+    "different": ("≠", "each is stronger somewhere, or something is changed in different ways"),
+    "differs": ("≠", "there is a case in which it differs"),
+    "absent": ("·", "an edition lacks the call"),
+    "unknown": ("?", "the solver could not tell"),
+}
+"""How a call of one edition compares with that of another: its sign, and what it means."""
 LIVE: Final = {"confirmed": "✓", "not confirmed": "✗", "cannot be tried here": "–"}
 """The sign of what a real kernel did with a counterexample."""
 STYLE_TAG: Final = f"<style>{STYLE}</style>\n"
@@ -128,6 +139,29 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
+class Under:
+    """What a call does under one edition."""
+
+    edition: str
+    errno: str
+    check: str
+    changed: tuple[str, ...]
+    graph: Markup
+    after: Picture
+
+
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """A case in which two editions part."""
+
+    parting: Parting
+    call: str
+    words: tuple[tuple[str, str], ...]
+    before: Picture
+    under: tuple[Under, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Difference:
     """What two editions have otherwise."""
 
@@ -137,6 +171,8 @@ class Difference:
     cells: tuple[tuple[CellFacts, CellFacts], ...]
     checks: tuple[tuple[str, tuple[Pair, ...]], ...]
     """For each call whose checks differ: those side by side."""
+    calls: DiffFacts | None
+    """What was proved of each call; None if that was not asked."""
 
     @property
     def path(self) -> str:
@@ -328,6 +364,7 @@ class _Site:
             stem=case.file.rpartition("/")[2],
             assumptions=[a for a in document.assumptions if a not in ALWAYS],
             alike=self.alike(case),
+            standing=EDITIONS[document.edition].standing,
         )
         yield f"{case.file}.json", document.model_dump_json(indent=2) + "\n"
         if case.trace is not None:
@@ -417,13 +454,21 @@ class _Site:
         return [facts for facts in of_edition if facts.cell.verdict in ("partial", "unknown")]
 
     def pairs(self) -> Iterator[tuple[EditionFacts, EditionFacts]]:
-        """The editions to be held against one another: each against the one that was named, or against the next."""
+        """The editions to be held against one another: all against the one that was named; or each kernel against the
+        next, and what is no kernel against the kernel that it is most like."""
         editions = self.review.editions
-        if not self.review.against:
-            yield from pairwise(editions)
+        if self.review.against:
+            against = self.review.edition(self.review.against)
+            yield from ((edition, against) for edition in editions if edition is not against)
             return
-        against = self.review.edition(self.review.against)
-        yield from ((edition, against) for edition in editions if edition is not against)
+        kernels = [edition for edition in editions if EDITIONS[edition.name].standing is Standing.KERNEL]
+        yield from pairwise(kernels)
+        others = [edition for edition in editions if edition not in kernels]
+        for other in others:
+            if kernels:
+                yield max(kernels, key=lambda kernel: _likeness(kernel.name, other.name)), other
+        if not kernels:
+            yield from pairwise(others)
 
     def difference(self, one: EditionFacts, other: EditionFacts) -> Difference:
         """What the two have otherwise."""
@@ -441,7 +486,12 @@ class _Site:
             tuple(
                 (call, rows) for call, rows in checks if any((row.one is None) != (row.other is None) for row in rows)
             ),
+            next((d for d in self.review.diffs if (d.first, d.second) == (one.name, other.name)), None),
         )
+
+    def apart(self, found: CallDiff) -> list[Apart]:
+        """The cases of a call in which the editions part."""
+        return [_apart(parting) for parting in found.partings]
 
     def gone(self, facts: HistoryFacts, expected: str) -> list[Gone]:
         """The verdicts of a row of the history of which one thing was expected, in groups."""
@@ -480,6 +530,59 @@ def full(text: str) -> str:
     """The text as a sentence; the name of a call keeps its small letter."""
     first = re.split(r"\W", text.strip(), maxsplit=1)[0]
     return text.strip()[:1] + sentence(text)[1:] if first in CALLS else sentence(text)
+
+
+def _apart(parting: Parting) -> Apart:
+    """A case as it is shown: it is drawn as the counterexamples are, once for each edition."""
+    documents = [
+        Counterexample(
+            property=f"{parting.call} in {outcome.edition}",
+            sentence=parting.sentence,
+            edition=outcome.edition,
+            call=parting.call,
+            expected="",
+            before=parting.before,
+            steps=(
+                CounterexampleStep(
+                    call=parting.call,
+                    words=parting.words,
+                    failures=tuple(parting.failures),
+                    range=parting.range,
+                    result=ResultDoc(value=outcome.value, errno=outcome.errno, check=outcome.check),
+                    after=outcome.after,
+                ),
+            ),
+            culprit=Culprit(page=parting.page, why=parting.sentence),
+            size=parting.size,
+        )
+        for outcome in (parting.first, parting.second)
+    ]
+    names = [Names.of(document) for document in documents]
+    known = Names(min(n.base for n in names), max(n.top for n in names))
+    under = [
+        Under(
+            outcome.edition,
+            outcome.errno,
+            outcome.check,
+            tuple(outcome.changed),
+            _inline(graph_to_svg(document, f"Graph of {parting.call} under {outcome.edition}")),
+            _picture(f"after, under {outcome.edition}", outcome.after, names=known),
+        )
+        for outcome, document in zip((parting.first, parting.second), documents, strict=True)
+    ]
+    return Apart(
+        parting,
+        known.call(documents[0].steps[0]),
+        tuple((name, _word(name, word)) for name, word in parting.words.items()),
+        _picture("before", parting.before, names=known),
+        tuple(under),
+    )
+
+
+def _likeness(one: str, other: str) -> int:
+    """In how much two editions behave alike."""
+    a, b = EDITIONS[one], EDITIONS[other]
+    return sum(getattr(a, f.name) == getattr(b, f.name) for f in fields(a))
 
 
 def _said(cell: Cell) -> tuple[str, str]:
@@ -605,7 +708,14 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     made.globals.update(
-        VERDICTS=VERDICTS, CELLS=CELLS, LIVE=LIVE, CODES=CODES, BACKINGS=BACKINGS, kind_of=kind_of, smallest=smallest
+        VERDICTS=VERDICTS,
+        CELLS=CELLS,
+        LIVE=LIVE,
+        CODES=CODES,
+        BACKINGS=BACKINGS,
+        Standing=Standing,
+        kind_of=kind_of,
+        smallest=smallest,
     )
     made.filters.update(inline=inline, joined=joined, sentence=full, breakable=breakable, by_then=by_then)
     made.globals["number"] = number

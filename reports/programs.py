@@ -13,7 +13,7 @@ from proofs.tasks import Task
 from proofs.theorems import theorems
 from reports.reproduce import CannotSay, script_of, to_c, to_syz
 from reports.review import Fact, Programs
-from spec.editions import EDITIONS
+from spec.editions import EDITIONS, System
 
 
 class ProgramsResult(Fact):
@@ -37,10 +37,14 @@ def programs(documents: Mapping[str, Counterexample], task: Task) -> Iterator[Pr
 
 def programs_of(document: Counterexample) -> Programs:
     """Every program that shows the counterexample."""
+    edition = EDITIONS[document.edition]
+    if edition.system is not System.LINUX:
+        why = f"{edition.name} is not Linux, and these programs are for Linux"
+        return Programs(why_no_c=why, why_no_syz=why)
     rebuilt = _rebuilt(document)
     if isinstance(rebuilt, str):
         return Programs(why_no_c=rebuilt, why_no_syz=rebuilt)
-    known = theorems(EDITIONS[document.edition], [document.property], [document.call])
+    known = theorems(edition, [document.property], [document.call])
     reason = next((theorem.broken.reason for theorem in known if theorem.broken), "")
     made = {}
     for form in ("c", "syz"):

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from checker.documents import Counterexample
 from checker.lab.replay import Replay
-from proofs.results import Cell, HistoryRow, Settlement, Verdict, Witness
+from proofs.results import CallDiff, Cell, HistoryRow, Settlement, Verdict, Witness
 from reports.explain import Explanation
 
 
@@ -161,6 +161,16 @@ class HistoryFacts(Fact):
     cases: dict[str, str] = Field(description="EDITION/CALL: id of the counterexample")
 
 
+class DiffFacts(Fact):
+    """Two editions, compared call by call (`sealspec diff`)."""
+
+    first: str
+    second: str
+    fields: dict[str, tuple[str, str]] = Field(description="the fields on which they differ, with both values")
+    calls: tuple[CallDiff, ...]
+    lemmas: tuple[Lemma, ...] = Field(description="what the comparison rests on besides the lemmas of the editions")
+
+
 class PropertyFacts(Fact):
     """What is promised."""
 
@@ -203,6 +213,7 @@ class Review(Fact):
     )
     matrix: MatrixFacts | None = Field(description="null: left out")
     history: tuple[HistoryFacts, ...] | None = Field(description="null: left out")
+    diffs: tuple[DiffFacts, ...] = Field(default=(), description="each other edition against the one that is named")
     elsewhere: tuple[Explanation, ...] = Field(
         default=(), description="the calls of those counterexamples whose editions are not in the review"
     )
@@ -215,6 +226,7 @@ class Review(Fact):
         told = [live.verdict != "not confirmed" for case in self.cases for live in case.live]
         told += [facts.cell.verdict != "unknown" for facts in (self.matrix.cells if self.matrix else ())]
         told += [facts.row.as_expected for facts in self.history or ()]
+        told += [call.decided for diff in self.diffs for call in diff.calls]
         return all(told) and all(edition.as_expected for edition in self.editions)
 
     @cached_property

@@ -158,7 +158,7 @@ def missed(facts: Facts) -> Answer:
         stages = {c.stage for c in explanation.checks if c.errno != "OK"}
         if UP_FRONT in stages and len(stages - {UP_FRONT, "arguments"}) > 0:
             mixed.append(explanation.call)
-    misses = facts.misses()
+    misses = facts.misses(ORDINARY)
     dropped = facts.edition.mutants
     noticed = [m for m in dropped if not m.survived]
     promises = [theorem for theorem in facts.edition.theorems if topic_of(theorem.property) is TOPICS[0]]

@@ -141,10 +141,11 @@ class Facts:
         checks = explanation.checks if explanation is not None else ()
         return next((c.stage for c in checks if c.check == check), "")
 
-    def misses(self) -> list[str]:
-        """Theorems of what a seal promises that are refuted, one for each cause."""
+    def misses(self, among: Iterable[str] | None = None) -> list[str]:
+        """Theorems of what a seal promises that are refuted (for one of these calls), one for each cause."""
+        wanted = None if among is None else set(among)
         return [
             f"{finding.first.property}({finding.first.call})"
             for finding in findings(self.review, self.edition)
-            if finding.topic is TOPICS[0]
+            if finding.topic is TOPICS[0] and (wanted is None or finding.first.call in wanted)
         ]

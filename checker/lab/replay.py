@@ -10,6 +10,7 @@ import contextlib
 import json
 import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain, groupby
 from typing import Any, Final, Literal, TypeAlias
 
@@ -29,6 +30,8 @@ Verdict: TypeAlias = Literal["confirmed", "not confirmed", "cannot be tried here
 CONFIRMED: Final = "confirmed"
 NOT_CONFIRMED: Final = "not confirmed"
 CANNOT: Final = "cannot be tried here"
+LITTLE_MIB: Final = 256
+"""Memory of a guest that is to run out of it, MiB: enough to boot the kernels that are known here."""
 LIMIT_MS: Final = 90_000
 """Time that one document may take; to make a guest short of memory takes seconds, on a busy machine many."""
 SETTINGS: Final = {
@@ -139,7 +142,12 @@ def _plan(documents: Sequence[Counterexample], has_pkeys: bool) -> list[Rebuilt 
 def _run(
     plans: Sequence[Rebuilt | CannotTry], kernel: Kernel, told: RunReport
 ) -> Generator[dict[str, object], None, None]:
-    """The kernel's answers, in order."""
+    """The kernel's answers, in order. A guest that may have to be made short of memory is given little."""
+    reclaims = any(
+        step.call == "reclaim" for plan in plans if isinstance(plan, Rebuilt) for step in plan.scenario.steps
+    )
+    if isinstance(kernel, ImageKernel) and reclaims:
+        kernel = replace(kernel, memory_mib=min(kernel.memory_mib, LITTLE_MIB))
     scenarios = [plan.scenario.model_dump(mode="json") for plan in plans if isinstance(plan, Rebuilt)]
     return run_scenarios(scenarios, kernel, limit_ms=LIMIT_MS, report=told)
 

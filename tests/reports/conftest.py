@@ -53,5 +53,5 @@ def review(cache_folder: Path) -> Review:
 
 @pytest.fixture(scope="session")
 def two_editions(cache_folder: Path) -> Review:
-    """The same of v10 and of v6.12, which are held against one another."""
-    return gathered(replace(SMALL, editions=("v10", "v6.12"), against="v6.12"), cache_folder)
+    """mseal and munmap in v10, held against v6.12, where munmap looks at seals as it goes."""
+    return gathered(replace(SMALL, editions=("v10", "v6.12"), against="v6.12", calls=("mseal", "munmap")), cache_folder)

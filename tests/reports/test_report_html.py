@@ -20,10 +20,12 @@ from tinyhtml5.parser import HTMLParser
 
 from checker.documents import load_document
 from checker.lab.replay import ReplayReport
+from proofs.results import HistoryRow
 from reports.cli import main
 from reports.folder import MARK, write_folder
+from reports.formats import FORMATS
 from reports.html import site
-from reports.review import Review, render, review_schema
+from reports.review import HistoryFacts, Review, render, review_schema
 from tests.reports.conftest import SMALL
 
 ROOT = Path(__file__).parents[2]
@@ -295,6 +297,48 @@ def test_editions_side_by_side(two_editions: Review) -> None:
     other = two_editions.case["v6.12/failure-changes-no-page/mseal"]
     assert f"{other.file}.html" in pages[f"{case.file}.html"].links
 
+    difference = pages["diffs/v10-v6.12.html"]
+    [verdict] = [row for row in difference.all("tr") if said(row[0]).startswith("eperm-changes-nothing")]
+    assert [said(cell).split()[:2] for cell in verdict[1:4]] == [["munmap"], ["✓", "proved"], ["✗", "refuted"]]
+    assert not any("gap-seals-nothing" in said(row) for row in difference.all("tr"))
+    [failure] = [row for row in difference.all("tr") if said(row[0]) == "munmap EPERM because of a seal"]
+    assert [said(cell).split()[1] for cell in failure[1:]] == ["atomic", "boundaries"]
+    marked = [[said(cell) for cell in row] for row in difference.all("tr") if row.get("class") == "differs"]
+    assert ["- only in v10", "munmap: a VMA to unmap is sealed EPERM up front", "-"] in marked
+    assert any(one == "-" and "sealed EPERM" in other for _, one, other in marked)
+    assert difference.links[f"{two_editions.case['v6.12/eperm-changes-nothing/munmap'].file}.html"]
+
+
+def test_the_time_machine(two_editions: Review) -> None:
+    verdict = {"expected": "found", "verdict": "refuted", "as_expected": True, "counterexample": None, "why": ""}
+    size = {"vmas": 2, "pages": 3, "calls": 1}
+    row = HistoryRow.model_validate(
+        {
+            "id": "H9",
+            "happened": "A loop was rewritten.",
+            "kind": "bug",
+            "property": "eperm-changes-nothing",
+            "sentence": "A sample of a sentence.",
+            "verdicts": [
+                verdict | {"call": "munmap", "edition": "v6.12", "size": size},
+                verdict | {"call": "munmap", "edition": "v6.17", "size": size},
+                verdict | {"call": "munmap", "edition": "v10", "size": None, "expected": "proved", "verdict": "proved"},
+            ],
+        }
+    )
+    case = "v6.12/eperm-changes-nothing/munmap"
+    told = HistoryFacts(row=row, cases={"v6.12/munmap": case})
+    files = dict(site(two_editions.model_copy(update={"history": (told,)})))
+    page = read("index.html", files["index.html"])
+    table = page.find("table", class_="history")
+    happened, _, found, proved = list(table.iter(HTML + "tr"))[1]
+    assert said(happened) == "H9: bug A loop was rewritten."
+    assert said(found) == "munmap in v6.12, v6.17: refuted, 2 VMAs"
+    assert said(proved) == "munmap in v10: proved"
+    assert [link.get("href") for link in found.iter(HTML + "a")] == [f"{two_editions.case[case].file}.html"]
+    back = read("x", files[f"{two_editions.case[case].file}.html"])
+    assert any((link.get("href") or "").endswith("index.html#history-H9") for link in back.all("a"))
+
 
 # the schema -----------------------------------------------------------------------------------------------------------
 
@@ -331,7 +375,7 @@ def test_equal_results_are_equal_bytes(review: Review, tmp_path: Path, cache_fol
     assert f"begin with {tmp_path / 'report'}/index.html" in done.stdout
     written = contents(tmp_path / "report")
     assert written.pop(MARK)
-    expected = dict(site(review)) | {"review.json": render(review)}
+    expected = dict(site(review, [FORMATS["json"]])) | {"review.json": render(review)}
     assert written == {path: text.encode() for path, text in expected.items()}
 
 

@@ -11,6 +11,8 @@ import pytest
 from checker.documents import BadDocument
 from proofs.settled import DOCUMENT
 from reports import rst
+from reports.cli import main
+from reports.cli_common import ExitCode
 from reports.review import Review
 from tests.reports.reviews import review_of, with_cell
 
@@ -157,3 +159,18 @@ def test_without_a_matrix_nothing_is_claimed(review: Review) -> None:
     assert "nothing at all" not in rst.render(bare)
     with pytest.raises(ValueError, match="matrix"):
         rst.patch(bare, LIST, "a.rst")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--rst", "no-such.rst"], "no-such.rst: cannot be read"),
+        (["--rst", "no-such.rst", "--out", "folder"], "--rst prints"),
+        (["--rst", "no-such.rst", "--edition", "v10", "--edition", "v6.12"], "--rst is about one edition"),
+        (["--rst", "no-such.rst", "--edition", "v9"], "unknown edition 'v9'"),
+    ],
+)
+def test_wrong_usage_is_one_line(capsys: pytest.CaptureFixture[str], arguments: list[str], says: str) -> None:
+    assert main(["report", *arguments]) == ExitCode.USAGE
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.count("\n") == 1 and says in said.err
