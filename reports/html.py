@@ -710,6 +710,7 @@ def _environment() -> Environment:
     made.globals.update(
         VERDICTS=VERDICTS,
         CELLS=CELLS,
+        DIFFS=DIFFS,
         LIVE=LIVE,
         CODES=CODES,
         BACKINGS=BACKINGS,

@@ -166,6 +166,7 @@ def test_without_a_matrix_nothing_is_claimed(review: Review) -> None:
     [
         (["--rst", "no-such.rst"], "no-such.rst: cannot be read"),
         (["--rst", "no-such.rst", "--out", "folder"], "--rst prints"),
+        (["--thread", "--out", "folder"], "--thread prints"),
         (["--rst", "no-such.rst", "--edition", "v10", "--edition", "v6.12"], "--rst is about one edition"),
         (["--rst", "no-such.rst", "--edition", "v9"], "unknown edition 'v9'"),
     ],
