@@ -133,8 +133,8 @@ class Parted:
     failures: frozenset[str]
     pair: Pair
     after: tuple[State, State]
-    page: int
-    """The first page at which they part."""
+    page: int | None
+    """The first page at which they part; None if no page tells them apart (a count, or how the call ends)."""
     pages: tuple[int, ...]
     """Every page at which anything could be told apart."""
 
@@ -179,10 +179,19 @@ def part(
     pair = Pair(call, a.to or b.to, a.errno, a.value, a.check, a.before, a.after, b)
     example = Example(state, call, pair.to, failures)
     pages = sorted({*example.pages(after_a), *example.pages(after_b)})
-    for page in pages:
-        if not prop.holds(pair, page):
-            return Parted(state, call, words, failures, pair, (after_a, after_b), page, tuple(pages))
-    return None
+    apart = [page for page in pages if not prop.holds(pair, page)]
+    if not apart:
+        return None
+    seen = (page for page in apart if _seen_apart(prop, pair, page))
+    return Parted(state, call, words, failures, pair, (after_a, after_b), next(seen, None), tuple(pages))
+
+
+def _seen_apart(prop: Property, pair: Pair, page: int) -> bool:
+    """The two outcomes look different at this page, in the respect that the property is about."""
+    a, b = pair.after, pair.other.after
+    if prop.name == BOUNDARIES:
+        return a.cut(page) != b.cut(page)
+    return any(not _same(a.at(page), b.at(page), page, name) for name in ASPECTS)
 
 
 def changes(t: Transition, pages: Sequence[int], base: int) -> list[str]:
@@ -284,7 +293,7 @@ class PairProver(Prover):
             if words is not None:
                 parted = part(prop, example.state, self.editions, example.call, words, example.failures)
                 found.extend([] if parted is None else [parted])
-            return found[-1].page if found else None
+            return 0 if found else None
 
         self.example(item.path, item.goal, vmas, pages, apart)
         return found[-1] if found else None

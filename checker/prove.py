@@ -15,7 +15,7 @@ from checker.examples import Example, from_model, problems, violation, witnesses
 from checker.layout import ELSEWHERE_TOP
 from spec.errors import Errno
 from spec.properties import Property
-from spec.terms import Bool, and_, any_, eq, implies, le, lt, ne, not_, or_
+from spec.terms import Bool, and_, any_, eq, implies, ite, le, lt, ne, not_, or_
 from spec.vma import ANONYMOUS, HUGE_PAGES, HUGETLB, SPECIAL, Page, Vma, starts_huge_page
 
 P, Q = z3.Int("page"), z3.Int("second_page")
@@ -477,7 +477,8 @@ class Prover:
                 vma.may_read, vma.may_write, vma.may_exec, not_(vma.exec),
                 *(not_(getattr(vma, n)) for n in unmarked),
                 eq(vma.reading, 0), eq(vma.thp, 0), eq(vma.pkey, 0), eq(vma.anon_vma, 0),
-                vma.read, vma.write, not_(vma.sealed), eq(vma.offset, 0), eq(vma.object, 1),
+                vma.read, vma.write, not_(vma.sealed),
+                eq(vma.offset, ite(eq(vma.backing, 0), vma.start, 0)), eq(vma.object, 1),
             ]  # fmt: skip
             wishes += [implies(mapped, w) for w in plain]
             wishes += [implies(mapped, eq(vma.start, WINDOW)), implies(mapped, le(vma.start, WINDOW + 2))]

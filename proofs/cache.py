@@ -40,6 +40,7 @@ ASKED_BY: dict[str, tuple[str, ...]] = {
     "lemma": ("proofs.lemmas", "proofs.results"),
     "mutant": ("proofs.mutants", "proofs.results"),
     "matrix": ("proofs.matrix",),
+    "diff": ("proofs.diff",),
 }
 """For each kind of task the modules that decide it: they and whatever they import count."""
 SHARED = ("proofs.run", "proofs.cases")

@@ -268,7 +268,7 @@ def _size_of(parted: Parted | None) -> tuple[int, int] | None:
 
 def _parts(prop: Property, parted: Parted) -> bool:
     """The concrete case is one of this parting too."""
-    return not prop.holds(parted.pair, parted.page) or any(not prop.holds(parted.pair, p) for p in parted.pages)
+    return any(not prop.holds(parted.pair, page) for page in parted.pages)
 
 
 def _same(call: str, engine: Literal["identity"]) -> CallDiff:

@@ -17,12 +17,12 @@ class Task(NamedTuple):
     """Questions that are decided together, for they share the exploration of a call."""
 
     kind: str
-    """`theorem`, `property`, `advice`, `lemma`, `mutant` or `matrix`."""
+    """`theorem`, `property`, `advice`, `lemma`, `mutant`, `matrix` or `diff`."""
     name: str
     """A call, or a lemma."""
     edition: str
     properties: tuple[str, ...] | None
-    """Names of properties; None where the kind of task says what is asked."""
+    """Names of properties; of a diff, the other edition; None where the kind of task says what is asked."""
     timeout_ms: int
     """For one query of the solver."""
 

@@ -219,6 +219,46 @@ def matrix(
     )
 
 
+@app.command("diff")
+def diff(
+    first: Annotated[str, typer.Argument(metavar="A", help="An edition: see [b]sealspec list editions[/b].")],
+    second: Annotated[str, typer.Argument(metavar="B", help="The edition that is held against it.")],
+    call: Annotated[str | None, typer.Argument(metavar="[CALL]", show_default=False, help="Only this call.")] = None,
+    json_file: Report = None,
+    timeout: Timeout = 20.0,
+    jobs: Jobs = None,
+    cache: Cache = True,
+) -> ExitCode:
+    """Compare two editions call by call, for any number of VMAs, and show the smallest case in which they part.
+
+    [b]same[/b] is proved. B is [b]stronger[/b] if, wherever the two part, it refuses what A allows or leaves a page as
+    it was that A changes; [b]weaker[/b] is the reverse; [b]different[/b]: both occur. Result (errno and value) and
+    boundaries (of VMAs, and map_count) are compared besides. More: docs/DIFF.md. Exit code 1: something is undecided.
+
+    Examples:
+
+      sealspec diff v10 v6.12
+
+      sealspec diff v6.18 two-pass mprotect
+
+      sealspec diff v10 v6.18 --json diff.json
+    """
+    from reports.cli_diff import Request as Comparing
+    from reports.cli_diff import diff as compared
+
+    return compared(
+        Comparing(
+            first=first,
+            second=second,
+            call=call,
+            json_file=json_file,
+            timeout_ms=max(1, round(timeout * 1000)),
+            jobs=jobs or os.cpu_count() or 1,
+            cache=cache,
+        )
+    )
+
+
 @app.command("history")
 def history(
     json_file: Report = None,

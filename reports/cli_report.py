@@ -25,6 +25,7 @@ from reports.cli_common import (
 from reports.cli_interrupt import interruptible
 from reports.cli_prove import check_selection, progress_bars
 from reports.formats import FORMATS
+from reports.plain import number
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -290,12 +291,12 @@ def _conclude(review: Review, out: str, formats: Sequence[str], count: int) -> N
         line(told, text, "bold red")
     first = "index.html" if PAGES in formats else FORMATS[formats[0]].file
     name = printable(out.rstrip("/"))
-    line(told, f"{name}: {count} {'file' if count == 1 else 'files'}; begin with {name}/{first}")
+    line(told, f"{name}: {number(count, 'file')}; begin with {name}/{first}")
 
 
 def _print_edition(out: Console, edition: EditionFacts) -> None:
     verdicts = Counter(theorem.verdict for theorem in edition.theorems)
-    counts = ", ".join(f"{number} {verdict}" for verdict, number in verdicts.most_common())
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.most_common())
     state = "as expected" if edition.as_expected else "NOT as expected"
-    about = f"{edition.name}: {len(edition.theorems)} theorems: {counts}; {state}"
+    about = f"{edition.name}: {number(len(edition.theorems), 'theorem')}: {counts}; {state}"
     line(out, about, "" if edition.as_expected else "bold red")

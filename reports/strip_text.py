@@ -30,19 +30,19 @@ PLAIN = {"\u2192": "->", "\u2026": "...", "\u2013": "-", "\u2014": "-", "\u2019"
 
 def to_text(doc: Counterexample, width: int = 72) -> str:
     """The counterexample in at most `width` columns of ASCII. The same document gives the same text."""
-    return _Page(doc, width).text()
+    return TextPage(doc, width).text()
 
 
 def drawing(doc: Counterexample, width: int = 72) -> list[str]:
     """Only the strips, with the calls between them: no title, no words around them, no legend (`legend` has it)."""
-    page = _Page(doc, width)
+    page = TextPage(doc, width)
     page.draw()
     return page.text_lines()
 
 
 def legend(doc: Counterexample, width: int = 72) -> str:
     """What the signs in the drawing of a document mean, in one sentence."""
-    return _Page(doc, width).legend()
+    return TextPage(doc, width).legend()
 
 
 def ascii_only(text: str) -> str:
@@ -52,7 +52,7 @@ def ascii_only(text: str) -> str:
     return "".join(c if " " <= c <= "~" else " " if c.isspace() else "?" for c in plain)
 
 
-class _Page:
+class TextPage:
     """The text while it grows."""
 
     def __init__(self, doc: Counterexample, width: int) -> None:
@@ -99,7 +99,7 @@ class _Page:
     def draw(self) -> None:
         """The strips from the first to the last, and the calls between them."""
         for layer, layout in enumerate(layouts(self.doc)):
-            self.layout(layer, layout)
+            self.layout(self.names.layer_title(self.doc, layer), layout)
             if layer < len(self.doc.steps):
                 self.step(layer, layout)
         self.culprit()
@@ -114,9 +114,9 @@ class _Page:
             break_on_hyphens=False,
         )
 
-    def layout(self, layer: int, layout: LayoutDoc) -> None:
+    def layout(self, title: str, layout: LayoutDoc) -> None:
         """The strip of a layout, or a list of its VMAs if there are too many for the width."""
-        title, number = self.names.layer_title(self.doc, layer), map_count(layout)
+        number = map_count(layout)
         self.lines.append(f"{title}{number:>{self.width - len(title)}}"[: self.width])
         unsaid = list(layout.vmas)
         if not layout.vmas:
@@ -175,20 +175,25 @@ class _Page:
             row[start + 1 : start + 1 + room] = text.ljust(room)
         return complete
 
+    def marks(self, pages: tuple[int, int] | None, stop: int | None = None) -> None:
+        """Marks below a strip: the range of a call, and where it stopped."""
+        if not (self.drawable and self.axis.segments):
+            return
+        line = ""
+        if pages is not None:
+            start, end = self.column(pages[0]), self.column(pages[1])
+            line = " " * start + ("|" if start == end else "[" + "=" * (end - start - 1) + ")")
+        if stop is not None:
+            at = self.column(stop) + 1
+            line = line.ljust(at + 1)
+            line = line[:at] + "!" + line[at + 1 :]
+        if line:
+            self.lines.append(line)
+
     def step(self, index: int, before: LayoutDoc) -> None:
         """The call on the layout just drawn: marks below the strip, then words."""
         step, stop = self.doc.steps[index], stop_page(self.doc, index)
-        if self.drawable and self.axis.segments:
-            line = ""
-            if step.range is not None:
-                start, end = self.column(step.range[0]), self.column(step.range[1])
-                line = " " * start + ("|" if start == end else "[" + "=" * (end - start - 1) + ")")
-            if stop is not None:
-                at = self.column(stop) + 1
-                line = line.ljust(at + 1)
-                line = line[:at] + "!" + line[at + 1 :]
-            if line:
-                self.lines.append(line)
+        self.marks(step.range, stop)
         number = "call: " if len(self.doc.steps) == 1 else f"call {index + 1}: "
         result = "ok" if step.result.errno == "OK" else f"-1 {step.result.errno}"
         self.say(f"{number}{self.names.call(step)} = {result}", hang=" " * INDENT * 2)

@@ -219,10 +219,8 @@ _POSITION = (
     "it starts below page 0",
     "it is empty (vm_end is not above vm_start)",
     "its page offset is out of range",
-    "untouched anonymous memory has another offset than its page number",
     "it inherited an anon_vma that it does not have",
     "a special mapping is locked",
-    "shared memory has no anon_vma",
 )
 """Conditions on positions and bookkeeping, which the step lemmas (proofs/lemmas.py) prove where VMAs are made."""
 

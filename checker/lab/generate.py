@@ -482,11 +482,6 @@ class _Maker:
             self.add(
                 "mmap", addr=f"brk+{hex(top * PAGE)}", len=2 * PAGE, prot=3, flags=PRIVATE_ANON | FIXED, fd=-1, off=0
             )
-        elif self.chance(8):  # the vdso in the middle of the heap: it refuses to be cut when the heap shrinks
-            self.add("brk", addr=f"brk+{hex(6 * PAGE)}")
-            self.add("munmap", addr=f"brk+{hex(2 * PAGE)}", len=2 * PAGE)
-            self.add("vdso", addr=f"brk+{hex(2 * PAGE)}")
-            self.add("brk", addr=f"brk+{hex(3 * PAGE)}")
         if tight:
             self.add("fill", free=r.randrange(0, 3))
             for page in range(r.randrange(0, 3)):  # up to one more than the limit
@@ -565,7 +560,14 @@ class _Maker:
         self.calls(self.many(), {grow_down: 30, near: 20, self.store_somewhere: 0})
 
     def vdso(self) -> None:
-        """The vdso among mappings: it refuses to be split, to grow, to be locked."""
+        """The vdso among mappings, or in the heap: it refuses to be split, to grow, to be locked."""
+        if self.chance(12):
+            self.add("brk", addr=f"brk+{hex(6 * PAGE)}")
+            self.add("munmap", addr=f"brk+{hex(2 * PAGE)}", len=2 * PAGE)
+            self.add("vdso", addr=f"brk+{hex(2 * PAGE)}")
+            self.add("brk", addr=f"brk+{hex(self.random.randint(1, 4) * PAGE)}")
+            self.heap()
+            return
         at = self.random.choice((1, 3, 5))
         self.add("vdso", addr=_address(at))
         self.areas.append((at, at + 2))

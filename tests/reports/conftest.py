@@ -54,4 +54,12 @@ def review(cache_folder: Path) -> Review:
 @pytest.fixture(scope="session")
 def two_editions(cache_folder: Path) -> Review:
     """mseal and munmap in v10, held against v6.12, where munmap looks at seals as it goes."""
-    return gathered(replace(SMALL, editions=("v10", "v6.12"), against="v6.12", calls=("mseal", "munmap")), cache_folder)
+    wanted = replace(
+        SMALL,
+        editions=("v10", "v6.12"),
+        against="v6.12",
+        calls=("mseal", "munmap"),
+        properties=("failed-mseal-seals-nothing", "eperm-changes-nothing"),
+        traces=False,
+    )
+    return gathered(wanted, cache_folder)

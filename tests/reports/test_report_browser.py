@@ -126,16 +126,23 @@ def test_from_a_refuted_theorem_to_its_counterexample_by_keyboard(browser: playw
     assert "fails with ENOMEM: [+0,+1) is now sealed" in sentence
     assert page.locator("tr[aria-current=true]").inner_text().count("decided here") == 1
 
-    # the program is shown by keyboard too
-    program = page.locator("summary", has_text="The program in C")
-    assert not page.locator("pre", has_text="int main(void)").is_visible()
+    assert watch.wrong == []
+    assert all(url.startswith("file:") or url == "data:," for url in watch.asked)
+    page.context.close()
+
+
+def test_a_program_is_unfolded_by_keyboard(browser: playwright.Browser, review: Review, report: Path) -> None:
+    file = next(case.file for case in review.cases if case.programs.c)
+    page, watch = opened(browser, SCREEN, "light")
+    page.goto((report / f"{file}.html").as_uri())
+    program = page.locator("pre", has_text="int main(void)")
+    assert not program.is_visible()
     while page.evaluate("document.activeElement.innerText") != "The program in C":
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.tagName") != "BODY"
     page.keyboard.press("Enter")
-    assert program.is_visible() and page.locator("pre", has_text="int main(void)").is_visible()
+    assert program.is_visible()
     assert watch.wrong == []
-    assert all(url.startswith("file:") or url == "data:," for url in watch.asked)
     page.context.close()
 
 

@@ -239,9 +239,16 @@ def test_a_counterexample_is_told_whole(review: Review, small: dict[str, Page]) 
     # the trace, step by step
     assert case.trace is not None
     assert len(list(page.find("ol", class_="trace"))) == len(case.trace.steps) > 1
-    # the program
-    assert case.programs.c in ["".join(pre.itertext()) for pre in page.all("pre")]
     assert "✓ confirmed on 6.99.0-sample" in told
+
+
+def test_programs_are_shown_or_why_there_is_none(review: Review, small: dict[str, Page]) -> None:
+    assert any(case.programs.c for case in review.cases)
+    for case in review.cases:
+        page, made = small[f"{case.file}.html"], case.programs
+        shown = ["".join(pre.itertext()) for pre in page.all("pre")]
+        assert all(program in shown for program in (made.c, made.syz) if program)
+        assert all(why in said(page.find("main")) for why in (made.why_no_c, made.why_no_syz))
 
 
 def test_a_kernel_that_could_not_try_is_told(review: Review, small: dict[str, Page]) -> None:
@@ -293,14 +300,27 @@ def test_editions_side_by_side(two_editions: Review) -> None:
     assert {"v10/index.html", "v6.12/index.html"} <= set(pages["index.html"].links)
     told = said(pages["index.html"].find("main"))
     assert "Review of 2 editions" in told
-    case = two_editions.case["v10/failure-changes-no-page/mseal"]
-    other = two_editions.case["v6.12/failure-changes-no-page/mseal"]
+    case = two_editions.case["v10/failed-mseal-seals-nothing/mseal"]
+    other = two_editions.case["v6.12/failed-mseal-seals-nothing/mseal"]
     assert f"{other.file}.html" in pages[f"{case.file}.html"].links
 
     difference = pages["diffs/v10-v6.12.html"]
+    calls = {said(row[0]): [said(cell) for cell in row[1:]] for row in next(difference.all("tbody"))}
+    assert calls["mseal"][:3] == ["= same"] * 3
+    assert calls["munmap"][:3] == ["= same", "≠ differs", "≠ differs"]
+    [compared] = two_editions.diffs
+    for call in compared.calls:
+        for parting in call.partings:
+            assert parting.sentence in said(difference.find("main"))
+    figures = list(difference.all("figure"))
+    assert len(figures) == 2 * sum(len(call.partings) for call in compared.calls) > 0
+    captions = [said(next(figure.iter(HTML + "figcaption"))) for figure in figures]
+    assert captions[0].startswith("Under v10 the call fails with EPERM (munmap: a VMA to unmap is sealed)")
+    assert captions[1].startswith("Under v6.12 the call fails with")
+
     [verdict] = [row for row in difference.all("tr") if said(row[0]).startswith("eperm-changes-nothing")]
     assert [said(cell).split()[:2] for cell in verdict[1:4]] == [["munmap"], ["✓", "proved"], ["✗", "refuted"]]
-    assert not any("gap-seals-nothing" in said(row) for row in difference.all("tr"))
+    assert not any("failed-mseal-seals-nothing" in said(row) for row in difference.all("tr"))
     [failure] = [row for row in difference.all("tr") if said(row[0]) == "munmap EPERM because of a seal"]
     assert [said(cell).split()[1] for cell in failure[1:]] == ["atomic", "boundaries"]
     marked = [[said(cell) for cell in row] for row in difference.all("tr") if row.get("class") == "differs"]
