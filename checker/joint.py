@@ -36,12 +36,13 @@ LIMIT: Final = 20_000
 NAMES_ONLY: Final = frozenset(("name", "kernel", "standing"))
 """Fields of an edition that say what it is called, and nothing of what it does."""
 
+_MOVES: Final = frozenset(("merges_into_unfaulted", "joins_kept_source", "splits_locked_source", "resets_kept_offset"))
 ENGINE_READS: Final[dict[str, frozenset[str]]] = {
     "change": frozenset(("merges_into_unfaulted",)),
     "map of written memory": frozenset(("merges_into_unfaulted",)),
     "expand": frozenset(("merges_into_unfaulted",)),
-    "move": frozenset(("merges_into_unfaulted", "joins_kept_source", "splits_locked_source")),
-    "moves": frozenset(("merges_into_unfaulted", "joins_kept_source", "splits_locked_source")),
+    "move": _MOVES,
+    "moves": _MOVES,
     "lock": frozenset(("guard_pages",)),
 }
 """By effect: the fields of an edition that the list engine (checker/layout.py) reads when it carries the effect out.

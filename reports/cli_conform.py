@@ -199,7 +199,7 @@ def _print_report(out: Console, report: ConformReport) -> None:
         for text in kind.texts:
             line(out, f"  {printable(text)}", "red")
         if kind.file is not None:
-            steps = f"{_many(kind.steps or 0, 'step')}{'' if kind.repeatable else '; it did not differ again'}"
+            steps = f"{_many(kind.steps or 0, 'step')}{'; it did not differ again' if kind.repeatable is False else ''}"
             line(out, f"  saved ({steps}): sealspec run {shlex.quote(kind.file)}")
     for text in report.unanswered:
         line(out, f"not finished by the kernel: {printable(text)}", "red")

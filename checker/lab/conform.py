@@ -70,7 +70,7 @@ GUEST_BATCH: Final = 2500
 SHRINK_SECONDS: Final = 120.0
 """So long one difference is made smaller."""
 TRIES: Final = 3
-"""So often a kernel is asked again whether memory runs out for it."""
+"""So often a kernel is asked again: whether memory runs out for it, whether it answers the same."""
 HARDWARE_POISON: Final = 100
 CAP_IPC_LOCK: Final = 14
 
@@ -414,9 +414,14 @@ def plain_steps(document: Scenario) -> list[dict[str, Any]]:
     return steps
 
 
+def up_to(document: Scenario, found: Found) -> Scenario:
+    """The sequence as far as it differs."""
+    return document.model_copy(update={"steps": document.steps[: found.step + 1]})
+
+
 def shrink(batch: Batch, document: Scenario, found: Found, seconds: float = SHRINK_SECONDS) -> tuple[Scenario, bool]:
-    """A smallest sequence with a difference of the same kind, with the kernel's answers; and whether it differs every
-    time. One that did not differ when it was run again is returned as it is, with False.
+    """A smallest sequence with a difference of the same kind, with the kernel's answers; and whether it differed again.
+    One that did not, run three times more, is returned as it was, up to the step that differed.
 
     Raises LabError.
     """
@@ -431,11 +436,11 @@ def shrink(batch: Batch, document: Scenario, found: Found, seconds: float = SHRI
                 told = answered(answer, batch.machine)
                 at = first_difference(told, batch.edition, dropped=batch.dropped)
                 if at is not None and at.kind == found.kind:
-                    return told.model_copy(update={"steps": told.steps[: at.step + 1]})
+                    return up_to(told, at)
         return None
 
-    whole = document.model_copy(update={"steps": document.steps[: found.step + 1]})
-    smallest = differing([plain_steps(whole)] * 3) if seconds > 0 else whole
+    whole = up_to(document, found)
+    smallest = differing([plain_steps(whole)] * TRIES)
     if smallest is None:
         return whole, False
     while time.monotonic() < deadline:
@@ -464,7 +469,7 @@ class DifferenceDoc(Document):
     )
     texts: tuple[str, ...] = Field(description="the differences, one line each")
     times: Int = Field(description="sequences with a difference of this kind")
-    repeatable: bool | None = Field(default=None, description="it differed again; null: not tried")
+    repeatable: bool | None = Field(default=None, description="it differed again when it was shrunk; null: not tried")
     steps: Int | None = Field(default=None, description="steps of the saved scenario")
     file: str | None = Field(default=None, description="where the scenario was saved")
 
@@ -498,6 +503,11 @@ class ConformReport(Document):
     def rate(self) -> float:
         """Sequences a second."""
         return self.sequences / self.seconds if self.seconds else 0.0
+
+
+def conform_schema() -> str:
+    """The JSON schema of a `ConformReport`, as published in docs/schema/conform.json."""
+    return json.dumps(ConformReport.model_json_schema(mode="serialization"), indent=2, sort_keys=True) + "\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -692,11 +702,10 @@ class Run:
         )
         self.kinds[found.kind] = len(self.report.differences)
         if self.settings.out is not None and len(self.kinds) <= KINDS_SHRUNK:
-            seconds = 0.0 if self.ended else SHRINK_SECONDS
-            smallest, repeatable = shrink(batch, document, found, seconds)
+            smallest, again = (up_to(document, found), None) if self.ended else shrink(batch, document, found)
             path = self.settings.out / f"{batch.edition.name}-{document.name}.json"
             save_scenario(path, smallest, batch.edition)
-            update = {"repeatable": repeatable, "steps": len(smallest.steps), "file": str(path)}
+            update = {"repeatable": again, "steps": len(smallest.steps), "file": str(path)}
             entry = entry.model_copy(update=update)
         self.report = self.report.model_copy(update={"differences": (*self.report.differences, entry)})
 

@@ -29,6 +29,7 @@ from checker.lab.conform import (
     Settings,
     answered,
     conform,
+    conform_schema,
     explanation,
     first_difference,
     flavours_for,
@@ -409,6 +410,11 @@ def test_what_is_missing_is_all_that_is_not_done(done: list[tuple[int, int]], ex
     numbers = [i for first, end in spans for i in range(first, end)]
     assert numbers == sorted(set(range(examples)) - before)
     assert {i for first, end in merged([*done, *spans]) for i in range(first, end)} == before | set(range(examples))
+
+
+def test_the_published_schema_is_fresh() -> None:
+    published = Path(__file__).parents[2] / "docs" / "schema" / "conform.json"
+    assert published.read_text("utf-8") == conform_schema(), "write it again: checker.lab.conform.conform_schema()"
 
 
 # the command ----------------------------------------------------------------------------------------------------------

@@ -1142,7 +1142,7 @@ struct order {
 	size_t id_length;
 };
 
-static long orders_to = -1, done_from = -1; /* ends of the pipes to and from the nursery */
+static long nursery, orders_to = -1, done_from = -1; /* its process, the ends of the pipes to it and from it */
 static int nursery_failed;
 
 static int fills(const char *from, const char *to)
@@ -1173,12 +1173,11 @@ static __attribute__((noreturn)) void tend(int orders, int done)
 static int start_nursery(void)
 {
 	int orders[2], done[2];
-	long pid;
 
 	if (SYS3(__NR_pipe2, orders, 0, 0) || SYS3(__NR_pipe2, done, 0, 0))
 		return 0;
-	pid = SYS3(__NR_fork, 0, 0, 0);
-	if (pid == 0) {
+	nursery = SYS3(__NR_fork, 0, 0, 0);
+	if (nursery == 0) {
 		SYS3(__NR_close, orders[1], 0, 0);
 		SYS3(__NR_close, done[0], 0, 0);
 		tend(orders[0], done[1]);
@@ -1187,7 +1186,15 @@ static int start_nursery(void)
 	SYS3(__NR_close, done[1], 0, 0);
 	orders_to = orders[1];
 	done_from = done[0];
-	return !failed(pid);
+	return !failed(nursery);
+}
+
+static void end_nursery(void)
+{
+	if (orders_to < 0)
+		return;
+	SYS3(__NR_close, orders_to, 0, 0);
+	SYS(__NR_wait4, nursery, 0, 0, 0, 0);
 }
 
 /* Runs a scenario in a child of the nursery; 0 if there is none to run it in. */
@@ -1441,6 +1448,7 @@ static __attribute__((noreturn, used)) void start(word *stack)
 		count++;
 		at = to;
 	}
+	end_nursery();
 	emit("Q\t", 2);
 	emit(text, (size_t)(put_decimal(text, (long)count) - text));
 	emit("\n", 1);
