@@ -11,6 +11,7 @@ import z3
 
 from checker.bounded_search import find_bounded
 from checker.calls import CallPath, ExploredCall
+from checker.concrete import State
 from checker.examples import Example, from_model, problems, violation, witnesses
 from checker.layout import ELSEWHERE_TOP
 from spec.errors import Errno
@@ -81,6 +82,11 @@ def strangeness(example: Example) -> int:
     return odd + 20 * sum(vma.backing in (SPECIAL, HUGETLB) for vma in example.state.vmas) + 2 * len(example.failures)
 
 
+def _size(state: State) -> tuple[int, int]:
+    """VMAs, and pages in all of them."""
+    return len(state.vmas), sum(vma.end - vma.start for vma in state.vmas)
+
+
 class Prover:
     """Decides properties of one explored call."""
 
@@ -130,9 +136,14 @@ class Prover:
         return answer, why
 
     def decide(self, props: Sequence[Property]) -> dict[str, Decision]:
-        """Decide the properties on all paths."""
+        """Decide the properties on all paths. What breaks one often breaks another, so that the examples of those that
+        few paths break are tried on the others before anything is searched for."""
         examined = self.examine(props)
-        return {prop.name: self.conclude(prop, examined[prop.name]) for prop in props}
+        decided: dict[str, Decision] = {}
+        for prop in sorted(props, key=lambda prop: len(examined[prop.name].opened)):
+            known = [d.example for d in decided.values() if d.example is not None]
+            decided[prop.name] = self.conclude(prop, examined[prop.name], known)
+        return {prop.name: decided[prop.name] for prop in props}
 
     def examine(self, props: Sequence[Property]) -> dict[str, Examination]:
         """Ask of each property on each path whether it may be broken there; no example is looked for. The properties
@@ -180,15 +191,17 @@ class Prover:
             self.solver.pop()
         return None
 
-    def conclude(self, prop: Property, examined: Examination) -> Decision:
-        """The verdict: where the property may be broken, the smallest example is looked for."""
+    def conclude(self, prop: Property, examined: Examination, known: Sequence[Example] = ()) -> Decision:
+        """The verdict: where the property may be broken, the smallest example is looked for. `known`: examples that
+        were found for other properties of this call; if one breaks this property too, only smaller ones are sought."""
         queries, seconds = examined.queries, examined.seconds
         if examined.unknown:
             return Decision("unknown", queries, seconds, why=examined.unknown)
         if examined.proved:
             return Decision("proved", queries, seconds)
         begun = time.perf_counter()
-        found = self._smallest(prop, examined.opened)
+        shared = self._smallest_known(prop, examined.opened, known)
+        found = self._smallest(prop, examined.opened, _size(shared[0].state) if shared is not None else None) or shared
         if found is None:
             bounded = find_bounded(prop, self.explored.call.name, self.explored.edition)
             found = None if bounded is None else (*bounded, examined.opened[0].path)
@@ -269,20 +282,39 @@ class Prover:
 
     # smallest first ------------------------------------------------------------------------------------------------
 
-    def _smallest(self, prop: Property, opened: list[_Open]) -> tuple[Example, int, CallPath] | None:
+    def _smallest_known(
+        self, prop: Property, opened: list[_Open], known: Sequence[Example]
+    ) -> tuple[Example, int, CallPath] | None:
+        """The smallest of the known examples that break this property too."""
+        found: list[tuple[Example, int, CallPath]] = []
+        for example in known:
+            violated = violation(prop, example, self.explored.edition)
+            if violated is not None:
+                outcome, _ = example.run(self.explored.edition)
+                ends = [o.path for o in opened if o.path.transition.check == outcome.check]
+                found.append((example, violated[0], (ends or [opened[0].path])[0]))
+        return min(found, key=lambda f: (*_size(f[0].state), strangeness(f[0])), default=None)
+
+    def _smallest(
+        self, prop: Property, opened: list[_Open], below: tuple[int, int] | None
+    ) -> tuple[Example, int, CallPath] | None:
         """The smallest example that the concrete reading confirms: fewest VMAs, then fewest pages, then plainest. No
         address space with fewer VMAs or pages satisfies the path conditions, which only overestimate what can
         happen."""
         self.solver.set("rlimit", SEARCH_LIMIT)
         try:
-            return self._search(prop, opened)
+            return self._search(prop, opened, below)
         finally:
             self.solver.set("rlimit", 0)
 
-    def _search(self, prop: Property, opened: list[_Open]) -> tuple[Example, int, CallPath] | None:
+    def _search(
+        self, prop: Property, opened: list[_Open], below: tuple[int, int] | None
+    ) -> tuple[Example, int, CallPath] | None:
         for vmas in range(4):
             items = opened
             for pages in (1, 2, 3, 4, 5, 6, 9):
+                if below is not None and (vmas, pages) >= below:
+                    return None
                 if pages < vmas:
                     continue
                 sized = [item for item in items if self._fits(item, vmas, pages)]

@@ -206,7 +206,8 @@ def check_resizable(mm: AddressSpace, to: Move, vma: Vma, old_pages: Num) -> Non
         wraps = le(PAGES * (1 << 12), offset_at(vma, to.old) + to.new_pages)
         mm.fail_if(wraps, Errno.EINVAL, "mremap: the page offset wraps around")
         mm.fail_if(is_special(vma), Errno.EFAULT, "mremap: a special mapping does not grow")
-        mm.may_fail(Errno.EAGAIN, "mremap: RLIMIT_MEMLOCK has no room")
+        if mm.decide(vma.locked):
+            mm.may_fail(Errno.EAGAIN, "mremap: RLIMIT_MEMLOCK has no room")
         mm.may_fail(Errno.ENOMEM, "mremap: RLIMIT_AS has no room")
 
 
