@@ -18,7 +18,7 @@ from checker.search_letters import WHOLE_AREA, Area, Letter, whole_alphabet
 from checker.search_steps import Start, canonical, empty_space
 from checker.search_traces import attack_trace, attack_traces
 from spec.editions import Edition
-from spec.properties import PROPERTIES, Property
+from spec.properties import Property, promised
 
 Progress = Callable[[int, int, int], None]
 """Told (depth, states so far, states still to expand at this depth) before each state is expanded or judged."""
@@ -102,12 +102,13 @@ def check_all(
     keep: int = 3,
     progress: Progress | None = None,
 ) -> dict[tuple[str, str], list[Violation]]:
-    """Judge every property (all of spec.properties if left out) at every page of every call from every expanded state.
+    """Judge every property (if left out, all that the edition is held to) at every page of every call from every
+    expanded state.
 
     Returns the violations by (property, call), at most `keep` of each in breadth-first order; no entry where there is
     none. A property is judged for its own calls. Calls that end in their argument stage are not judged.
     """
-    props = list(PROPERTIES.values() if properties is None else properties)
+    props = list(promised(exploration.edition) if properties is None else properties)
     expanded = [(n, data) for n, data in exploration.graph.nodes(data=True) if data["expanded"]]
     found: dict[tuple[str, str], list[Violation]] = {}
     for done, (number, data) in enumerate(expanded):
@@ -138,7 +139,7 @@ def disagreements(
     agree. A violation contradicts every verdict but "refuted"; no violation contradicts nothing, for the address space
     is tiny. `found` is what check_all found, if it is known already; pairs without a verdict are not looked at."""
     asked = {name for name, _ in verdicts}
-    props = list(PROPERTIES.values() if properties is None else properties)
+    props = list(promised(exploration.edition) if properties is None else properties)
     violations = check_all(exploration, [p for p in props if p.name in asked], keep=1) if found is None else found
     lines = []
     for (name, call), broken in sorted(violations.items()):

@@ -36,7 +36,7 @@ from spec.advice import ADVICE, DISCARDING
 from spec.assumptions import ALWAYS
 from spec.editions import EDITIONS, Edition
 from spec.errors import Errno
-from spec.properties import PROPERTIES
+from spec.properties import PROPERTIES, promised
 from spec.syscalls import CALLS
 
 _EVERY = tuple(EDITIONS)
@@ -109,7 +109,7 @@ def prove(
     edition = EDITIONS[edition_name]
     started = time.perf_counter()
     chosen = theorems(edition, properties, calls)
-    names = tuple(p.name for p in PROPERTIES.values() if properties is None or p.name in properties)
+    names = tuple(p.name for p in promised(edition) if properties is None or p.name in properties)
     touched = list(dict.fromkeys(t.call for t in chosen))
     tasks = [Task("theorem", call, edition_name, names, timeout_ms) for call in touched]
     if lemmas:

@@ -35,8 +35,6 @@ class Cache(Protocol):
     def store(self, task: Task, results: Sequence[BaseModel]) -> None: ...
 
 
-
-
 def carry_out_tasks(
     tasks: Sequence[Task],
     work: Callable[[Task], Iterator[R]],

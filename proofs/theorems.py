@@ -6,7 +6,7 @@ import builtins
 from dataclasses import dataclass
 
 from spec.editions import EDITIONS, Edition, SealCheck, System
-from spec.properties import PROPERTIES, Property
+from spec.properties import Property, promised
 from spec.syscalls import CALLS
 
 
@@ -278,7 +278,7 @@ class Theorem:
 
 def theorems(edition: Edition, properties: list[str] | None = None, calls: list[str] | None = None) -> list[Theorem]:
     """All theorems of an edition, those of one call together; filtered by names if given."""
-    chosen = [p for p in PROPERTIES.values() if properties is None or p.name in properties]
+    chosen = [p for p in promised(edition) if properties is None or p.name in properties]
     names = sorted({c for p in chosen for c in p.calls}, key=_order)
     return [
         Theorem(

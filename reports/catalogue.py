@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from proofs.lemmas import LEMMAS, LEMMAS_BROKEN
 from proofs.theorems import KNOWN_BROKEN, Broken, Theorem, theorems
 from spec.assumptions import ALWAYS, ASSUMPTIONS
-from spec.editions import EDITIONS
-from spec.properties import PROPERTIES, Property
+from spec.editions import EDITIONS, System
+from spec.properties import PROPERTIES, Property, promised
 
 HEAD = """\
 # Properties
@@ -61,7 +61,8 @@ def _section(prop: Property) -> Iterator[str]:
     yield f"- Assumes: those of every verdict{extra}"
     broken = _broken(prop)
     if not broken:
-        yield "- Expected: holds for each call, in every edition\n"
+        of = "" if prop.promised_by == tuple(System) else " of " + " and ".join(s.title for s in prop.promised_by)
+        yield f"- Expected: holds for each call, in every edition{of}\n"
         return
     fails = {call for b in broken for call in b.calls}
     rest = [call for call in prop.calls if call not in fails]
@@ -106,7 +107,7 @@ def verdict_table(edition_name: str) -> str:
     """Property, expected verdicts in this edition, and what they assume beyond what every verdict does."""
     edition = EDITIONS[edition_name]
     lines = [row("property", f"verdict for {edition_name}", "assumes besides"), row("---", "---", "---")]
-    for prop in PROPERTIES.values():
+    for prop in promised(edition):
         found = theorems(edition, [prop.name])
         holds = [t.call for t in found if t.broken is None]
         broken = [t for t in found if t.broken is not None]

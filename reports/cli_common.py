@@ -98,6 +98,15 @@ def check_property(name: str) -> str:
     return name
 
 
+def check_promised(edition: Edition, name: str) -> None:
+    """Raises BadUsage if an edition is not held to the property: documents of another system promise it."""
+    from spec.properties import PROPERTIES
+
+    if edition.system not in PROPERTIES[name].promised_by:
+        by = " and ".join(system.title for system in PROPERTIES[name].promised_by)
+        raise BadUsage(f"{name} is promised by {by}, and {edition.name} is not that: choose another --edition")
+
+
 def verdict_cache(wanted: bool) -> VerdictCache | None:
     """The user's cache of verdicts, if it is wanted and not switched off; what is wrong with it is said on standard
     error, once."""

@@ -13,6 +13,7 @@ from reports.cli_common import (
     ExitCode,
     check_call,
     check_call_of,
+    check_promised,
     check_property,
     console,
     edition_named,
@@ -38,6 +39,7 @@ def find(
         check_call(call)
         check_selection([name], [call])
     chosen_edition = edition_named(edition or DEFAULT_EDITION)
+    check_promised(chosen_edition, name)
     if call is not None:
         check_call_of(chosen_edition, call)
     chosen = chosen_edition.name

@@ -62,7 +62,8 @@ def _print_names(out: Console, kinds: dict[str, list[Item]]) -> None:
 
 
 def _properties(edition: str) -> list[Item]:
-    from spec.properties import PROPERTIES
+    from spec.editions import EDITIONS
+    from spec.properties import promised
 
     return [
         {
@@ -72,7 +73,7 @@ def _properties(edition: str) -> list[Item]:
             "calls": list(p.calls),
             "assumptions": list(p.assumptions),
         }
-        for p in PROPERTIES.values()
+        for p in promised(EDITIONS[edition])
     ]
 
 

@@ -19,6 +19,7 @@ from reports.cli_common import (
     ExitCode,
     check_call,
     check_call_of,
+    check_promised,
     check_property,
     console,
     edition_named,
@@ -87,6 +88,8 @@ def prove(request: Request) -> ExitCode:
     """Run the proofs and show what came of them. Raises BadUsage."""
     chosen = edition_named(request.edition or DEFAULT_EDITION)
     check_selection(request.properties, request.calls)
+    for name in request.properties or ():
+        check_promised(chosen, name)
     for call in request.calls or ():
         check_call_of(chosen, call)
     edition = chosen.name

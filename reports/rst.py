@@ -136,9 +136,7 @@ def _said(cell: Cell) -> str:
 
 def _paragraph(text: str, indent: int) -> list[str]:
     space = " " * indent
-    return textwrap.wrap(
-        one_line(text), WIDTH, initial_indent=space, subsequent_indent=space, break_on_hyphens=False
-    )
+    return textwrap.wrap(one_line(text), WIDTH, initial_indent=space, subsequent_indent=space, break_on_hyphens=False)
 
 
 def _items(texts: Iterable[str], indent: int, apart: bool, mark: str = "-") -> list[str]:
@@ -209,9 +207,7 @@ def patch(review: Review, document: str, source: str) -> str:
 def _blocks(lines: Sequence[str]) -> list[_Block]:
     """The paragraphs and list items, in order. A list item begins a block even without a blank line before it."""
     starts = [
-        i
-        for i, line in enumerate(lines)
-        if line.strip() and (i == 0 or not lines[i - 1].strip() or _ITEM.match(line))
+        i for i, line in enumerate(lines) if line.strip() and (i == 0 or not lines[i - 1].strip() or _ITEM.match(line))
     ]
     made = []
     for start, following in pairwise([*starts, len(lines)]):

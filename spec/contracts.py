@@ -317,6 +317,32 @@ def write(t: Any, p: Num) -> Bool:
     return implies(here, and_(was.mapped, not_(denied), inside_object, stored))
 
 
+def openbsd_mseal(t: Any, p: Num) -> Bool:
+    """mimmutable(2): what a child would find wiped does not become immutable."""
+    newly = and_(t.after.at(p).vma.sealed, not_(t.before.at(p).vma.sealed))
+    return implies(and_(t.before.at(p).mapped, newly), not_(t.after.at(p).vma.wipeonfork))
+
+
+def openbsd_munmap(t: Any, p: Num) -> Bool:
+    """munmap(2): every page of the range was mapped."""
+    return implies(_in_range(t, p), t.before.at(p).mapped)
+
+
+def openbsd_madvise(t: Any, p: Num) -> Bool:
+    """madvise(2): what was discarded was mapped. minherit(2): what a child finds wiped was writable."""
+    was, inside = t.before.at(p), _in_range(t, p)
+    discarded = and_(inside, one_of(t.to.advice, (DONTNEED, FREE)))
+    wiped = and_(inside, was.mapped, eq(t.to.advice, WIPEONFORK))
+    return and_(implies(discarded, was.mapped), implies(wiped, was.vma.write))
+
+
+OPENBSD_CONTRACTS: dict[str, Contract] = {
+    "mseal": openbsd_mseal,
+    "munmap": openbsd_munmap,
+    "madvise": openbsd_madvise,
+}
+"""What success promises on OpenBSD and not on Linux (docs/MIMMUTABLE.md)."""
+
 CONTRACTS: dict[str, Contract] = {
     "mseal": mseal,
     "munmap": munmap,

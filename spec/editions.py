@@ -45,6 +45,11 @@ class System(Enum):
         "VMAs are cut without a limit"
     )
 
+    @property
+    def title(self) -> str:
+        """`Linux`, `OpenBSD`."""
+        return self.value.partition(":")[0]
+
 
 class Cursor(Enum):
     """Where mseal's loop thinks it is after a VMA was merged with the next one."""

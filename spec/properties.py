@@ -1,7 +1,7 @@
 """What must hold, each in one English sentence beside its formula, with the place that promises it.
 
 A property speaks of one call from an arbitrary well-formed address space, as seen at one page (or two) that stand for
-all. Properties know nothing of editions and nothing of known bugs: they are the documented contract.
+all. Properties know nothing of known bugs, and of editions only whose documents promise them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from spec.advice import DISCARDING, GUARD_INSTALL
-from spec.contracts import CONTRACTS, unchanged
+from spec.contracts import CONTRACTS, OPENBSD_CONTRACTS, unchanged
+from spec.editions import Edition, System
 from spec.errors import Errno
 from spec.terms import Bool, Num, all_, and_, between, eq, implies, le, lt, ne, not_, one_of, or_
 from spec.vma import (
@@ -60,6 +61,8 @@ class Property:
     """The property speaks of two pages: `when` and `holds` take a third argument."""
     contents: bool = False
     """It speaks of what pages hold, so that counterexamples show contents."""
+    promised_by: tuple[System, ...] = tuple(System)
+    """The systems whose documents promise it; the others are not held to it."""
 
 
 def succeeded(t: Any) -> bool:
@@ -351,6 +354,16 @@ PROPERTIES: dict[str, Property] = {
             contents=True,
         ),
         Property(
+            "success-is-as-openbsd-says",
+            "What munmap unmaps, and what MADV_DONTNEED and MADV_FREE discard, was mapped; what is to be wiped on fork "
+            "was writable, and does not become immutable.",
+            "OpenBSD: munmap(2), madvise(2), minherit(2), mimmutable(2)",
+            tuple(OPENBSD_CONTRACTS),
+            outcomes=succeeded,
+            holds=lambda t, p: OPENBSD_CONTRACTS[t.call](t, p),
+            promised_by=(System.OPENBSD,),
+        ),
+        Property(
             "special-stays-whole",
             "A special mapping is kept, unmapped or changed as a whole: no call cuts it.",
             "__install_special_mapping: special_mapping_split refuses",
@@ -527,3 +540,8 @@ PROPERTIES: dict[str, Property] = {
     )
 }
 """Every property by name."""
+
+
+def promised(edition: Edition) -> list[Property]:
+    """The properties that an edition is held to."""
+    return [prop for prop in PROPERTIES.values() if edition.system in prop.promised_by]

@@ -429,9 +429,7 @@ def test_command(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch
     report = ConformReport.model_validate_json((tmp_path / "r.json").read_text())
     assert code == int(not report.agrees)
     assert report.sequences == 40 and report.edition == edition
-    assert out[-1] == (
-        f"reproduce with: sealspec conform --seed 6 --examples 40 --edition {edition} --kernel running"
-    )
+    assert out[-1] == (f"reproduce with: sealspec conform --seed 6 --examples 40 --edition {edition} --kernel running")
 
 
 def test_a_kernel_without_mseal_is_said_to_be_one(

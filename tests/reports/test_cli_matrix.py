@@ -120,9 +120,7 @@ def test_interrupted(spoiled: Spoiled, tmp_path: Path, capsys: pytest.CaptureFix
         (["--settles", "-c", "mmap"], "leave out --call"),
     ],
 )
-def test_wrong_usage(
-    arguments: list[str], told: str, spoiled: Spoiled, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_wrong_usage(arguments: list[str], told: str, spoiled: Spoiled, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["matrix", *arguments]) == 2
     out, err = capsys.readouterr()
     assert out == ""
