@@ -27,6 +27,8 @@ _FOUND_LATER = "the gathering finds it sealed as well; this test only saves the 
 _NO_PROMISE = "whether a special mapping may be inherited again is promised by nobody (7.3 and later)"
 _NEVER_CUT = "special and huge VMAs are exempt from locking, so that none is ever cut"
 _NEVER_CUT_AHEAD = _NEVER_CUT + " (two passes)"
+_NOT_ALONE = "that it is refused only together with others is promised by nobody (6.17 and later)"
+_TOO_LONG = "no free range is that long, and none to grow into: refused as well, with ENOMEM (6.17 and later)"
 SURVIVORS: dict[tuple[str, str], str] = {
     (
         "mmap",
@@ -62,6 +64,8 @@ SURVIVORS: dict[tuple[str, str], str] = {
         "the later test for four free maps refuses too; this one saves the destination, which other failures do not"
     ),
     ("mremap", "mremap: huge pages do not grow"): "growing huge pages is refused later as well, with EFAULT",
+    ("mremap", "mremap: a private mapping of /dev/zero is not moved with others"): _NOT_ALONE,
+    ("mremap", "mremap: the new size is beyond TASK_SIZE"): _TOO_LONG,
     ("mremap", "mremap: the page offset wraps around"): "no page offset is large enough: it never refuses",
 }
 """(call, check) whose absence breaks no theorem, with the reason."""
@@ -78,8 +82,10 @@ OF_EDITION: dict[str, dict[tuple[str, str], str]] = {
     },
 }
 """What is otherwise in an edition; an empty reason: the check is needed there."""
+UP_FRONT_ONLY = frozenset({("mremap", "mremap tail: a VMA to unmap is sealed")})
+"""Survivors only where the seals of the whole range are tested up front."""
 
-_LATER = (_FOUND_LATER, _NO_PROMISE, _NEVER_CUT_AHEAD)
+_LATER = (_FOUND_LATER, _NO_PROMISE, _NEVER_CUT_AHEAD, _NOT_ALONE, _TOO_LONG)
 LATER_ONLY = frozenset(key for key, reason in SURVIVORS.items() if reason in _LATER)
 """Survivors that v10 does not have."""
 
@@ -152,6 +158,8 @@ def kill_argument_mutant(call: str, edition: Edition, check: str) -> MutantResul
 
 def _result(call: str, check: str, killed: str, started: float, edition: Edition) -> MutantResult:
     reason = OF_EDITION.get(edition.name, {}).get((call, check), SURVIVORS.get((call, check), ""))
+    if (call, check) in UP_FRONT_ONLY and edition.seals is not SealCheck.UP_FRONT:
+        reason = ""
     survived = not killed
     if survived and not reason and edition.seals is SealCheck.TWO_PASS:
         reason = FORESEEN.get(check, "")

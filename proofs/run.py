@@ -59,6 +59,7 @@ UNREACHABLE: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {
         for call in ("mseal", "mprotect", "pkey_mprotect", "madvise")
         for check in ("no room under the map-count limit for a split", "the VMA refuses to be split")
     },
+    ("mremap", "the VMA refuses to be split"): ("whether the cuts are refused was decided before them", TWO_PASS),
     **{
         (call, "no room under the map-count limit for a split"): ("room was asked for before the pass", TWO_PASS)
         for call in ("mlock", "munlock")

@@ -172,7 +172,7 @@ KNOWN_BROKEN: tuple[Broken, ...] = (
         "v6.11",
     ),
     Broken(
-        "success-does-what-it-says",
+        "move-keeps-locks",
         ("mremap",),
         tuple(name for name in LINUX if not EDITIONS[name].splits_locked_source),
         "MREMAP_DONTUNMAP of a part of a locked VMA unlocks all of the VMA",

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from checker.documents import Counterexample
 from reports.review import Case, EditionFacts, PropertyFacts, Review, Theorem
 
 
@@ -67,6 +68,8 @@ TOPICS: tuple[Topic, ...] = (
         "the mm is not as it should be",
         (
             "success-does-what-it-says",
+            "success-is-as-openbsd-says",
+            "move-keeps-locks",
             "sealing-twice-is-a-no-op",
             "alike-neighbours-merge",
             "special-stays-whole",
@@ -184,6 +187,13 @@ def smallest(cases: Iterable[Case]) -> Case | None:
 def theorem_of(edition: EditionFacts, property_name: str, call: str) -> Theorem | None:
     """The theorem of that property and call, if the review has it."""
     return next((t for t in edition.theorems if (t.property, t.call) == (property_name, call)), None)
+
+
+def origin(trace: Counterexample) -> str:
+    """Where an attack trace begins."""
+    if not trace.before.vmas:
+        return "an empty address space"
+    return "an address space that has a special mapping (such as the vdso, which no call makes) and nothing else"
 
 
 def find_command(theorem: Theorem) -> str:

@@ -161,7 +161,7 @@ def mremap(t: Any, p: Num) -> Bool:
         and_(several, there),
         and_(
             implies(came_from.mapped, all_(eq(getattr(now.vma, n), getattr(came_from.vma, n)) for n in names)),
-            or_(came_from.mapped, unchanged(t, p)),
+            or_(came_from.mapped, unchanged_but(t, p, "locked")),
         ),
     )
     real = implies(and_(eq(to.old_pages, 0), source.mapped), source.vma.may_share)
@@ -189,7 +189,8 @@ def mremap(t: Any, p: Num) -> Bool:
             or_(grows_or_moves, unchanged(t, p)),
         ),
     )
-    rest = or_(there, here, unchanged(t, p))
+    # that the rest stays locked is a property of its own, for some kernels break that and keep all else
+    rest = or_(there, here, unchanged_but(t, p, "locked"))
     tail = and_(lt(to.new_pages, to.old_pages), between(to.old + to.new_pages, p, to.old + to.old_pages), not_(there))
     gone = implies(tail, not_(now.mapped))
     in_space = implies(lt(to.new_pages, to.old_pages), le(to.old + to.old_pages, TASK_PAGES))

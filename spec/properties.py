@@ -80,6 +80,12 @@ def refused_with(errno: Errno) -> Callable[[Any], bool]:
     return lambda t: t.errno is errno
 
 
+def _is_kept(t: Any, p: Num) -> Bool:
+    """No page was moved to this one: it is outside the new range, or at the place of a gap that was moved along."""
+    kept_gap = and_(t.to.fixed, eq(t.to.old_pages, t.to.new_pages), not_(t.before.at(t.to.old + (p - t.value)).mapped))
+    return or_(not_(between(t.value, p, t.value + t.to.new_pages)), kept_gap)
+
+
 def _sealed(t: Any, p: Num) -> Bool:
     was = t.before.at(p)
     return and_(was.mapped, was.vma.sealed)
@@ -352,6 +358,19 @@ PROPERTIES: dict[str, Property] = {
             outcomes=succeeded,
             holds=lambda t, p: CONTRACTS[t.call](t, p),
             contents=True,
+        ),
+        Property(
+            "move-keeps-locks",
+            "A move or resize neither locks nor unlocks a page that is outside the old range and keeps what it held.",
+            "mlock(2), mremap(2): memory is locked until munlock, or until it is unmapped",
+            ("mremap",),
+            outcomes=succeeded,
+            when=lambda t, p: and_(
+                t.before.at(p).mapped,
+                not_(between(t.to.old, p, t.to.old + t.to.old_pages)),
+                _is_kept(t, p),
+            ),
+            holds=lambda t, p: eq(t.before.at(p).vma.locked, t.after.at(p).vma.locked),
         ),
         Property(
             "success-is-as-openbsd-says",
