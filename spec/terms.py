@@ -3,11 +3,15 @@
 The specification is written once and read three ways; these functions are what makes that possible. Given Python
 values they compute; given at least one Z3 term they build a term, folding what is already decided so that a formula
 about a call that changes nothing stays the constant True.
+
+Terms are built through z3's C interface: its Python operators look at the sorts of their operands again and again, and
+took half of the time of a run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import TypeAlias, cast
 
 import z3
@@ -23,9 +27,33 @@ def is_decided(term: object) -> bool:
     return not isinstance(term, z3.ExprRef)
 
 
+_CONTEXT = z3.main_ctx()
+
+
+def _built(make: Callable[..., object], *operands: z3.ExprRef) -> z3.BoolRef:
+    return z3.BoolRef(make(_CONTEXT.ref(), *(operand.ast for operand in operands)), _CONTEXT)
+
+
+def _joined(make: Callable[..., object], parts: Sequence[z3.BoolRef]) -> z3.BoolRef:
+    terms = (z3.Ast * len(parts))(*(part.ast for part in parts))
+    return z3.BoolRef(make(_CONTEXT.ref(), len(parts), terms), _CONTEXT)
+
+
+@cache
+def _number(value: int) -> z3.ArithRef:
+    return cast(z3.ArithRef, z3.IntVal(value))
+
+
+def _compared(make: Callable[..., object], reverse: Callable[..., object], a: Num, b: Num) -> z3.BoolRef:
+    """Compares two numbers of which at least one is a term; a constant stands on the right, as z3 itself has it."""
+    if isinstance(a, int):
+        make, a, b = reverse, b, a
+    return _built(make, cast(z3.ArithRef, a), _number(b) if isinstance(b, int) else b)
+
+
 def not_(a: Bool) -> Bool:
     """Negation."""
-    return z3.Not(a) if isinstance(a, z3.ExprRef) else not a
+    return _built(z3.Z3_mk_not, a) if isinstance(a, z3.ExprRef) else not a
 
 
 def and_(*parts: Bool) -> Bool:
@@ -48,7 +76,7 @@ def all_(parts: Iterable[Bool]) -> Bool:
             return False
     if not kept:
         return True
-    return kept[0] if len(kept) == 1 else cast(z3.BoolRef, z3.And(kept))
+    return kept[0] if len(kept) == 1 else _joined(z3.Z3_mk_and, kept)
 
 
 def any_(parts: Iterable[Bool]) -> Bool:
@@ -61,7 +89,7 @@ def any_(parts: Iterable[Bool]) -> Bool:
             return True
     if not kept:
         return False
-    return kept[0] if len(kept) == 1 else cast(z3.BoolRef, z3.Or(kept))
+    return kept[0] if len(kept) == 1 else _joined(z3.Z3_mk_or, kept)
 
 
 def implies(a: Bool, b: Bool) -> Bool:
@@ -70,7 +98,8 @@ def implies(a: Bool, b: Bool) -> Bool:
 
 
 def _same_object(a: object, b: object) -> bool:
-    return a is b or (isinstance(a, z3.ExprRef) and isinstance(b, z3.ExprRef) and a.eq(b))
+    # z3 keeps every term once
+    return a is b or (isinstance(a, z3.ExprRef) and isinstance(b, z3.ExprRef) and a.ast.value == b.ast.value)
 
 
 def eq(a: Num | Bool, b: Num | Bool) -> Bool:
@@ -81,6 +110,10 @@ def eq(a: Num | Bool, b: Num | Bool) -> Bool:
         a, b = b, a
     if isinstance(b, bool) and isinstance(a, z3.ExprRef):
         return cast(z3.BoolRef, a) if b else not_(cast(z3.BoolRef, a))
+    if isinstance(a, z3.ExprRef) and isinstance(b, z3.ExprRef):
+        return _built(z3.Z3_mk_eq, a, b)
+    if isinstance(a, z3.ArithRef) or isinstance(b, z3.ArithRef):
+        return _compared(z3.Z3_mk_eq, z3.Z3_mk_eq, cast(Num, a), cast(Num, b))
     return cast(Bool, a == b)
 
 
@@ -115,14 +148,14 @@ def lt(a: Num, b: Num) -> Bool:
     """a < b; of words, unsigned."""
     if isinstance(a, z3.BitVecRef) or isinstance(b, z3.BitVecRef):
         return cast(z3.BoolRef, z3.ULT(a, b) if isinstance(a, z3.ExprRef) else z3.UGT(b, a))
-    return cast(Bool, a < b)
+    return a < b if isinstance(a, int) and isinstance(b, int) else _compared(z3.Z3_mk_lt, z3.Z3_mk_gt, a, b)
 
 
 def le(a: Num, b: Num) -> Bool:
     """a <= b; of words, unsigned."""
     if isinstance(a, z3.BitVecRef) or isinstance(b, z3.BitVecRef):
         return cast(z3.BoolRef, z3.ULE(a, b) if isinstance(a, z3.ExprRef) else z3.UGE(b, a))
-    return cast(Bool, a <= b)
+    return a <= b if isinstance(a, int) and isinstance(b, int) else _compared(z3.Z3_mk_le, z3.Z3_mk_ge, a, b)
 
 
 def smaller(a: Num, b: Num) -> Num:
