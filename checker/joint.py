@@ -20,7 +20,7 @@ import z3
 from checker.bounded import symbolic_vma
 from checker.calls import CallPath, ExploredCall, explore_arguments, finish, symbolic_arguments
 from checker.paths import Run, explore
-from checker.unbounded import PageFact, UnboundedSpace, World
+from checker.unbounded import PageFact, UnboundedSpace, World, once_per_page
 from checker.view import Snapshot, Transition
 from spec.editions import Edition
 from spec.errors import Errno
@@ -28,7 +28,7 @@ from spec.layout import OVER_LIMIT
 from spec.space import Gap, Test, Visit
 from spec.syscalls import CALLS
 from spec.terms import Bool, Num, all_, and_, eq, implies, not_, or_
-from spec.vma import Page, Vma, refuses_split, same_flags
+from spec.vma import Page, Vma, cut_vma, refuses_split, same_flags
 
 LIMIT: Final = 20_000
 """Paths of one call under two editions beyond which the exploration is given up."""
@@ -51,10 +51,12 @@ The unbounded reading does not read them: it leaves what they decide open."""
 _ENVIRONMENT: Final = frozenset(("object", "pkey", "no_pkey"))
 """Unknowns that are the environment's alone."""
 _BY_PAGES: Final = frozenset(
-    ("stack_above", "no_free_range", "free", "hole", "hole_through", "faulted", "stays_locked")
+    ("stack_above", "no_free_range", "free", "hole", "hole_through", "faulted", "faulted_after")
 )
 """Unknowns that the pages before decide: what is mapped, with which attributes and contents."""
-_BY_VMAS: Final = frozenset(("map_count", "cut_after", "start_after", "end_after", "anon_vma_after", "inherited_after"))
+_BY_VMAS: Final = frozenset(
+    ("map_count", "cut_after", "start_after", "end_after", "anon_vma_after", "inherited_after", "stays_locked")
+)
 """Unknowns that the VMAs before and the way of merging decide."""
 
 
@@ -201,6 +203,8 @@ class JointSpace(UnboundedSpace):
         """What the space is asked for at the moment: a free range of so many pages."""
         self._pass: tuple[Any, ...] = ()
         """The changing pass under way: its range, what it does about gaps, what it changes. Empty: it only looks."""
+        self._passing: History | None = None
+        """What was done before the pass that is being applied, and the pass, however far it gets."""
         self._steady = self._stale = False
         self.rooms: list[Rooms] = []
         self._known: dict[tuple[int, int], tuple[z3.BoolRef, dict[int, z3.ArithRef]]] = {}
@@ -240,6 +244,8 @@ class JointSpace(UnboundedSpace):
     def _left(self, what: str, *sorts: z3.SortRef) -> Callable[..., Any]:
         """An unknown that is a function of what was done before."""
         done = self._vmas if what in _BY_VMAS else self._pages
+        if what == "faulted_after" and self._passing is not None:
+            done = self._passing  # each VMA is faulted in by its own visit, whatever ends the pass later
         terms = (*done.terms, *self._asked.terms)
         name = self._fresh(f"{what}@{self.histories.number((done.shape, self._asked.shape))}")
         function = self.world.function(name, *(term.sort() for term in terms), *sorts)
@@ -250,7 +256,8 @@ class JointSpace(UnboundedSpace):
         return cast(z3.ArithRef, self._left(what, z3.IntSort())()) if shared else super()._number(what)
 
     def _choice(self, what: str) -> z3.BoolRef:
-        return cast(z3.BoolRef, self._left(what, z3.BoolSort())()) if what in _BY_PAGES else super()._choice(what)
+        shared = what in _BY_VMAS or what in _BY_PAGES
+        return cast(z3.BoolRef, self._left(what, z3.BoolSort())()) if shared else super()._choice(what)
 
     def _function(self, what: str, *sorts: z3.SortRef) -> Callable[..., Any]:
         return self._left(what, *sorts)
@@ -269,6 +276,21 @@ class JointSpace(UnboundedSpace):
 
     def guarded(self, vma: Vma, start: Num, end: Num) -> Bool:
         return super().guarded(vma, start, end) if self.guards else False
+
+    def check_each(self, start: Num, end: Num, test: Callable[[Vma], Bool], errno: Errno, check: str) -> None:
+        """Each page is looked at as if it were a VMA of its own: what a test finds in a VMA it finds in one of its
+        pages (an attribute, or a page that cannot be faulted in), whichever way VMAs were merged."""
+        view = self._view
+
+        def one_page(page: Num) -> tuple[Bool, Vma]:
+            mapped, vma = view(page)
+            return mapped, cut_vma(vma, page, page + 1)
+
+        self._view = once_per_page(one_page)
+        try:
+            super().check_each(start, end, test, errno, check)
+        finally:
+            self._view = view
 
     # effects ----------------------------------------------------------------------------------------------------------
 
@@ -348,14 +370,15 @@ class JointSpace(UnboundedSpace):
         after = visit(vma, at)
         then = held if at.change_page is None else at.change_page(page, vma, held)
         changed = not_(same_flags(vma, after))
-        if changed is False and then == held and at.punches_hole is False and at.populates is False:
+        effects = (at.punches_hole, at.populates, at.populates_changed)
+        if changed is False and then == held and effects == (False, False, False):
             return ""
         # a VMA that is given an anon_vma merges otherwise, if it is to be merged at all
         prepares = and_(at.prepares, changed)
         solver = z3.SimpleSolver()
         solver.add(prepares)
         prepared = at.prepares if solver.check() != z3.unsat else False
-        return self.histories.change(after, then, at.punches_hole, at.populates, prepared)
+        return self.histories.change(after, then, *effects, prepared)
 
     def _why_it_stops(
         self,
@@ -400,8 +423,10 @@ class JointSpace(UnboundedSpace):
     ) -> None:
         if not self._pass:
             return  # it only looked
+        self._passing = self._pages.then(*self._pass, str(self._stale))
         self._did(*self._pass, reached, *how.values(), merging=(str(self._stale),))
         super()._apply(start, reached, step, page_at, **how)
+        self._passing = None
 
     def _moved(
         self,
@@ -419,13 +444,16 @@ class JointSpace(UnboundedSpace):
 
 
 def is_steady(visit: Callable[[Vma, Visit], Vma]) -> bool:
-    """A VMA that a merge may swallow, for it has what the visit gives its neighbour, is not changed by a visit of its
-    own, in any flag: so it makes no difference to the flags whether it is swallowed."""
+    """A VMA that a merge may swallow, for it has what the visit gives its neighbour, is left alone by a visit of its
+    own, so that it makes no difference whether it is swallowed. And no VMA gets an anon_vma before it is changed."""
     vma, behind = symbolic_vma("visited"), symbolic_vma("behind")
     at = Visit(z3.Int("visited.from"), z3.Int("visited.to"))
-    swallowed = and_(same_flags(visit(vma, at), behind), eq(vma.backing, behind.backing), eq(vma.object, behind.object))
+    its = Visit(z3.Int("behind.from"), z3.Int("behind.to"))
+    after, its_after = visit(vma, at), visit(behind, its)
+    swallowed = and_(same_flags(after, behind), eq(vma.backing, behind.backing), eq(vma.object, behind.object))
+    visited = or_(not_(same_flags(its_after, behind)), its.populates_changed, its.prepares)
     solver = z3.SimpleSolver()
-    solver.add(and_(swallowed, not_(same_flags(visit(behind, at), behind))))
+    solver.add(and_(not_(same_flags(vma, after)), or_(at.prepares, and_(swallowed, visited))))
     return bool(solver.check() == z3.unsat)
 
 

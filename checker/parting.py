@@ -169,7 +169,7 @@ def part(
     """What the concrete reading shows of the call under both editions, if they part in the way that the property
     excludes. None for an address space that no document can say."""
     try:
-        LayoutDoc.from_state(state).to_state()
+        state = LayoutDoc.from_state(state).to_state()  # what a reader of the document begins with
     except ValueError:  # map_count too far above its limit, for instance
         return None
     try:

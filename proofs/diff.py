@@ -250,8 +250,8 @@ class _Comparison:
     def _example(self, prop: Property, opened: Sequence[_Case], known: Sequence[Parted]) -> Parted | None:
         """The smallest example that was found: one that shows another parting too, if nothing smaller is found."""
         best = min((parted for parted in known if _parts(prop, parted)), key=size, default=None)
-        if not opened:
-            return best
+        if not any(case.examined[prop.name].opened for case in opened):
+            return best  # nothing is open; or the solver gave up, and a search that need not end would replace it
         merges_alone = set(self.reads) <= {"merges_into_unfaulted", "cursor"}
         if merges_alone:  # models know nothing of merges
             best = search_small(prop, (self.a, self.b), self.call, _size_of(best)) or best

@@ -556,7 +556,7 @@ def conform(
     After every call: result, errno, every VMA, the first byte of every page. Where the specification leaves something
     open (memory that runs out, where a mapping goes) any outcome that it allows will do. A difference is shrunk to a
     small sequence and saved as a scenario with the kernel's answers, for [b]sealspec run[/b]. Exit code 1: there was
-    one; 2: the kernel has no mseal, or cannot be asked. No setting of this machine is changed.
+    one; 2: the kernel has no mseal, or cannot be asked. No setting of this machine is changed. More: docs/CONFORM.md.
 
     Examples:
 

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from reports.cli_common import (
     ExitCode,
-    check_call,
+    check_call_of,
     console,
     edition_named,
     known_before,
@@ -59,8 +59,10 @@ class Request:
 
 def diff(request: Request) -> ExitCode:
     """Compare the editions and show what came of it. Raises BadUsage."""
-    first, second = edition_named(request.first).name, edition_named(request.second).name
-    calls = None if request.call is None else [check_call(request.call)]
+    editions = edition_named(request.first), edition_named(request.second)
+    if request.call is not None:
+        for edition in editions:
+            check_call_of(edition, request.call)
     from proofs.diff import diff as compare
 
     out = console(error=request.json_file == "-")
@@ -74,9 +76,9 @@ def diff(request: Request) -> ExitCode:
     shown: AbstractContextManager[object] = bars or nullcontext()
     with shown, interruptible():
         report = compare(
-            first,
-            second,
-            calls,
+            editions[0].name,
+            editions[1].name,
+            None if request.call is None else [request.call],
             timeout_ms=request.timeout_ms,
             jobs=request.jobs,
             cache=verdict_cache(request.cache),
