@@ -258,6 +258,16 @@ def from_model(explored: ExploredCall, path: CallPath, model: z3.ModelRef) -> Ex
     return Example(state, explored.call.name, concrete_arguments(explored.arguments, model), failures)
 
 
+def with_small_contents(example: Example) -> Example:
+    """The same with numbers from 1 on for what pages and objects hold, alike where it was alike."""
+    state = example.state.copy()
+    held = [*state.objects.values(), *(page.own for page in state.pages.values())]
+    small = {value: n for n, value in enumerate(sorted({int(v) for v in held if v}), 1)} | {0: 0}  # type: ignore[arg-type]
+    state.objects = {place: small[value] for place, value in state.objects.items()}
+    state.pages = {n: replace(page, own=small[int(page.own)]) for n, page in state.pages.items()}  # type: ignore[arg-type]
+    return replace(example, state=state)
+
+
 def with_arguments(example: Example, arguments: Decoded) -> Example:
     """The same state, another call."""
     return replace(example, arguments=arguments)

@@ -12,7 +12,7 @@ import z3
 from checker.bounded_search import find_bounded
 from checker.calls import CallPath, ExploredCall
 from checker.concrete import State
-from checker.examples import Example, from_model, problems, violation, witnesses
+from checker.examples import Example, from_model, problems, violation, with_small_contents, witnesses
 from checker.layout import ELSEWHERE_TOP
 from spec.errors import Errno
 from spec.properties import Property
@@ -386,7 +386,9 @@ class Prover:
             if example is not None and not problems(example.state):
                 page = accept(example)
                 if page is not None:
-                    return example, page
+                    legible = with_small_contents(example) if plain else example
+                    page_there = accept(legible)
+                    return (example, page) if page_there is None else (legible, page_there)
         return None
 
     def _plainest(
@@ -488,6 +490,8 @@ class Prover:
             term = getattr(arguments, name, None)
             if term is not None and self.explored.call.name != "brk":
                 wishes += [and_(le(WINDOW, term), le(term, WINDOW + 16))]
+        if hasattr(arguments, "new"):
+            wishes.append(or_(eq(arguments.new, 0), and_(le(WINDOW, arguments.new), le(arguments.new, WINDOW + 16))))
         for name in ("end", "new_pages", "old_pages", "pages"):
             term = getattr(arguments, name, None)
             if term is not None:
