@@ -77,7 +77,13 @@ OF_EDITION: dict[str, dict[tuple[str, str], str]] = {
     "munmap-variant": {
         **{
             (call, f"{caller}: a VMA to unmap is sealed"): _UNPROTECTED
-            for call, caller in (("munmap", "munmap"), ("mmap", "mmap"), ("brk", "brk"), ("mremap", "mremap onto"))
+            for call, caller in (
+                ("munmap", "munmap"),
+                ("mmap", "mmap"),
+                ("brk", "brk"),
+                ("mremap", "mremap onto"),
+                ("mremap", "mremap tail"),
+            )
         },
         **{(call, f"{call}: the first VMA to unmap is sealed"): "" for call in ("munmap", "mmap", "brk")},
     },
@@ -162,9 +168,10 @@ def kill_argument_mutant(call: str, edition: Edition, check: str) -> MutantResul
 
 
 def _result(call: str, check: str, killed: str, started: float, edition: Edition) -> MutantResult:
-    reason = OF_EDITION.get(edition.name, {}).get((call, check), SURVIVORS.get((call, check), ""))
+    reason = SURVIVORS.get((call, check), "")
     if (call, check) in UP_FRONT_ONLY and edition.seals is not SealCheck.UP_FRONT:
         reason = ""
+    reason = OF_EDITION.get(edition.name, {}).get((call, check), reason)
     survived = not killed
     if survived and not reason and edition.seals is SealCheck.TWO_PASS:
         reason = FORESEEN.get(check, "")

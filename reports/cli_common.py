@@ -70,6 +70,18 @@ def edition_named(name: str) -> Edition:
     return EDITIONS[name]
 
 
+def check_runs_here(edition: str, document: str = "") -> None:
+    """Raises BadUsage for an edition that is not Linux: no kernel that the lab knows can be asked about it. `document`
+    is where the edition was read."""
+    from spec.editions import EDITIONS, System
+
+    found = EDITIONS.get(edition)
+    if found is not None and found.system is not System.LINUX:
+        where = f"{printable(document)}: " if document else ""
+        system = found.system.title
+        raise BadUsage(f"{where}edition {edition} is {system}, not Linux: it cannot be tried on a Linux kernel")
+
+
 def check_call(name: str) -> str:
     """The name of a call, as it is. Raises BadUsage for an unknown one."""
     from spec.syscalls import CALLS

@@ -14,7 +14,16 @@ from rich.console import Console
 from rich.progress import Progress as Bars
 from rich.progress import TaskID
 
-from reports.cli_common import BadUsage, ExitCode, console, edition_named, line, printable, write_out
+from reports.cli_common import (
+    BadUsage,
+    ExitCode,
+    check_runs_here,
+    console,
+    edition_named,
+    line,
+    printable,
+    write_out,
+)
 from reports.cli_prove import progress_bars
 from reports.cli_replay import kernel_named, usable
 
@@ -112,7 +121,9 @@ def _edition(out: Console, kernel: Kernel, name: str | None) -> Edition:
     from spec.editions import EDITIONS
 
     if name is not None:
-        return edition_named(name)
+        edition = edition_named(name)
+        check_runs_here(edition.name)
+        return edition
     found = probe(kernel)
     if found.edition is None:
         names = ", ".join(result.name for result in found.differing)

@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from reports.cli_common import BadUsage, ExitCode, console, edition_named, line, printable, verdict_cache, write_out
+from reports.cli_common import (
+    BadUsage,
+    ExitCode,
+    check_runs_here,
+    console,
+    edition_named,
+    line,
+    printable,
+    verdict_cache,
+    write_out,
+)
 from reports.cli_interrupt import interruptible
 from reports.cli_prove import Watcher, progress_bars
 
@@ -55,6 +65,8 @@ def replay(request: Request) -> ExitCode:
     else:
         assert request.document is not None
         documents = _documents(request.document, request.number)
+        for document in documents:
+            check_runs_here(document.edition, request.document)
     results = _try_all(out, documents, kernel, verbose=not request.every)
     _print_summary(out, results)
     if request.json_file is not None:
@@ -136,7 +148,8 @@ def print_probe(out: Console, found: ProbeReport) -> None:
 def _edition(out: Console, request: Request, kernel: Kernel) -> tuple[str | None, ProbeReport | None]:
     """The edition whose theorems are replayed: the one asked for, or the kernel's own."""
     if request.edition is not None:
-        return edition_named(request.edition).name, None
+        check_runs_here(edition_named(request.edition).name)
+        return request.edition, None
     found = _probe(kernel)
     print_probe(out, found)
     if found.edition is None:

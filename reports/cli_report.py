@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 PAGES: Final = "html"
 """The form that is many files; the others are in reports.formats."""
+OLDER: Final = ("mseal-spec/replays/1", "mseal-spec/lab/1")
+"""Formats of runs on kernels that lack the digest of the case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +204,8 @@ def load_replays(path: str) -> list[Replay]:
         first = error.errors(include_url=False)[0]
         where = "/".join(str(part) for part in first["loc"])
         raise BadUsage(f"{name}: {where}: {printable(first['msg'])}") from None
+    if kind in OLDER:
+        raise BadUsage(f"{name}: {kind} does not say which cases were tried; run sealspec replay or lab again")
     raise BadUsage(f"{name}: neither what sealspec replay --json nor what sealspec lab --json writes")
 
 
@@ -225,7 +229,7 @@ def _gather(request: Request, editions: Sequence[str], replays: Sequence[Replay]
         jobs=request.jobs,
     )
     review = _gathered(wanted, request.cache)
-    _tell_unmatched(wanted, review)
+    _tell_unmatched(replays, review)
     return review
 
 
@@ -259,15 +263,14 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
         yield show
 
 
-def _tell_unmatched(wanted: Wanted, review: Review) -> None:
-    """Runs on kernels that the report does not show, in one line."""
-    shown = Counter((live.edition, live.property, live.call) for case in review.cases for live in case.live)
-    given = Counter((replay.edition, replay.property, replay.call) for replay in wanted.replays)
-    left = given - shown
+def _tell_unmatched(replays: Sequence[Replay], review: Review) -> None:
+    """Runs on kernels of cases that the report does not show, in one line."""
+    shown = {live.case for case in review.cases for live in case.live}
+    left = list(dict.fromkeys(f"{r.property} ({r.call}, {r.edition})" for r in replays if r.case not in shown))
     if left:
-        names = ", ".join(f"{prop} ({call}, {edition})" for edition, prop, call in list(left)[:3])
         more = f" and {len(left) - 3} more" if len(left) > 3 else ""
-        line(console(error=True), f"--replay: no counterexample of this report was replayed in {names}{more}", "yellow")
+        told = f"--replay: of cases that are not in this report: {', '.join(left[:3])}{more}"
+        line(console(error=True), printable(told), "yellow")
 
 
 def _files(review: Review, formats: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -9,7 +9,16 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reports.cli_common import DEFAULT_EDITION, BadUsage, ExitCode, console, line, printable, write_out
+from reports.cli_common import (
+    DEFAULT_EDITION,
+    BadUsage,
+    ExitCode,
+    check_runs_here,
+    console,
+    line,
+    printable,
+    write_out,
+)
 
 if TYPE_CHECKING:
     from checker.documents import AnyDocument, Scenario
@@ -35,6 +44,7 @@ def reproduce(document: str, number: int, form: str, out_file: str | None, check
     if check and form == "syz":
         raise BadUsage("--check compiles C; a syz program is run by syzkaller's syz-execprog")
     given = _document(document, number)
+    check_runs_here(given.edition or DEFAULT_EDITION, document)
     try:
         script = _script(given, _command(document, number, form))
         if script is None:

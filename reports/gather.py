@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import TypeAdapter
 
+from checker.digest import case_digest
 from checker.documents import Counterexample
 from checker.lab.replay import Replay
 from proofs import run
@@ -21,10 +22,10 @@ from proofs.lemmas import LEMMAS
 from proofs.matrix import matrix
 from proofs.results import Cell, HistoryRow, ProofReport, TheoremResult
 from proofs.tasks import Cache, Task, carry_out_tasks
-from proofs.traces import TraceResult, traces
+from proofs.traces import FailureTrace, TraceResult, failure_name, failure_traces, traces
 from reports.exclusions import exclusions
 from reports.explain import Explanation, explain
-from reports.programs import ProgramsResult, digest, programs
+from reports.programs import ProgramsResult, programs
 from reports.review import (
     Advice,
     AssumptionFacts,
@@ -90,7 +91,8 @@ def gather(
     editions = tuple(gatherer.edition(name) for name in wanted.editions)
     matrix = gatherer.matrix() if wanted.matrix else None
     history = gatherer.history() if wanted.history and wanted.properties is wanted.calls is None else None
-    used = wanted.properties or tuple(PROPERTIES)
+    cases = gatherer.told()
+    used = {theorem.property for edition in editions for theorem in edition.theorems}
     return Review(
         properties=tuple(
             PropertyFacts(name=p.name, sentence=p.sentence, source=p.source, calls=p.calls, assumptions=p.assumptions)
@@ -99,7 +101,7 @@ def gather(
         ),
         editions=editions,
         against=wanted.against or "",
-        cases=tuple(gatherer.cases.values()),
+        cases=tuple(cases),
         matrix=matrix,
         history=history,
         diffs=tuple(gatherer.diffs()),
@@ -118,14 +120,19 @@ class _Gatherer:
     def __init__(self, wanted: Wanted, verdicts: Cache | None, kept: Cache | None, on_step: OnStep) -> None:
         self.wanted, self.verdicts, self.kept, self.on_step = wanted, verdicts, kept, on_step
         self.cases: dict[str, Case] = {}
-        self.entered: dict[tuple[str, str], list[Case]] = {}
-        """The same, by edition and property."""
+        self.failures: dict[str, Cell] = {}
+        """The cells of the matrix that the cases by these ids are cases of."""
+        self.known: dict[str, str] = {}
+        """The ids of cases by their digests."""
 
     def edition(self, name: str) -> EditionFacts:
         """The facts of an edition."""
         edition = EDITIONS[name]
         report = self._prove(name)
-        self._refutations(name, [theorem for theorem in report.theorems if theorem.counterexample is not None])
+        for t in report.theorems:
+            if t.counterexample is not None:
+                file = self._place(name, "counterexamples", f"{t.property}-{t.call}")
+                self._enter(theorem_id(name, t.property, t.call), file, t.counterexample)
         return EditionFacts(
             name=name,
             kernel=edition.kernel,
@@ -179,43 +186,67 @@ class _Gatherer:
 
     # counterexamples --------------------------------------------------------------------------------------------------
 
-    def _refutations(self, edition: str, refuted: Sequence[TheoremResult]) -> None:
-        """Enter the counterexamples of an edition's theorems."""
-        documents = {theorem_id(edition, t.property, t.call): t.counterexample for t in refuted}
-        made = self._programs(edition, {digest(d): d for d in documents.values() if d is not None})
-        found = self._traces(edition, refuted) if self.wanted.traces else {}
-        for id, document in documents.items():
-            assert document is not None
-            trace = found.get((document.property, document.call))
-            self._enter(
-                id,
-                self._place(edition, "counterexamples", f"{document.property}-{document.call}"),
-                document,
-                trace=trace.trace if trace else None,
-                trace_story=tuple(narrative(trace.trace)) if trace and trace.trace else (),
-                why_no_trace=trace.why if trace else "not looked for",
-                live=tuple(_live(document, self.wanted.replays)),
-                programs=made[digest(document)],
+    def _enter(self, id: str, file: str, document: Counterexample) -> str:
+        """Enter a counterexample; returns its id. The same case may be entered already, by another name, and so may
+        another case of the same theorem: one is enough."""
+        if id in self.cases:
+            return id
+        known = self.known.setdefault(case_digest(document), id)
+        if known == id:
+            self.cases[id] = Case(id=id, file=file, document=document, story=tuple(narrative(document)))
+        return known
+
+    def told(self) -> Iterator[Case]:
+        """The counterexamples, with all that is known of them. To be asked when all of them are entered."""
+        by_edition: dict[str, list[Case]] = {}
+        for case in self.cases.values():
+            by_edition.setdefault(case.document.edition, []).append(case)
+        digests = {id: digest for digest, id in self.known.items()}
+        made: dict[str, Programs] = {}
+        traced: dict[str, tuple[Counterexample | None, str]] = {}
+        for edition, cases in by_edition.items():
+            made |= self._programs(edition, {digests[case.id]: case.document for case in cases})
+            if self.wanted.traces:
+                traced |= self._traces(edition, [case for case in cases if case.id not in self.failures])
+                traced |= self._failure_traces(edition, [case for case in cases if case.id in self.failures])
+        replays = [replay.model_copy(update={"scenario": None}) for replay in self.wanted.replays]
+        others = [replay for replay in replays if replay.case not in self.known]
+        for case in self.cases.values():
+            trace, why = traced.get(case.id, (None, "not looked for"))
+            of_this = case.document.edition, case.document.property, case.document.call
+            theorem = case.id == theorem_id(*of_this)
+            yield case.model_copy(
+                update={
+                    "trace": trace,
+                    "trace_story": tuple(narrative(trace)) if trace else (),
+                    "why_no_trace": why,
+                    "live": tuple(r for r in replays if r.case == digests[case.id]),
+                    "live_others": tuple(r for r in others if theorem and (r.edition, r.property, r.call) == of_this),
+                    "programs": made[digests[case.id]],
+                }
             )
 
-    def _enter(self, id: str, file: str, document: Counterexample, **more: Any) -> str:
-        """Enter a counterexample; returns its id. The same case may be entered already, by another name."""
-        entered = self.entered.setdefault((document.edition, document.property), [])
-        for known in entered:
-            if _shown(known.document) == _shown(document):
-                return known.id
-        self.cases[id] = Case(id=id, file=file, document=document, story=tuple(narrative(document)), **more)
-        entered.append(self.cases[id])
-        return id
-
-    def _traces(self, edition: str, refuted: Sequence[TheoremResult]) -> dict[tuple[str, str], TraceResult]:
-        by_call: dict[str, list[str]] = {}
-        for result in refuted:
-            by_call.setdefault(result.call, []).append(result.property)
+    def _traces(self, edition: str, cases: Sequence[Case]) -> dict[str, tuple[Counterexample | None, str]]:
+        """For each counterexample to a theorem, by its id, a trace to such a failure; or why there is none."""
+        by_call: dict[str, dict[str, str]] = {}
+        for case in cases:
+            by_call.setdefault(case.document.call, {})[case.document.property] = case.id
         tasks = [Task("trace", call, edition, tuple(names), 0) for call, names in by_call.items()]
         results: TypeAdapter[list[TraceResult]] = TypeAdapter(list[TraceResult])
         found = carry_out_tasks(tasks, traces, results, _always, jobs=self.wanted.jobs, cache=self.kept)
-        return {(r.property, r.call): r for r in self._watched(f"{edition}: trace", found, len(refuted))}
+        watched = self._watched(f"{edition}: trace", found, len(cases))
+        return {by_call[r.call][r.property]: (r.trace, r.why) for r in watched}
+
+    def _failure_traces(self, edition: str, cases: Sequence[Case]) -> dict[str, tuple[Counterexample | None, str]]:
+        """The same for counterexamples of cells of the matrix: the last call fails as in the cell."""
+        by_call: dict[str, dict[str, str]] = {}
+        for case in cases:
+            by_call.setdefault(case.document.call, {})[failure_name(self.failures[case.id])] = case.id
+        tasks = [Task("failure-trace", call, edition, tuple(names), 0) for call, names in by_call.items()]
+        results: TypeAdapter[list[FailureTrace]] = TypeAdapter(list[FailureTrace])
+        found = carry_out_tasks(tasks, failure_traces, results, _always, jobs=self.wanted.jobs, cache=self.kept)
+        watched = self._watched(f"{edition}: trace to a failure", found, len(cases))
+        return {by_call[r.call][r.failure]: (r.trace, r.why) for r in watched}
 
     def _programs(self, edition: str, documents: Mapping[str, Counterexample]) -> dict[str, Programs]:
         """The programs of documents that are given by their digests."""
@@ -255,6 +286,8 @@ class _Gatherer:
         id, case = f"{cell.edition}/{cell.call}/{column}", ""
         if cell.counterexample is not None:
             case = self._enter(id, self._place(cell.edition, "matrix", f"{cell.call}-{column}"), cell.counterexample)
+            if case == id:
+                self.failures[id] = cell
         return CellFacts(id=id, cell=cell.model_copy(update={"counterexample": None}), case=case)
 
     def diffs(self) -> Iterator[DiffFacts]:
@@ -338,17 +371,5 @@ def _always(result: object) -> bool:
     return True
 
 
-def _shown(document: Counterexample) -> object:
-    """Two documents to one property that agree in this show the same."""
-    return document.before, document.steps, document.culprit.page
-
-
 def _explained(task: Task) -> Iterator[_Explained]:
     yield _Explained(explanation=explain(task.name, EDITIONS[task.edition]))
-
-
-def _live(document: Counterexample, replays: Sequence[Replay]) -> Iterator[Replay]:
-    """What kernels did with the document; the scenario that was run is left out."""
-    for replay in replays:
-        if (replay.edition, replay.property, replay.call) == (document.edition, document.property, document.call):
-            yield replay.model_copy(update={"scenario": None})

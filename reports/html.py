@@ -19,7 +19,7 @@ from markupsafe import Markup, escape
 from checker.documents import Counterexample, CounterexampleStep, Culprit, LayoutDoc, ResultDoc
 from proofs.results import CallDiff, Cell, Parting, Settlement
 from reports.explain import CHANGING, Check, Explanation
-from reports.findings import TOPICS, find_command, findings, prove_command, smallest, topic_of, undecided
+from reports.findings import TOPICS, find_command, findings, origin, prove_command, smallest, topic_of, undecided
 from reports.formats import Format
 from reports.graph_relate import held, layouts, relations
 from reports.graph_svg import graph_to_svg
@@ -189,6 +189,7 @@ class _Site:
         self.differences: list[Difference] = []
         self.parts: dict[object, Markup] = {}
         """Parts of pages that many pages share."""
+        self.graphs: dict[str, Markup] = {}
         self.proven = {t.counterexample: t for t in review.theorem.values() if t.counterexample}
         self.failing: dict[str, list[CellFacts]] = {}
         for facts in self.cells.values():
@@ -313,6 +314,7 @@ class _Site:
     def of_theorem(self, edition: EditionFacts, theorem: Theorem) -> tuple[str, str]:
         lemmas = {lemma.name: lemma for lemma in edition.lemmas}
         root = "../" * theorem.file.count("/")
+        case = self.review.case.get(theorem.counterexample)
         return self.page(
             f"{theorem.file}.html",
             "theorem",
@@ -320,7 +322,9 @@ class _Site:
             edition=edition.name,
             facts=edition,
             theorem=theorem,
-            case=self.review.case.get(theorem.counterexample),
+            case=case,
+            graph=None if case is None else self.graph(case),
+            steps=() if case is None else _told(case.document),
             rests=self.part(
                 "rests",
                 root,
@@ -355,11 +359,12 @@ class _Site:
             steps=_told(document),
             wrong=case.story[-1],
             strip=_inline(to_svg(document)),
-            graph=_inline(graph_to_svg(document)),
+            graph=self.graph(case),
             text=to_text(document),
             pictures=_pictures(document),
             checks=None if explanation is None else self.checks(explanation, step.result),
             trace=None if case.trace is None else _told(case.trace),
+            origin="" if case.trace is None else origin(case.trace),
             trace_strip=None if case.trace is None else _inline(to_svg(case.trace)),
             stem=case.file.rpartition("/")[2],
             assumptions=[a for a in document.assumptions if a not in ALWAYS],
@@ -373,6 +378,12 @@ class _Site:
             yield f"{case.file}.c", case.programs.c
         if case.programs.syz:
             yield f"{case.file}.syz", case.programs.syz
+
+    def graph(self, case: Case) -> Markup:
+        """What became of each VMA, drawn once for all pages that show it."""
+        if case.id not in self.graphs:
+            self.graphs[case.id] = _inline(graph_to_svg(case.document))
+        return self.graphs[case.id]
 
     def name_of(self, case: Case, where: Where) -> str:
         """What a counterexample shows, in a few words."""
@@ -706,6 +717,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        auto_reload=False,
     )
     made.globals.update(
         VERDICTS=VERDICTS,

@@ -14,6 +14,7 @@ from proofs.tasks import Task
 
 ANSWERED_BY: Final[dict[str, tuple[str, ...]]] = {
     "trace": ("proofs.traces",),
+    "failure-trace": ("proofs.traces",),
     "explanation": ("reports.explain",),
     "programs": ("reports.programs", "reports/templates/reproducer.c.j2", "reports/templates/reproducer.syz.j2"),
 }

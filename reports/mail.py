@@ -12,11 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from checker.documents import Counterexample
+from reports.differences import MEANING, diff_of, in_short
 from reports.findings import TOPICS, Finding, find_command, findings, groups, undecided
 from reports.plain import command, heading, item, joined, number, quoted, text_of, wrap
 from reports.review import Case, EditionFacts, Review, Theorem
 from reports.strip_text import drawing, legend
 from reports.thread import MESSAGE_ID, SUBJECT, THREAD_EDITION, answers
+from spec.editions import EDITIONS, System
 
 LINES = 199
 """A mail is not longer, unless there are so many findings that one line for each is more."""
@@ -32,17 +34,19 @@ def render(review: Review) -> str:
     """The mail, headers first. The same review gives the same text."""
     edition = review.editions[0]
     found = findings(review, edition)
+    replies = _replies(review) if edition.name == THREAD_EDITION else []
 
-    def mail(told: int, drawn: int, named: int) -> str:
-        return text_of(_mail(review, edition, found, _Room(told, drawn, named)))
+    def mail(told: int, drawn: int, named: int, cases: bool) -> str:
+        return text_of(_mail(review, edition, found, replies, _Room(told, drawn, named, cases)))
 
     # one drawing says more than many cases in words; then the cases, then more drawings
     one = min(1, len(found))
-    plans = [(told, one, named) for named in DIFFERENCES for told in range(len(found), one - 1, -1)]
-    told, drawn, named = next((plan for plan in plans if mail(*plan).count("\n") <= LINES), plans[-1])
-    while drawn < told and mail(told, drawn + 1, named).count("\n") <= LINES:
+    rooms = [(named, True) for named in DIFFERENCES] + [(DIFFERENCES[-1], False)]
+    plans = [(told, one, named, cases) for named, cases in rooms for told in range(len(found), one - 1, -1)]
+    told, drawn, named, cases = next((plan for plan in plans if mail(*plan).count("\n") <= LINES), plans[-1])
+    while drawn < told and mail(told, drawn + 1, named, cases).count("\n") <= LINES:
         drawn += 1
-    return mail(told, drawn, named)
+    return mail(told, drawn, named, cases)
 
 
 _NUMBERED = re.compile(r"[A-Z]\d+ to ")
@@ -59,20 +63,23 @@ class _Room:
     """Of those, the ones that are drawn."""
     named: int
     """Properties that are named for each other edition that decides them otherwise."""
+    cases: bool
+    """Calls of another edition that do otherwise have their smallest case."""
 
 
-def _mail(review: Review, edition: EditionFacts, found: Sequence[Finding], room: _Room) -> list[str]:
+def _mail(
+    review: Review, edition: EditionFacts, found: Sequence[Finding], replies: Sequence[str], room: _Room
+) -> list[str]:
     """The lines of the mail."""
     lines = [*_headers(edition), *_summary(edition)]
     lines += _unexpected(edition)
-    if edition.name == THREAD_EDITION:
-        lines += _replies(review)
+    lines += replies
     lines += heading("What holds, for any number of VMAs and any arguments")
     lines += _holds(review, edition)
     if found:
         lines += heading("What does not hold, each with the smallest case found")
         lines += _fails(edition, found, room.told, room.drawn)
-    lines += _against(review, edition, room.named)
+    lines += _against(review, edition, room)
     lines += heading("What this rests on")
     lines += _rests(review, edition)
     lines += heading("How to reproduce it")
@@ -233,24 +240,42 @@ def _case(case: Case) -> str:
 
 
 def _tried(case: Case) -> str:
-    """What real kernels did with a case."""
-    return " ".join(f"Tried on Linux {live.kernel}: {live.verdict}." for live in case.live)
+    """What real kernels did with a case; what they did with another one says nothing of it."""
+    told = [f"Tried on Linux {live.kernel}: {live.verdict}." for live in case.live]
+    told += [
+        f"Another case than this one was tried on Linux {live.kernel}: {live.verdict}." for live in case.live_others
+    ]
+    return " ".join(told)
 
 
-def _against(review: Review, edition: EditionFacts, named: int) -> list[str]:
-    """What other editions of the review decide otherwise, a line for each property."""
+def _against(review: Review, edition: EditionFacts, room: _Room) -> list[str]:
+    """What other editions of the review do and decide otherwise: call by call, if they were compared so, then a line
+    for each property."""
     lines: list[str] = []
     for other in review.editions[1:]:
+        lines += _call_by_call(review, edition, other, cases=room.cases)
         told = _differences(edition, other)
         if not told:
             lines += item("-", f"{other.name}: the same verdicts.")
             continue
         many = number(len(told), "property is", "properties are")
-        some = " (some of them follow)" if 0 < named < len(told) else ""
+        some = " (some of them follow)" if 0 < room.named < len(told) else ""
         lines += item("-", f"{other.name}: {many} decided otherwise{some}.")
-        for text in told[:named]:
+        for text in told[: room.named]:
             lines += item("-", text, "  ")
     return [*heading("What is otherwise in other editions"), *lines] if lines else []
+
+
+def _call_by_call(review: Review, edition: EditionFacts, other: EditionFacts, *, cases: bool) -> list[str]:
+    """The semantic diff of two editions, a line for each call that differs."""
+    found = diff_of(review, edition, other)
+    if found is None:
+        return []
+    lines = item("-", f"{other.name} (there), call by call; {MEANING}:")
+    for told in in_short(found.calls, cases=cases):
+        lines += item("-", told, "  ")
+    same = [call.call for call in found.calls if call.same]
+    return lines + (item("-", f"same in every respect: {joined(same)}", "  ") if same else [])
 
 
 def _differences(edition: EditionFacts, other: EditionFacts) -> list[str]:
@@ -302,13 +327,18 @@ def _rests(review: Review, edition: EditionFacts) -> list[str]:
 
 def _reproduce(edition: EditionFacts, found: Sequence[Finding]) -> list[str]:
     name = edition.name
-    lines = [*wrap("All as pages; all verdicts; what a failure may change; a case, also as a program:"), ""]
+    linux = EDITIONS[name].system is System.LINUX
+    program = ", also as a program" if linux else ""
+    lines = [*wrap(f"All as pages; all verdicts; what a failure may change; a case{program}:"), ""]
     for text in (f"report --edition {name} --out DIR", f"prove --edition {name}", f"matrix --edition {name}"):
         lines += command(f"sealspec {text}")
     shown = min((f.first for f in found if f.case is not None), key=lambda t: t.call != "mseal", default=None)
     if shown is None:
         return lines
     lines += command(f"{find_command(shown)} --json case.json")
+    if not linux:
+        system = EDITIONS[name].system.value.partition(":")[0]
+        return [*lines, "", *wrap(f"No case can be tried on a Linux kernel: edition {name} is {system}.")]
     lines += command("sealspec reproduce case.json --format kselftest --out case.c")
     programs = sum(finding.case is not None and bool(finding.case.programs.c) for finding in found)
     if programs:

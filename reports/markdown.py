@@ -6,9 +6,11 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from reports.findings import TOPICS, Finding, find_command, findings, topic_of, undecided
+from reports.differences import diff_of
+from reports.findings import TOPICS, Finding, find_command, findings, origin, topic_of, undecided
 from reports.plain import joined, number, sentence
 from reports.review import CellFacts, EditionFacts, Review, Theorem
+from reports.strip_diff import parting_text
 from reports.strip_text import to_text
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$&!@])")
@@ -70,6 +72,8 @@ def _edition(review: Review, edition: EditionFacts) -> list[str]:
     lines += _verdicts(review, edition)
     lines += _findings(review, edition)
     lines += _matrix(review, edition)
+    for other in review.editions:
+        lines += _call_by_call(review, edition, other)
     return [*lines, *_rests(edition)]
 
 
@@ -149,10 +153,12 @@ def _finding(place: int, finding: Finding) -> list[str]:
     lines += [f"Smallest case found: {number(size.vmas, 'VMA')}, {number(size.pages, 'page')}.", ""]
     lines += [*(f"{plain(told)}\n" for told in case.story), *block(to_text(case.document))]
     if case.trace_story:
-        lines += [f"From an empty address space, in {number(len(case.trace_story) - 1, 'call')}:", ""]
+        assert case.trace is not None
+        lines += [f"From {origin(case.trace)}, in {number(len(case.trace_story) - 1, 'call')}:", ""]
         lines += [*(f"{n}. {plain(told)}" for n, told in enumerate(case.trace_story, 1)), ""]
     lines += [f"- Linux {plain(live.kernel)}: **{live.verdict}**. {plain(live.reason)}".rstrip() for live in case.live]
-    lines += [""] if case.live else []
+    lines += [f"- Linux {plain(live.kernel)}: {live.verdict}, of another case" for live in case.live_others]
+    lines += [""] if case.live or case.live_others else []
     return [*lines, *block(find_command(first), "sh")]
 
 
@@ -169,6 +175,24 @@ def _cell(facts: CellFacts) -> tuple[str, str, str, str]:
     cell = facts.cell
     cause = {"seal": ", for a seal", "other": ", for another reason"}.get(cell.cause, "")
     return code(cell.call), f"{code(cell.errno)}{cause}", f"**{cell.verdict}**", plain(sentence(cell.sentence))
+
+
+def _call_by_call(review: Review, edition: EditionFacts, other: EditionFacts) -> list[str]:
+    """The semantic diff of two editions: a table, and the smallest case of each call that differs, drawn."""
+    found = diff_of(review, edition, other)
+    if found is None:
+        return []
+    lines = [f"### Against {plain(other.name)}, call by call", ""]
+    more = f"{plain(other.name)} nowhere allows or changes more than {plain(edition.name)}"
+    lines += [f"*Same* is proved, for any number of VMAs; so are *stronger* ({more}) and *weaker* (the reverse).", ""]
+    rows = ((code(c.call), f"**{c.verdict}**", c.result, c.boundaries, plain(c.why) or "-") for c in found.calls)
+    lines += table(("call", "success, pages", "result", "boundaries, map count", "not decided"), rows)
+    for call in found.calls:
+        for parting in call.partings[:1]:
+            lines += [f"#### {code(call.call)}: smallest case, {number(parting.size.vmas, 'VMA')}", ""]
+            lines += [plain(parting.sentence), "", *block(parting_text(parting))]
+    broken = [lemma for lemma in found.lemmas if lemma.verdict != "proved"]
+    return [*lines, *(f"- Lemma {code(m.name)}: **{m.verdict}**. {plain(m.why)}" for m in broken), ""]
 
 
 def _rests(edition: EditionFacts) -> list[str]:

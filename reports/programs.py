@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping
 
 from checker.documents import Counterexample
@@ -17,16 +15,10 @@ from spec.editions import EDITIONS, System
 
 
 class ProgramsResult(Fact):
-    """The programs of the counterexample that has this digest."""
+    """The programs of the counterexample whose case has this digest."""
 
     digest: str
     programs: Programs
-
-
-def digest(document: Counterexample) -> str:
-    """What tells one document from another, in few characters."""
-    text = json.dumps(document.model_dump(mode="json"), sort_keys=True)
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
 
 
 def programs(documents: Mapping[str, Counterexample], task: Task) -> Iterator[ProgramsResult]:
@@ -39,7 +31,8 @@ def programs_of(document: Counterexample) -> Programs:
     """Every program that shows the counterexample."""
     edition = EDITIONS[document.edition]
     if edition.system is not System.LINUX:
-        why = f"{edition.name} is not Linux, and these programs are for Linux"
+        system = edition.system.value.partition(":")[0]
+        why = f"edition {edition.name} is {system}, and such programs make calls of Linux"
         return Programs(why_no_c=why, why_no_syz=why)
     rebuilt = _rebuilt(document)
     if isinstance(rebuilt, str):

@@ -108,6 +108,11 @@ class Case(Fact):
     trace_story: tuple[str, ...] = ()
     why_no_trace: str = ""
     live: tuple[Replay, ...] = Field(default=(), description="what real kernels did with it, without the scenario")
+    live_others: tuple[Replay, ...] = Field(
+        default=(),
+        description="what real kernels did with other cases of the same theorem that are not in the review; they say "
+        "nothing of this one",
+    )
     programs: Programs = Programs()
 
 
@@ -203,7 +208,7 @@ class ExclusionTable(Fact):
 class Review(Fact):
     """All facts of a report."""
 
-    format: Literal["mseal-spec/review/1"] = "mseal-spec/review/1"
+    format: Literal["mseal-spec/review/2"] = "mseal-spec/review/2"
     properties: tuple[PropertyFacts, ...]
     editions: tuple[EditionFacts, ...]
     against: str = Field(default="", description="the edition that the others are held against; empty: the next one")

@@ -14,12 +14,16 @@ NARROW = frozenset("iljtfrI.,:;|!'()[]/ ")
 WIDE = frozenset("mwMWGOQ@%=~<>+_")
 
 
+@lru_cache(maxsize=1 << 10)
+def _ems(c: str) -> float:
+    """How wide a character is, in ems."""
+    return 0.40 if c in NARROW else 0.90 if c in WIDE else 0.72 if c.isupper() or c.isdigit() else 0.63
+
+
 @lru_cache(maxsize=1 << 14)
 def text_width(text: str, size: float, *, bold: bool = False) -> float:
     """How wide a text is at most, in pixels: an estimate for common sans-serif fonts."""
-    ems = sum(
-        0.40 if c in NARROW else 0.90 if c in WIDE else 0.72 if c.isupper() or c.isdigit() else 0.63 for c in text
-    )
+    ems = sum(map(_ems, text))
     return ems * size * (1.08 if bold else 1.0)
 
 

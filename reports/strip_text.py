@@ -47,6 +47,8 @@ def legend(doc: Counterexample, width: int = 72) -> str:
 
 def ascii_only(text: str) -> str:
     """The text in printable ASCII: accents are dropped, what has no likeness becomes a question mark."""
+    if text.isascii() and text.isprintable():
+        return text
     known = "".join(PLAIN.get(c, c) for c in text)
     plain = "".join(c for c in unicodedata.normalize("NFKD", known) if not unicodedata.combining(c))
     return "".join(c if " " <= c <= "~" else " " if c.isspace() else "?" for c in plain)

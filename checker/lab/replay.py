@@ -16,6 +16,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from pydantic import Field, TypeAdapter
 
+from checker.digest import case_digest
 from checker.documents import Counterexample, Difference, Document, Scenario, Step
 from checker.lab.probe import ProbeReport
 from checker.lab.rebuild import Rebuilt, rebuild
@@ -62,7 +63,8 @@ class Outcome(Document):
 class Replay(Document):
     """A document, held against a kernel."""
 
-    format: Literal["mseal-spec/replay/1"] = "mseal-spec/replay/1"
+    format: Literal["mseal-spec/replay/2"] = "mseal-spec/replay/2"
+    case: str = Field(description="digest of the document's case (checker.digest): which of the counterexamples it is")
     property: str
     call: str
     edition: str = Field(description="the edition that the document is about")
@@ -80,7 +82,7 @@ class Replay(Document):
 class ReplayReport(Document):
     """What `sealspec replay --json` writes."""
 
-    format: Literal["mseal-spec/replays/1"] = "mseal-spec/replays/1"
+    format: Literal["mseal-spec/replays/2"] = "mseal-spec/replays/2"
     probe: ProbeReport | None = Field(description="how the edition was chosen; null: the documents name theirs")
     replays: tuple[Replay, ...]
 
@@ -154,6 +156,7 @@ def _run(
 
 def _unable(document: Counterexample, kernel: str, reason: str, **more: Any) -> Replay:
     return Replay(
+        case=case_digest(document),
         property=document.property,
         call=document.call,
         edition=document.edition,
@@ -196,6 +199,7 @@ def _judge(document: Counterexample, plan: Rebuilt, answer: Mapping[str, object]
     elif differences:
         reason = _sentence(differences[0])
     return Replay(
+        case=case_digest(document),
         property=document.property,
         call=document.call,
         edition=document.edition,

@@ -48,6 +48,6 @@ class KernelResult(Document):
 class LabReport(Document):
     """What `sealspec lab --json` writes."""
 
-    format: Literal["mseal-spec/lab/1"] = "mseal-spec/lab/1"
+    format: Literal["mseal-spec/lab/2"] = "mseal-spec/lab/2"
     seed: int
     kernels: tuple[KernelResult, ...]

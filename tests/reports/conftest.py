@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from checker.digest import case_digest
+from checker.documents import Counterexample
 from checker.lab.replay import Replay
 from proofs.cache import VerdictCache
 from reports.gather import Wanted, gather
@@ -23,9 +25,10 @@ SMALL = Wanted(
 """Proofs and refutations of two short calls."""
 
 
-def live(edition: str, prop: str, call: str, verdict: str) -> Replay:
-    """What a kernel that nobody has would have done."""
-    told = {"property": prop, "call": call, "edition": edition, "kernel": "6.99.0-sample", "verdict": verdict}
+def live(document: Counterexample, verdict: str) -> Replay:
+    """What a kernel that nobody has would have done with a document."""
+    told = {name: getattr(document, name) for name in ("property", "call", "edition")}
+    told |= {"case": case_digest(document), "kernel": "6.99.0-sample", "verdict": verdict}
     return Replay.model_validate(told | {"reason": "a sample of a reason" if verdict != "confirmed" else ""})
 
 
@@ -44,9 +47,10 @@ def gathered(wanted: Wanted, folder: Path) -> Review:
 @pytest.fixture(scope="session")
 def review(cache_folder: Path) -> Review:
     """Theorems of mseal and munlock in v10; two kernels have tried what is refuted."""
+    case = gathered(SMALL, cache_folder).case
     replays = (
-        live("v10", "failed-mseal-seals-nothing", "mseal", "confirmed"),
-        live("v10", "failure-changes-no-page", "munlock", "cannot be tried here"),
+        live(case["v10/failed-mseal-seals-nothing/mseal"].document, "confirmed"),
+        live(case["v10/failure-changes-no-page/munlock"].document, "cannot be tried here"),
     )
     return gathered(replace(SMALL, replays=replays), cache_folder)
 

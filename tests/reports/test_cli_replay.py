@@ -10,6 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from checker.digest import case_digest
 from checker.documents import Counterexample, dump_document
 from checker.lab import probe as probing
 from checker.lab import replay as replaying
@@ -62,6 +63,29 @@ def test_documents_are_replayed(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "page 0: r--p anon = 00 -> r--p anon sl = 00" in capsys.readouterr().out
     assert main(["replay", path, "--number", "2"]) == 0
     assert "no such call" in capsys.readouterr().out
+
+
+NOT_LINUX = cut("mimmutable")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["replay", "FILE"],
+        ["replay", "--all", "--edition", "mimmutable"],
+        ["conform", "--edition", "mimmutable", "--examples", "1"],
+        *(["reproduce", "FILE", "--format", form] for form in ("c", "kselftest", "syz")),
+    ],
+)
+def test_an_edition_that_is_not_linux(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No Linux kernel can be asked about what OpenBSD does, and nothing is asked."""
+    path = file_of(tmp_path, NOT_LINUX)
+    assert main([path if word == "FILE" else word for word in arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1
+    assert "edition mimmutable is OpenBSD, not Linux" in err
 
 
 @running
@@ -134,6 +158,7 @@ class FakeKernel:
         for document in documents:
             self.replayed.append(document)
             yield replaying.Replay(
+                case=case_digest(document),
                 property=document.property, call=document.call, edition=document.edition, kernel="9.9",
                 verdict="confirmed", reason="",
             )  # fmt: skip

@@ -23,6 +23,7 @@ from reports import b4_checks, junit, ktap, mail, markdown, sarif, thread
 from reports.findings import TOPICS, findings
 from reports.formats import FORMATS
 from reports.review import Review, review_schema
+from reports.strip_diff import parting_text
 from spec.properties import PROPERTIES
 from tests.reports.reviews import HOSTILE, proved, refuted, review_of, with_theorem
 
@@ -186,6 +187,35 @@ def test_the_mail_claims_nothing_of_what_was_not_decided(review: Review) -> None
     assert "A sealed page stays mapped (" not in text
 
 
+def test_the_mail_says_call_by_call_what_another_edition_does(two_editions: Review) -> None:
+    text = mail.render(two_editions)
+    assert max(map(len, text.split("\n"))) <= 72 and text.count("\n") < 200 and text.isascii()
+    section = text.partition("What is otherwise in other editions")[2].partition("What this rests on")[0]
+    lines = " ".join(section.split()).split(" - ")
+    [compared] = two_editions.diffs
+    verdicts = {call.call: call for call in compared.calls}
+    assert verdicts["mseal"].same and verdicts["munmap"].verdict == "same" and verdicts["munmap"].result == "differs"
+    [told] = [line for line in lines if line.startswith("munmap: ")]
+    assert told == "munmap: same pages, result and boundaries differ; 1 VMA: EPERM here, ENOMEM there"
+    assert "same in every respect: mseal" in lines
+
+
+def test_a_mail_with_the_diff_of_many_calls_fits_the_list(review: Review, two_editions: Review) -> None:
+    [compared] = two_editions.diffs
+    [munmap] = [call for call in compared.calls if call.call == "munmap"]
+    many = [
+        munmap.model_copy(
+            update={"call": name, "partings": [p.model_copy(update={"size": size}) for p in munmap.partings]}
+        )
+        for name, size in ((f"call{n}", munmap.partings[0].size.model_copy(update={"vmas": n})) for n in range(16))
+    ]
+    facts = compared.model_copy(update={"second": review.editions[1].name, "calls": tuple(many)})
+    text = mail.render(review.model_copy(update={"diffs": (facts,)}))
+    assert text.count("\n") < 200 and max(map(len, text.split("\n"))) <= 72
+    section = text.partition("call by call")[2].partition("What this rests on")[0]
+    assert {f"call{n}" for n in range(16)} <= set(re.findall(r"call\d+", section))
+
+
 # Markdown -------------------------------------------------------------------------------------------------------------
 
 
@@ -208,6 +238,19 @@ def test_markdown_stands_alone(review: Review) -> None:
     assert any(t.type == "fence" and "[======" in t.content for t in tokens), "a case is drawn"
 
 
+def test_markdown_draws_where_two_editions_part(two_editions: Review) -> None:
+    tokens = rendered(markdown.render(two_editions))
+    fences = [token.content for token in tokens if token.type == "fence"]
+    [compared] = two_editions.diffs
+    assert any(call.partings for call in compared.calls)
+    for call in compared.calls:
+        for parting in call.partings[:1]:
+            assert parting_text(parting) in fences
+    cells = [token.content for token in tokens if token.type == "inline"]
+    at = cells.index("`munmap`", cells.index("Against v6.12, call by call"))
+    assert cells[at + 1 : at + 4] == ["**same**", "differs", "differs"]
+
+
 def test_hostile_texts_are_no_markdown(review: Review, hostile: Review) -> None:
     plain, marked = rendered(markdown.render(review)), rendered(markdown.render(hostile))
     assert not [t for t in every(marked) if t.type in ("html_inline", "html_block", "image", "link_open")]
@@ -226,7 +269,7 @@ def test_the_json_is_what_its_schema_says(review: Review, hostile: Review) -> No
     for shown in (review, hostile):
         document = json.loads(FORMATS["json"].render(shown))
         jsonschema.Draft202012Validator(schema).validate(document)
-        assert document["format"] == "mseal-spec/review/1"
+        assert document["format"] == "mseal-spec/review/2"
         assert document["editions"][0]["kernel"] == shown.editions[0].kernel
 
 

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 
+from proofs.results import HistoryRow
 from reports.folder import write_folder
 from reports.formats import FORMATS
 from reports.html import site
-from reports.review import Review, render
+from reports.review import HistoryFacts, Review, render
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 CHROMIUM = next((path for name in NAMES if (path := shutil.which(name))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium (Debian: apt-get install chromium)")
 
-PHONE, SCREEN = 390, 1280
+PHONE, SCREEN, PAPER = 390, 1280, 718
+"""Widths in pixels; of the paper, A4 less the margins that browsers leave."""
 TABS = 400
 """How often Tab is pressed at most to come to a link."""
 FOCUSED = """() => {
@@ -32,6 +35,14 @@ TOO_WIDE = """() => [...document.querySelectorAll("body *")]
     .filter(e => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest(".scroll, .command, .skip"))
     .map(e => e.outerHTML.slice(0, 80))"""
 """What sticks out of the window, and is in no container that scrolls."""
+
+FILLS = """() => [...document.querySelectorAll("svg .paper")].map(e => getComputedStyle(e).fill)"""
+"""The paper of the drawings."""
+UNREACHABLE = """() => [...document.querySelectorAll("*")]
+    .filter(e => e.scrollWidth > e.clientWidth + 1 && ["auto", "scroll"].includes(getComputedStyle(e).overflowX)
+                 && e.tabIndex < 0 && e !== document.documentElement)
+    .map(e => e.outerHTML.slice(0, 80))"""
+"""What scrolls sideways and cannot be reached by the keyboard."""
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +66,24 @@ def report(review: Review, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def double(two_editions: Review, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the report about two editions."""
     folder = tmp_path_factory.mktemp("browser") / "report"
-    write_folder(folder, site(two_editions))
+    write_folder(folder, site(with_history(two_editions)))
     return folder
+
+
+def with_history(review: Review) -> Review:
+    """The review with a row of the time machine, found in an edition that the review is not about."""
+    case = review.case["v6.12/eperm-changes-nothing/munmap"]
+    document = case.document.model_copy(update={"edition": "v6.17"})
+    gone = case.model_copy(
+        update={"id": "v6.17/eperm-changes-nothing/munmap", "file": "history/v6.17", "document": document}
+    )
+    verdict = {"call": "munmap", "edition": "v6.17", "expected": "found", "verdict": "refuted", "as_expected": True}
+    verdict |= {"counterexample": None, "why": "", "size": document.size.model_dump()}
+    told = {"id": "H9", "happened": "A loop was rewritten.", "kind": "bug", "property": document.property}
+    row = HistoryRow.model_validate(told | {"sentence": document.sentence, "verdicts": [verdict]})
+    facts = HistoryFacts(row=row, cases={"v6.17/munmap": gone.id})
+    changed = review.model_copy(update={"cases": (*review.cases, gone), "history": (facts,)})
+    return Review.model_validate_json(render(changed))  # as new: what was looked up is not copied
 
 
 class Watch:
@@ -146,31 +173,74 @@ def test_a_program_is_unfolded_by_keyboard(browser: playwright.Browser, review: 
     page.context.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [PHONE, SCREEN])
-def test_pages_fit(browser: playwright.Browser, report: Path, double: Path, width: int, scheme: str) -> None:
+KINDS = {
+    "summary": "index.html",
+    "edition": "v*/index.html",
+    "theorem": "*theorems/*.html",
+    "counterexample": "*counterexamples/*.html",
+    "failure": "*matrix/*.html",
+    "time machine": "history/*.html",
+    "call": "*calls/*.html",
+    "diff": "diffs/*.html",
+}
+"""Every kind of page, as docs/REPORT.md lists them, and which files are of that kind."""
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(PHONE, "light"), (PHONE, "dark"), (SCREEN, "light"), (SCREEN, "dark")])
+def test_every_page_fits(browser: playwright.Browser, report: Path, double: Path, width: int, scheme: str) -> None:
+    """Nothing sticks out of the window sideways, on no page of either report, with everything unfolded; no page
+    complains or lacks an asset; and the colours are those of the scheme."""
     page, watch = opened(browser, width, scheme)
     paper = {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 24, 29)"}[scheme]
-    for folder, path in (
-        (report, "index.html"),
-        (report, "theorems/gap-seals-nothing-mseal.html"),
-        (report, "theorems/failed-mseal-seals-nothing-mseal.html"),
-        (report, "counterexamples/failed-mseal-seals-nothing-mseal.html"),
-        (report, "counterexamples/failure-changes-no-page-munlock.html"),
-        (report, "calls/mseal.html"),
-        (double, "index.html"),
-        (double, "v6.12/index.html"),
-        (double, "diffs/v10-v6.12.html"),
-    ):
+    pages = [
+        (folder, path.relative_to(folder)) for folder in (report, double) for path in sorted(folder.rglob("*.html"))
+    ]
+    for kind, pattern in KINDS.items():
+        assert any(fnmatch(str(path), pattern) for _, path in pages), f"no page shows a {kind}"
+    assert all(any(fnmatch(str(path), pattern) for pattern in KINDS.values()) for _, path in pages)
+    for folder, path in pages:
         page.goto((folder / path).as_uri())
         page.evaluate("document.querySelectorAll('details').forEach(details => details.open = true)")
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
         assert page.evaluate(TOO_WIDE) == [], path
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") == paper
-        drawings = page.locator("svg .paper")
-        fills = [drawings.nth(i).evaluate("e => getComputedStyle(e).fill") for i in range(drawings.count())]
-        assert set(fills) <= {paper}, path
+        assert set(page.evaluate(FILLS)) <= {paper}, path
+        assert page.evaluate(UNREACHABLE) == [], path
     assert watch.wrong == []
+    page.context.close()
+
+
+def test_what_sticks_out_would_be_noticed(browser: playwright.Browser, report: Path) -> None:
+    page, _ = opened(browser, PHONE, "light")
+    page.goto((report / "index.html").as_uri())
+    page.evaluate("document.querySelector('main').insertAdjacentHTML('beforeend', '<div style=width:500px>wide</div>')")
+    assert page.evaluate(TOO_WIDE) != []
+    page.context.close()
+
+
+def test_by_keyboard_through_the_report_of_two_editions(browser: playwright.Browser, double: Path) -> None:
+    """From the overview to the page of a difference, and on to a counterexample and its graph."""
+    page, watch = opened(browser, PHONE, "dark")
+    page.goto((double / "index.html").as_uri())
+    tab_to(page, "diffs/v10-v6.12.html")
+    enter(page)
+    assert page.locator("h1").inner_text() == "v10 against v6.12"
+    tab_to(page, "counterexamples/eperm-changes-nothing-munmap.html")
+    enter(page)
+    assert page.locator("h1").inner_text() == "eperm-changes-nothing, munmap: a counterexample"
+    tab_to(page, label="Graph")
+    assert page.locator(".drawing svg").first.is_visible()
+    assert watch.wrong == []
+    page.context.close()
+
+
+def test_nothing_is_cut_off_in_print(browser: playwright.Browser, report: Path, double: Path) -> None:
+    """What scrolls on a screen must fit the paper."""
+    page, _ = opened(browser, PAPER, "light")
+    page.emulate_media(media="print")
+    for path in (*sorted(report.rglob("*.html")), double / "index.html", *double.glob("diffs/*.html")):
+        page.goto(path.as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
     page.context.close()
 
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
@@ -18,15 +18,19 @@ import jsonschema
 import pytest
 from tinyhtml5.parser import HTMLParser
 
+from checker.digest import case_digest
 from checker.documents import load_document
 from checker.lab.replay import ReplayReport
+from checker.scenario import re_execute
+from proofs.matrix import SEALED
 from proofs.results import HistoryRow
 from reports.cli import main
 from reports.folder import MARK, write_folder
 from reports.formats import FORMATS
+from reports.gather import Wanted
 from reports.html import site
 from reports.review import HistoryFacts, Review, render, review_schema
-from tests.reports.conftest import SMALL
+from tests.reports.conftest import SMALL, gathered, live
 
 ROOT = Path(__file__).parents[2]
 SELECTION = [
@@ -242,6 +246,33 @@ def test_a_counterexample_is_told_whole(review: Review, small: dict[str, Page]) 
     assert "✓ confirmed on 6.99.0-sample" in told
 
 
+def test_every_counterexample_has_a_trace_or_says_why_not(review: Review, small: dict[str, Page]) -> None:
+    for case in review.cases:
+        told = said(small[f"{case.file}.html"].find("main"))
+        assert case.trace is not None or f"None is shown: {case.why_no_trace}." in told
+        if case.trace is None:
+            continue
+        assert re_execute(case.trace) == []
+        # no call makes a special mapping: the page says so where one is there
+        assert {vma.backing for vma in case.trace.before.vmas} <= {"special"}
+        assert ("from an empty address space" in told) == (not case.trace.before.vmas)
+        assert case.trace_story[-1] in told
+        assert (case.trace.property, case.trace.call) == (case.document.property, case.document.call)
+
+
+def test_the_trace_to_a_failure_ends_with_that_failure(review: Review) -> None:
+    """A cell of the matrix is about one error and one cause; a trace to another one would show something else."""
+    assert review.matrix is not None
+    own = [(f.cell, review.case[f.case]) for f in review.matrix.cells if f.case == f.id]
+    assert own, "no failure has a case that no theorem has"
+    assert any(case.trace is not None for _, case in own)
+    for cell, case in own:
+        if case.trace is not None:
+            result = case.trace.steps[-1].result
+            assert result.errno == cell.errno
+            assert not cell.cause or (cell.cause == "seal") == (SEALED in result.check)
+
+
 def test_programs_are_shown_or_why_there_is_none(review: Review, small: dict[str, Page]) -> None:
     assert any(case.programs.c for case in review.cases)
     for case in review.cases:
@@ -255,6 +286,58 @@ def test_a_kernel_that_could_not_try_is_told(review: Review, small: dict[str, Pa
     page = small[f"{review.case['v10/failure-changes-no-page/munlock'].file}.html"]
     told = said(page.find("main"))
     assert "– cannot be tried here on 6.99.0-sample" in told and "A sample of a reason." in told
+
+
+def test_a_run_of_another_case_is_not_claimed_for_this_one(review: Review, cache_folder: Path) -> None:
+    case = review.case["v10/failed-mseal-seals-nothing/mseal"]
+    other = case.document.model_copy(update={"steps": case.document.steps * 2})
+    runs = (live(other, "not confirmed"), live(case.document, "cannot be tried here"))
+    both = gathered(replace(SMALL, replays=runs), cache_folder)
+    shown = both.case[case.id]
+    assert [run.verdict for run in shown.live] == ["cannot be tried here"]
+    assert [run.verdict for run in shown.live_others] == ["not confirmed"]
+    assert all(not c.live and not c.live_others for c in both.cases if c.id != case.id)
+    assert both.as_expected, "what a kernel did with another case contradicts nothing that is shown"
+    [alone] = [c for c in gathered(replace(SMALL, replays=runs[:1]), cache_folder).cases if c.id == case.id]
+    page = read("x", dict(site(both))[f"{case.file}.html"])
+    told = said(page.find("main"))
+    assert "Not this case: a run of another case of this theorem was given for 6.99.0-sample" in told
+    assert alone.live == () and len(alone.live_others) == 1
+    for name in ("mail", "md"):
+        text = " ".join(FORMATS[name].render(both.model_copy(update={"cases": (alone,)})).split())
+        assert "another case" in text.lower()
+
+
+def test_the_same_case_in_other_words_is_the_same_case(review: Review) -> None:
+    document = review.case["v10/failed-mseal-seals-nothing/mseal"].document
+    reworded = document.model_copy(update={"sentence": "said otherwise", "expected": "holds", "assumptions": ()})
+    assert case_digest(reworded) == case_digest(document)
+    assert case_digest(document.model_copy(update={"edition": "v6.12"})) != case_digest(document)
+    moved = document.before.model_copy(update={"vmas": document.before.vmas[:1]})
+    assert case_digest(document.model_copy(update={"before": moved})) != case_digest(document)
+
+
+def test_an_edition_that_is_not_linux_says_that_it_cannot_be_tried(cache_folder: Path) -> None:
+    wanted = Wanted(
+        editions=("mimmutable",),
+        properties=("fork-keeps-contents", "failure-changes-no-page"),
+        calls=("fork", "mprotect"),
+        lemmas=False,
+        mutants=False,
+        traces=False,
+        matrix=False,
+    )
+    found = gathered(wanted, cache_folder)
+    assert found.cases, "nothing is refuted: choose other theorems"
+    files = dict(site(found))
+    for case in found.cases:
+        told = said(read("x", files[f"{case.file}.html"]).find("main"))
+        assert "it cannot be tried on a Linux kernel" in told
+        assert "No program in C: edition mimmutable is OpenBSD, and such programs make calls of Linux" in told
+        assert "sealspec replay" not in told and "sealspec reproduce" not in told
+        assert f"{case.file}.c" not in files and f"{case.file}.syz" not in files
+    text = FORMATS["mail"].render(found)
+    assert "edition mimmutable is OpenBSD" in " ".join(text.split()) and "sealspec reproduce" not in text
 
 
 def test_the_documents_beside_the_pages_are_theirs(review: Review, tmp_path: Path) -> None:
@@ -456,13 +539,39 @@ def test_wrong_usage(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"format": "mseal-spec/proof/1"}', '{"format": "mseal-spec/replays/1"}'])
+BAD_RUNS = (
+    "{",
+    "[]",
+    *(f'{{"format": "mseal-spec/{name}"}}' for name in ("proof/1", "replays/1", "replays/2", "lab/1")),
+)
+"""No runs on a kernel: broken, other documents, and those of older formats."""
+
+
+@pytest.mark.parametrize("text", BAD_RUNS)
 def test_what_is_no_run_on_a_kernel(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = tmp_path / "given.json"
     given.write_text(text)
     assert main(["report", "--out", str(tmp_path / "x"), "--replay", str(given)]) == 2
     err = capsys.readouterr().err
     assert err.count("\n") == 1 and str(given) in err
+
+
+def test_runs_that_belong_to_nothing_are_told(
+    tmp_path: Path,
+    cache_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    review: Review,
+) -> None:
+    document = review.case["v10/failed-mseal-seals-nothing/mseal"].document
+    strangers = [document.model_copy(update={"edition": name}) for name in ("v6.11", "v6.12", "v6.17", "v6.18", "v7.3")]
+    given = tmp_path / "replays.json"
+    runs = (*(live(stranger, "not confirmed") for stranger in strangers), live(document, "confirmed"))
+    given.write_text(ReplayReport(probe=None, replays=runs).model_dump_json())
+    monkeypatch.setenv("MSEAL_SPEC_CACHE", str(cache_folder))
+    assert main(["report", *SELECTION, "--out", str(tmp_path / "report"), "--replay", str(given)]) == 0
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and "failed-mseal-seals-nothing (mseal, v6.11)" in err and "and 2 more" in err
 
 
 def test_a_kernel_that_contradicts_fails_the_report(
