@@ -19,6 +19,7 @@ from checker.documents import LayoutDoc, whole
 from checker.examples import ConcreteSnapshot, Example
 from checker.joint import Pair
 from checker.machine import WordGuards
+from checker.naming import named_from
 from checker.prove import SEARCH_LIMIT, Prover, strangeness
 from checker.view import PageView, Transition
 from spec.editions import Edition
@@ -205,11 +206,12 @@ def changes(t: Transition, pages: Sequence[int], base: int) -> list[str]:
         elif change:
             runs.append((change, page, page + 1))
     for change, start, end in runs:
-        where = f"page +{start - base}" if end == start + 1 else f"pages +{start - base} to +{end - 1 - base}"
+        first, last = named_from(base, start), named_from(base, end - 1)
+        where = f"page {first}" if end == start + 1 else f"pages {first} to {last}"
         told.append(f"{where} ({change})")
     cuts = [page for page in pages if t.before.cut(page) != t.after.cut(page)]
     for page in cuts:
-        told.append(f"the boundary at +{page - base} ({'gone' if t.before.cut(page) else 'new'})")
+        told.append(f"the boundary at {named_from(base, page)} ({'gone' if t.before.cut(page) else 'new'})")
     if t.before.map_count != t.after.map_count:
         told.append(f"map_count (from {t.before.map_count} to {t.after.map_count})")
     if t.before.brk != t.after.brk:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from checker.documents import Counterexample, CounterexampleStep, LayoutDoc, VmaDoc
+from checker.naming import named_from
 from reports.graph_relate import Relation, landing, layouts
 from spec.advice import ADVICE
 from spec.syscalls import CALLS
@@ -71,8 +72,7 @@ class Names:
 
     def page(self, page: int) -> str:
         """`+3`; in hexadecimal when it is far away."""
-        distance = page - self.base
-        return f"+{distance}" if abs(distance) < 10_000 else f"+{distance:#x}"
+        return named_from(self.base, page)
 
     def range(self, start: int, end: int) -> str:
         """`[+0,+3)`."""
