@@ -82,6 +82,9 @@ TOPICS: tuple[Topic, ...] = (
 )
 """From what matters most. A property that is in none of them counts with the last."""
 
+NEAR_LIMIT = 64
+"""A trace that begins with so little room for VMAs needs the limit to be near: that is said."""
+
 IMPLIED_BY: dict[str, tuple[str, ...]] = {
     "failure-changes-nothing": (
         "failed-mseal-seals-nothing",
@@ -191,9 +194,12 @@ def theorem_of(edition: EditionFacts, property_name: str, call: str) -> Theorem 
 
 def origin(trace: Counterexample) -> str:
     """Where an attack trace begins."""
-    if not trace.before.vmas:
-        return "an empty address space"
-    return "an address space that has a special mapping (such as the vdso, which no call makes) and nothing else"
+    vdso = "an address space that has a special mapping (such as the vdso, which no call makes) and nothing else"
+    start = vdso if trace.before.vmas else "an empty address space"
+    limit, elsewhere = trace.before.max_map_count, trace.before.elsewhere
+    if limit - elsewhere > NEAR_LIMIT:
+        return start
+    return f"{start}, but for {elsewhere} mappings elsewhere that bring map_count near its limit of {limit}"
 
 
 def find_command(theorem: Theorem) -> str:
