@@ -18,7 +18,7 @@ import pytest
 from checker.documents import Counterexample, LayoutDoc, dump_document
 from checker.machine import perform
 from reports.cli import main
-from spec.editions import EDITIONS
+from spec.editions import EDITIONS, System
 from spec.properties import PROPERTIES
 from spec.syscalls import CALLS
 
@@ -343,7 +343,23 @@ def test_list(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
 def test_list_everything_by_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list"]) == 0
     out = " ".join(capsys.readouterr().out.split())
-    assert all(name in out for name in (*PROPERTIES, *CALLS, *EDITIONS))
+    promised = [name for name, prop in PROPERTIES.items() if System.LINUX in prop.promised_by]
+    assert all(name in out for name in (*promised, *CALLS, *EDITIONS))
+
+
+def test_an_edition_is_held_to_what_its_system_promises(capsys: pytest.CaptureFixture[str]) -> None:
+    """What only OpenBSD's pages promise is listed and decided for mimmutable, and asked of no Linux edition."""
+    only_openbsd = "success-is-as-openbsd-says"
+    assert main(["list", "properties"]) == 0
+    assert only_openbsd not in capsys.readouterr().out
+    assert main(["list", "properties", "--edition", "mimmutable"]) == 0
+    assert only_openbsd in capsys.readouterr().out
+    assert main(["prove", "--property", only_openbsd, "--edition", "mimmutable", "--no-mutants"]) == 0
+    assert "3 proved" in capsys.readouterr().out
+    for command in (["find", only_openbsd], ["prove", "--property", only_openbsd]):
+        assert main(command) == 2
+        told = capsys.readouterr().err
+        assert told.count("\n") == 1 and "OpenBSD" in told and "v10" in told
 
 
 def test_explain(capsys: pytest.CaptureFixture[str]) -> None:

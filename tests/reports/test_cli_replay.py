@@ -77,9 +77,7 @@ NOT_LINUX = cut("mimmutable")
         *(["reproduce", "FILE", "--format", form] for form in ("c", "kselftest", "syz")),
     ],
 )
-def test_an_edition_that_is_not_linux(
-    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_edition_that_is_not_linux(arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """No Linux kernel can be asked about what OpenBSD does, and nothing is asked."""
     path = file_of(tmp_path, NOT_LINUX)
     assert main([path if word == "FILE" else word for word in arguments]) == 2
