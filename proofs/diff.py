@@ -62,7 +62,7 @@ def diff(
     calls: Sequence[str] | None = None,
     *,
     timeout_ms: int = 20_000,
-    jobs: int = 1,
+    jobs: int = 0,
     cache: Cache | None = None,
     on_call: Callable[[CallDiff, int, int], None] | None = None,
 ) -> DiffReport:

@@ -99,7 +99,7 @@ HAPPENINGS: tuple[Happening, ...] = (
 def history(
     *,
     timeout_ms: int = 20_000,
-    jobs: int = 1,
+    jobs: int = 0,
     cache: Cache | None = None,
     on_result: Callable[[TheoremResult, int], None] | None = None,
 ) -> HistoryReport:

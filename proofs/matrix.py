@@ -74,7 +74,7 @@ def matrix(
     calls: Sequence[str] = SYSTEM_CALLS,
     *,
     timeout_ms: int = 20_000,
-    jobs: int = 1,
+    jobs: int = 0,
     cache: Cache | None = None,
     on_cell: Callable[[Cell, int, int], None] | None = None,
 ) -> MatrixReport:

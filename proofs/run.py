@@ -99,7 +99,7 @@ def prove(
     mutants: bool = True,
     lemmas: bool = True,
     on_event: OnEvent | None = None,
-    jobs: int = 1,
+    jobs: int = 0,
     cache: Cache | None = None,
 ) -> ProofReport:
     """Decide all theorems of an edition (or those chosen), the lemmas they rest on, and the mutants.

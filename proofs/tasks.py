@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from multiprocessing import get_context
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -27,6 +27,10 @@ class Task(NamedTuple):
     """For one query of the solver."""
 
 
+PRELOADED = ["proofs.run", "proofs.matrix", "proofs.diff", "proofs.traces"]
+"""Modules that any task may need."""
+
+
 class Cache(Protocol):
     """What keeps results from one run to the next (proofs.cache.VerdictCache)."""
 
@@ -41,11 +45,15 @@ def carry_out_tasks(
     results: TypeAdapter[list[R]],
     decided: Callable[[R], bool],
     *,
-    jobs: int = 1,
+    jobs: int = 0,
     cache: Cache | None = None,
 ) -> Iterator[tuple[Task, R, bool]]:
     """Each result with its task, and whether it came from the cache; in the order in which they come. A task is kept in
-    the cache only if all its results are `decided`."""
+    the cache only if all its results are `decided`.
+
+    `jobs`: processes at a time, a new one for each task, so that the examples that the solver finds do not depend on
+    what it was asked before; 0: all in this process, and they may.
+    """
     left: list[Task] = []
     for task in tasks:
         known = None if cache is None else cache.load(task, results)
@@ -58,7 +66,7 @@ def carry_out_tasks(
         if cache is not None and all(decided(result) for result in found):
             cache.store(task, found)
 
-    if jobs <= 1:
+    if not jobs:
         for task in left:
             found: list[R] = []
             for result in work(task):
@@ -72,11 +80,24 @@ def carry_out_tasks(
 def _in_processes(
     tasks: Sequence[Task], work: Callable[[Task], Iterator[R]], keep: Callable[[Task, list[R]], None], jobs: int
 ) -> Iterator[tuple[Task, R, bool]]:
-    # a Ctrl-C in the terminal reaches every process: only this one answers it
-    with ProcessPoolExecutor(
-        jobs, mp_context=get_context("spawn"), initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
-    ) as pool:
-        of: dict[Future[list[R]], Task] = {pool.submit(_all_of, work, task): task for task in tasks}
+    # processes are forked from one that has only imported what they need: cheap, and alike for every task
+    context = get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    running: set[ProcessPoolExecutor] = set()
+    stopped = False
+
+    def alone(task: Task) -> list[R]:
+        # a Ctrl-C in the terminal reaches every process: only the first one answers it
+        ignore = signal.SIGINT, signal.SIG_IGN
+        with ProcessPoolExecutor(1, mp_context=context, initializer=signal.signal, initargs=ignore) as process:
+            running.add(process)
+            try:
+                return [] if stopped else process.submit(_all_of, work, task).result()
+            finally:
+                running.discard(process)
+
+    with ThreadPoolExecutor(jobs) as waiters:
+        of: dict[Future[list[R]], Task] = {waiters.submit(alone, task): task for task in tasks}
         waiting = set(of)
         try:
             while waiting:
@@ -86,9 +107,11 @@ def _in_processes(
                     for result in future.result():
                         yield of[future], result, False
         except BaseException:
-            for process in (pool._processes or {}).values():
-                process.terminate()
-            pool.shutdown(wait=False, cancel_futures=True)
+            stopped = True
+            waiters.shutdown(wait=False, cancel_futures=True)
+            for pool in tuple(running):
+                for process in tuple((pool._processes or {}).values()):
+                    process.terminate()
             raise
 
 

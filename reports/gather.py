@@ -71,7 +71,7 @@ class Wanted:
     """The time machine; it is left out all the same if properties or calls are chosen."""
     replays: tuple[Replay, ...] = ()
     timeout_ms: int = 20_000
-    jobs: int = 1
+    jobs: int = 0
 
 
 class _Explained(Fact):
@@ -256,7 +256,7 @@ class _Gatherer:
         tasks = [Task("programs", call, edition, tuple(names), 0) for call, names in by_call.items()]
         results: TypeAdapter[list[ProgramsResult]] = TypeAdapter(list[ProgramsResult])
         work = partial(programs, documents)
-        made = carry_out_tasks(tasks, work, results, _always, jobs=1, cache=self.kept)
+        made = carry_out_tasks(tasks, work, results, _always, cache=self.kept)
         return {r.digest: r.programs for r in self._watched(f"{edition}: program", made, len(documents))}
 
     # matrix, history, explanations ------------------------------------------------------------------------------------
