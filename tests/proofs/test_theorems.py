@@ -50,6 +50,16 @@ def test_every_theorem_is_as_expected() -> None:
     assert {r.verdict for r in report().theorems} == {"proved", "refuted"}
 
 
+def test_examples_do_not_depend_on_what_was_asked_before() -> None:
+    """Witnesses and counterexamples are the same whatever else a run decides."""
+
+    def of_brk(calls: list[str]) -> list[dict[str, Any]]:
+        found = prove("v10", calls=calls, mutants=False, lemmas=False, jobs=1).theorems
+        return [result.model_dump(exclude={"seconds"}) for result in found if result.call == "brk"]
+
+    assert of_brk(["brk"]) == of_brk(["munmap", "brk"])
+
+
 def test_witnesses_satisfy_the_hypotheses() -> None:
     for result in of("proved"):
         assert result.witness is not None, result.property
