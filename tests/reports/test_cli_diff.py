@@ -18,6 +18,7 @@ import z3
 from checker.documents import LayoutDoc
 from checker.machine import perform
 from reports.cli import main
+from reports.cli_diff import Request, diff
 from spec.editions import EDITIONS
 from spec.syscalls import CALLS
 
@@ -112,7 +113,8 @@ def test_a_call_that_is_left_out_is_absent(capsys: pytest.CaptureFixture[str]) -
 def test_a_solver_that_gives_up(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """As with a `--timeout` that is too small, on any machine: nothing is proved, and that is said."""
     monkeypatch.setattr(z3.Solver, "check", lambda self, *assumptions: z3.unknown)
-    assert main(["diff", "v10", "v6.12", "munmap", "--timeout", "0.001", "--jobs", "1"]) == 1
+    in_this_process = Request("v10", "v6.12", "munmap", json_file=None, timeout_ms=1, jobs=0, cache=False)
+    assert diff(in_this_process) == 1
     out = capsys.readouterr().out
     row = next(text for text in out.splitlines() if text.startswith("munmap "))
     assert row.split()[:7] == ["munmap", "?", "unknown", "?", "unknown", "?", "unknown"]
