@@ -117,8 +117,8 @@ def _in_processes(
 
 
 def _all_of(work: Callable[[Task], Iterator[R]], task: Task) -> list[R]:
-    # z3 gives the numbers of freed terms to new ones, and its models depend on them: the collector, whose turns depend on
-    # how many objects there are, shall see none but the task's
+    # z3 gives the numbers of freed terms to new ones, and its models depend on them: so the collector, whose turns
+    # depend on how many objects there are, shall see none but the task's
     gc.collect()
     gc.freeze()
     return list(work(task))
