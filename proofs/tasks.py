@@ -93,7 +93,10 @@ def _in_processes(
         with ProcessPoolExecutor(1, mp_context=context, initializer=signal.signal, initargs=ignore) as process:
             running.add(process)
             try:
-                return [] if stopped else process.submit(_all_of, work, task).result()
+                answer = process.submit(_all_of, work, task)
+                if stopped:  # meanwhile, so that nobody else ends it
+                    _end(process)
+                return answer.result()
             finally:
                 running.discard(process)
 
@@ -110,10 +113,14 @@ def _in_processes(
         except BaseException:
             stopped = True
             waiters.shutdown(wait=False, cancel_futures=True)
-            for pool in tuple(running):
-                for process in tuple((pool._processes or {}).values()):
-                    process.terminate()
+            for process in tuple(running):
+                _end(process)
             raise
+
+
+def _end(pool: ProcessPoolExecutor) -> None:
+    for process in tuple((pool._processes or {}).values()):
+        process.terminate()
 
 
 def _all_of(work: Callable[[Task], Iterator[R]], task: Task) -> list[R]:
