@@ -74,6 +74,7 @@ NO_ROOM: Mapping[str, tuple[str, ...]] = {
 """What a call can be made to fail by: the limit is lowered for this call only."""
 
 COLD, PAGEOUT = 20, 21
+PROT_GROWSDOWN = 0x01000000
 
 SHIFTS = (1, 8, 0x800, PAGE - 1)
 """By how many bytes an address misses its page."""
@@ -171,7 +172,11 @@ class _Maker:
     # ---- steps ----
 
     def add(self, call: str, **arguments: object) -> None:
-        """Append a step. After a fork nothing is paged out: what the parent maps too would stay (EXCLUSIONS.md)."""
+        """Append a step. After a fork nothing is paged out: what the parent maps too would stay (EXCLUSIONS.md). No
+        range that leaves the window is to grow down: it would begin with what the process has mapped behind it."""
+        prot, length = arguments.get("prot"), arguments.get("len")
+        if call.endswith("mprotect") and isinstance(prot, int) and isinstance(length, int) and length >= FAR:
+            arguments["prot"] = prot & ~PROT_GROWSDOWN
         if arguments.get("behavior") == PAGEOUT and any(step["call"] == "fork" for step in self.steps):
             arguments["behavior"] = COLD
         if call in NO_ROOM and self.chance(self.tight):

@@ -79,6 +79,13 @@ def told(document: dict[str, Any], edition: Edition, kernel: Kernel) -> Scenario
     return plain.model_copy(update={"steps": tuple(steps)})
 
 
+def test_no_range_beyond_the_window_is_to_grow_down() -> None:
+    """It would begin with what the process has mapped behind the window, of which the specification knows nothing."""
+    steps = [step for document in generate(4242, 6300, {"wild": 1}) for step in document["steps"]]
+    grown = [s for s in steps if s["call"].endswith("mprotect") and int(s["prot"]) & 0x01000000]
+    assert grown and all(int(s["len"]) < 1 << 45 for s in grown)
+
+
 @pytest.fixture(scope="module")
 def answers() -> list[Scenario]:
     """Some hundred generated sequences, answered by the specification as it is."""
