@@ -13,102 +13,14 @@ import z3
 from checker.calls import ExploredCall, explore_arguments, walk_body, words_of
 from checker.prove import Prover
 from proofs.results import MutantResult
+from proofs.survivors import expected_survivors, why_it_survives
 from proofs.theorems import theorems
 from spec.documented import DOCUMENTED
-from spec.editions import Edition, SealCheck
+from spec.editions import Edition
 from spec.errors import Errno
 from spec.properties import Property
 from spec.syscalls import CALLS
 from spec.terms import not_
-
-_NO_KEY = "mprotect passes no key, so that the check never refuses"
-_SAME_GAP = "the loop finds the same gap, gives the same errno, and has changed nothing by then"
-_FOUND_LATER = "the gathering finds it sealed as well; this test only saves the cut before it (6.12 and later)"
-_NO_PROMISE = "whether a special mapping may be inherited again is promised by nobody (7.3 and later)"
-_NEVER_CUT = "special and huge VMAs are exempt from locking, so that none is ever cut"
-_NEVER_CUT_AHEAD = _NEVER_CUT + " (two passes)"
-_NOT_ALONE = "that it is refused only together with others is promised by nobody (6.17 and later)"
-_TOO_LONG = "no free range is that long, and none to grow into: refused as well, with ENOMEM (6.17 and later)"
-SURVIVORS: dict[tuple[str, str], str] = {
-    (
-        "mmap",
-        "mmap: the length is beyond TASK_SIZE",
-    ): "no free range is that long, and a fixed one is tested again: the same errno",
-    (
-        "mmap",
-        "mmap: MAP_SHARED_VALIDATE does not know MAP_FIXED_NOREPLACE",
-    ): "no property says which flags go together; what is mapped is mapped as asked",
-    ("mprotect", "mprotect: the protection key is not allocated"): _NO_KEY,
-    ("mprotect", "mprotect: the range begins with an unmapped page"): _SAME_GAP,
-    ("pkey_mprotect", "mprotect: the range begins with an unmapped page"): _SAME_GAP,
-    ("mlock", "the VMA refuses to be split"): _NEVER_CUT,
-    ("munlock", "the VMA refuses to be split"): _NEVER_CUT,
-    ("mlock", "the VMA at the end of the range would refuse its split"): _NEVER_CUT_AHEAD,
-    ("munlock", "the VMA at the end of the range would refuse its split"): _NEVER_CUT_AHEAD,
-    ("madvise", "madvise: MADV_REMOVE without a file"): "memory without a file is not shared: EACCES instead of EINVAL",
-    ("madvise", "madvise: MADV_DOFORK of a special mapping"): _NO_PROMISE,
-    ("munmap", "munmap: the first VMA to unmap is sealed"): _FOUND_LATER,
-    ("mmap", "mmap: the first VMA to unmap is sealed"): _FOUND_LATER,
-    ("brk", "brk: the first VMA to unmap is sealed"): _FOUND_LATER,
-    ("mremap", "mremap onto: the first VMA to unmap is sealed"): _FOUND_LATER,
-    ("mremap", "mremap tail: the first VMA to unmap is sealed"): _FOUND_LATER,
-    (
-        "brk",
-        "brk: nothing is mapped there any more",
-    ): "brk(2) promises nothing about a heap that was unmapped piecemeal",
-    ("mremap", "mremap onto: a hole inside one VMA would exceed the map-count limit"): (
-        "six free maps were asked for before, so that it never refuses"
-    ),
-    ("mremap", "mremap tail: a VMA to unmap is sealed"): "the whole old range was tested for seals before (up to 6.11)",
-    ("mremap", "mremap: a move to a given address wants six free maps"): (
-        "the later test for four free maps refuses too; this one saves the destination, which other failures do not"
-    ),
-    ("mremap", "mremap: huge pages do not grow"): "growing huge pages is refused later as well, with EFAULT",
-    ("mremap", "mremap: a private mapping of /dev/zero is not moved with others"): _NOT_ALONE,
-    ("mremap", "mremap: the new size is beyond TASK_SIZE"): _TOO_LONG,
-    ("mremap", "mremap: the page offset wraps around"): "no page offset is large enough: it never refuses",
-}
-"""(call, check) whose absence breaks no theorem, with the reason."""
-
-
-_UNPROTECTED = "what this test protects is not protected in this edition: it looks at the first VMA again and again"
-_ROOM_BEFORE = "four free maps were asked for before the first change, so that room for this one is left (7.x)"
-OF_EDITION: dict[str, dict[tuple[str, str], str]] = {
-    "munmap-variant": {
-        **{
-            (call, f"{caller}: a VMA to unmap is sealed"): _UNPROTECTED
-            for call, caller in (
-                ("munmap", "munmap"),
-                ("mmap", "mmap"),
-                ("brk", "brk"),
-                ("mremap", "mremap onto"),
-                ("mremap", "mremap tail"),
-            )
-        },
-        **{(call, f"{call}: the first VMA to unmap is sealed"): "" for call in ("munmap", "mmap", "brk")},
-    },
-    "v7.3": {
-        ("mremap", "mremap tail: a hole inside one VMA would exceed the map-count limit"): _ROOM_BEFORE,
-        ("mremap", "mremap: a move wants room for its splits"): _ROOM_BEFORE,
-    },
-}
-"""What is otherwise in an edition; an empty reason: the check is needed there."""
-UP_FRONT_ONLY = frozenset({("mremap", "mremap tail: a VMA to unmap is sealed")})
-"""Survivors only where the seals of the whole range are tested up front."""
-
-_LATER = (_FOUND_LATER, _NO_PROMISE, _NEVER_CUT_AHEAD, _NOT_ALONE, _TOO_LONG)
-LATER_ONLY = frozenset(key for key, reason in SURVIVORS.items() if reason in _LATER)
-"""Survivors that v10 does not have."""
-
-
-_FORESEEN = "decided before the pass or the cut that it ends (two passes)"
-_SPLIT_AGAIN = "the cut itself refuses with the same errno, and nothing has changed by then (two passes)"
-FORESEEN: dict[str, str] = {
-    "no room under the map-count limit for a split": _FORESEEN,
-    "the VMA refuses to be split": _FORESEEN,
-    "the VMA at the start of the range would refuse its split": _SPLIT_AGAIN,
-}
-"""Checks whose absence may break no theorem of an edition that decides in two passes, with the reason."""
 
 
 def body_checks(explored: ExploredCall) -> list[str]:
@@ -168,13 +80,8 @@ def kill_argument_mutant(call: str, edition: Edition, check: str) -> MutantResul
 
 
 def _result(call: str, check: str, killed: str, started: float, edition: Edition) -> MutantResult:
-    reason = SURVIVORS.get((call, check), "")
-    if (call, check) in UP_FRONT_ONLY and edition.seals is not SealCheck.UP_FRONT:
-        reason = ""
-    reason = OF_EDITION.get(edition.name, {}).get((call, check), reason)
+    reason = why_it_survives(call, check, edition)
     survived = not killed
-    if survived and not reason and edition.seals is SealCheck.TWO_PASS:
-        reason = FORESEEN.get(check, "")
     return MutantResult(
         call=call,
         check=check,
@@ -187,9 +94,16 @@ def _result(call: str, check: str, killed: str, started: float, edition: Edition
 
 
 def mutants_of(call: str, edition: Edition, explored: ExploredCall, timeout_ms: int) -> Iterator[MutantResult]:
-    """Drop every check of a call in turn."""
+    """Drop every check of a call in turn; and say what is listed as a survivor and is no check of the call."""
     for check in argument_checks(call, edition):
         yield kill_argument_mutant(call, edition, check)
     props = holding(call, edition)
     for check in body_checks(explored):
         yield kill_body_mutant(call, edition, check, props, timeout_ms)
+    known = explored.world.checks | set(argument_checks(call, edition))
+    for check in expected_survivors(call, edition):
+        if check not in known:
+            yield MutantResult(
+                call=call, check=check, killed_by="", survived=True, as_expected=False,
+                reason="listed as a survivor, but the call has no such check", seconds=0,
+            )  # fmt: skip

@@ -18,7 +18,7 @@ from checker.scenario import re_execute
 from proofs.cases import BY_HAND
 from proofs.evidence import counterexample_of, witness_of
 from proofs.lemmas import LEMMAS, LEMMAS_BROKEN, decide_lemma
-from proofs.mutants import LATER_ONLY, SURVIVORS, mutants_of
+from proofs.mutants import mutants_of
 from proofs.results import (
     Advised,
     FindResult,
@@ -208,23 +208,10 @@ def carry_out(task: Task) -> Iterator[Result]:
         except TooManyPaths:
             return  # the theorems of this call are undecided, and say so
         yield from mutants_of(name, edition, explored, timeout_ms)
-        yield from _stale_survivors(name, edition, explored)
     elif name == "mseal32":
         yield from _arguments_only(name, edition, properties or ())
     else:
         yield from _theorems_of(name, edition, properties or (), timeout_ms, reachability=kind == "theorem")
-
-
-def _stale_survivors(call: str, edition: Edition, explored: ExploredCall) -> Iterator[MutantResult]:
-    """Survivors that are listed with a reason, for a check that the call no longer has. Later editions lack some of
-    v10's checks, so that only v10 is asked."""
-    known = explored.world.checks | {c for path in explore_arguments(call, edition) for c in path.checks}
-    for listed, check in SURVIVORS if edition.name == "v10" else ():
-        if listed == call and check not in known and (listed, check) not in LATER_ONLY:
-            yield MutantResult(
-                call=call, check=check, killed_by="", survived=True, as_expected=False,
-                reason="listed as a survivor, but the call has no such check", seconds=0,
-            )  # fmt: skip
 
 
 def lemma_result(name: str, edition: Edition, timeout_ms: int) -> LemmaResult:
