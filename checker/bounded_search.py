@@ -18,7 +18,7 @@ from checker.view import Transition
 from spec.editions import Edition
 from spec.properties import Property
 from spec.syscalls import CALLS
-from spec.terms import Bool, and_, eq, implies, le, not_
+from spec.terms import Bool, Num, and_, eq, implies, le, not_
 from spec.vma import HUGE_PAGES, Vma, starts_huge_page
 
 MOST_VMAS = 3
@@ -78,10 +78,10 @@ def _examples(prop: Property, call: str, edition: Edition, count: int) -> Iterat
 def _small(window: Window) -> list[Bool]:
     """Neighbours from the first page of the window on, of at most three pages, which keeps the paths few."""
     facts: list[Bool] = [eq(starts_huge_page(z3.IntVal(FIRST_PAGE + n)), n % HUGE_PAGES == 0) for n in range(16)]
-    reached: z3.ArithRef = z3.IntVal(FIRST_PAGE)
+    reached: Num = FIRST_PAGE
     for vma in window.vmas:
         facts += [eq(vma.start, reached), le(vma.end, reached + 3)]
-        reached = vma.end  # type: ignore[assignment]
+        reached = vma.end
     return facts
 
 

@@ -10,7 +10,7 @@ from checker.layout import ELSEWHERE_TOP, LayoutSpace
 from spec.editions import Edition
 from spec.errors import Errno
 from spec.space import Done, Refused
-from spec.terms import Bool, Num, lt
+from spec.terms import Bool, Num, lt, whole
 from spec.vma import EMPTY_PAGE, Page, Vma
 
 PKRU_AT_START = 0x5555_5554
@@ -46,6 +46,15 @@ class State:
     exec_key: int = 0
     pkru: int = PKRU_AT_START
     next_id: int = 1000
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """VMAs, and pages in all of them."""
+        return len(self.vmas), sum(whole(vma.end) - whole(vma.start) for vma in self.vmas)
+
+    def find(self, page: int) -> Vma | None:
+        """The VMA that holds a page."""
+        return next((vma for vma in self.vmas if vma.start <= page < vma.end), None)
 
     def copy(self) -> State:
         """An independent copy (VMAs and pages are immutable)."""
@@ -120,16 +129,16 @@ class ConcreteSpace(LayoutSpace):
         return self.state.start_brk
 
     def set_brk(self, page: Num) -> None:
-        self.state.brk = int(page)  # type: ignore[arg-type]
+        self.state.brk = whole(page)
 
     def environment(self, why: str) -> Bool:
         return why in self.failures
 
     def write_denied(self, pkey: Num) -> Bool:
-        return self.state.has_pkeys and bool(self.state.pkru >> (2 * int(pkey)) & 3)  # type: ignore[arg-type]
+        return self.state.has_pkeys and bool(self.state.pkru >> (2 * whole(pkey)) & 3)
 
     def access_denied(self, pkey: Num) -> Bool:
-        return self.state.has_pkeys and bool(self.state.pkru >> (2 * int(pkey)) & 1)  # type: ignore[arg-type]
+        return self.state.has_pkeys and bool(self.state.pkru >> (2 * whole(pkey)) & 1)
 
     def set_write_denied(self, access: tuple[Bool, ...], write: tuple[Bool, ...]) -> None:
         self.state.pkru = sum(
@@ -166,7 +175,7 @@ class ConcreteSpace(LayoutSpace):
 
     def fresh_object(self, pages: Num) -> Num:
         made = self._fresh()
-        self.state.sizes[made] = int(pages)  # type: ignore[arg-type]
+        self.state.sizes[made] = whole(pages)
         return made
 
     def object_pages(self, object: Num) -> Num:
@@ -211,7 +220,7 @@ class ConcreteSpace(LayoutSpace):
                     f"a mapping of {last - first} pages would be filled page by page; the limit is {MANY_PAGES}"
                 )
             if first < last and change(first, EMPTY_PAGE) != EMPTY_PAGE:
-                numbers.update(range(first, last))  # type: ignore[arg-type]
+                numbers.update(range(whole(first), whole(last)))
         for number in numbers:
             after = change(number, pages.get(number, EMPTY_PAGE))
             if after == EMPTY_PAGE:
@@ -228,7 +237,7 @@ class ConcreteSpace(LayoutSpace):
             kept[number - old + new] = content
 
     def stored(self, object: Num, offset: Num) -> Num:
-        return self.state.objects.get((object, offset), 0)  # type: ignore[arg-type]
+        return self.state.objects.get((whole(object), whole(offset)), 0)
 
     def store_object(self, object: Num, start: Num, end: Num, value: Num, cond: Bool) -> None:
         if not cond:
@@ -238,8 +247,8 @@ class ConcreteSpace(LayoutSpace):
             for key in [k for k in objects if k[0] == object and start <= k[1] < end]:
                 del objects[key]
             return
-        for offset in range(start, end):  # type: ignore[arg-type]
-            objects[object, offset] = value  # type: ignore[index, assignment]
+        for offset in range(whole(start), whole(end)):
+            objects[whole(object), offset] = whole(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,8 +263,8 @@ class Result:
 def execute(call: Callable[[], Num]) -> Result:
     """Run a call on a concrete space and catch how it ended."""
     try:
-        return Result(int(call()), Errno.OK, "")  # type: ignore[arg-type]
+        return Result(whole(call()), Errno.OK, "")
     except Refused as refused:
         return Result(-1, refused.errno, refused.check)
     except Done as done:
-        return Result(int(done.value), Errno.OK, done.check)  # type: ignore[arg-type]
+        return Result(whole(done.value), Errno.OK, done.check)

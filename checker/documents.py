@@ -36,7 +36,7 @@ from spec.editions import EDITIONS
 from spec.errors import Errno
 from spec.layout import numbered_problems, vma_name
 from spec.syscalls import CALLS
-from spec.terms import Num, between
+from spec.terms import between, whole
 from spec.vma import (
     BACKINGS,
     NORMAL,
@@ -81,13 +81,6 @@ def near(name: object, known: Iterable[str]) -> str:
     names = list(known)
     close = difflib.get_close_matches(str(name), names, n=1)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}"
-
-
-def whole(number: Num) -> int:
-    """A number of a concrete VMA or page as the int that it is. Raises TypeError for a symbolic one."""
-    if not isinstance(number, int):
-        raise TypeError(f"not a concrete number: {number}")
-    return number
 
 
 def _edition_name(value: object) -> str:

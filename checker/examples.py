@@ -21,7 +21,7 @@ from spec.arguments import Decoded
 from spec.editions import Edition
 from spec.properties import Property
 from spec.syscalls import CALLS
-from spec.terms import Bool, Num
+from spec.terms import Bool, Num, whole
 from spec.vma import EMPTY_PAGE, Page, Vma, well_formed_page, well_formed_vma
 from spec.words import TASK_PAGES
 
@@ -96,7 +96,7 @@ class Example:
         space = ConcreteSpace(after, edition, dropped=dropped, failures=self.failures)
         before = ConcreteSnapshot(self.state, edition)
         errno, check, value = finish(lambda: CALLS[self.call].body(space, self.arguments))
-        count = int(space.counter)  # type: ignore[arg-type]
+        count = whole(space.counter)
         return Transition(
             self.call, self.arguments, errno, value, check, before, ConcreteSnapshot(after, edition, count)
         ), after
@@ -105,11 +105,12 @@ class Example:
         """Every page that a property could tell apart: those of the VMAs before and after, and their neighbours."""
         numbers: set[int] = {16}
         for vma in (*self.state.vmas, *after.vmas):
-            if vma.end - vma.start > 256:
-                numbers.update((vma.start, vma.start + 1, vma.end - 2, vma.end - 1))  # type: ignore[arg-type]
+            start, end = whole(vma.start), whole(vma.end)
+            if end - start > 256:
+                numbers.update((start, start + 1, end - 2, end - 1))
             else:
-                numbers.update(range(vma.start, vma.end))  # type: ignore[arg-type]
-            numbers.update((vma.start - 1, vma.end))  # type: ignore[arg-type]
+                numbers.update(range(start, end))
+            numbers.update((start - 1, end))
         for name in ("start", "end", "page", "old", "new"):
             if isinstance(getattr(self.arguments, name, None), int):
                 numbers.add(getattr(self.arguments, name))
@@ -121,16 +122,15 @@ def problems(state: State) -> list[str]:
     """What is not well formed about a concrete state."""
     found: list[str] = []
     previous = 0
-    space = ConcreteSpace(state, None)  # type: ignore[arg-type]
     for vma in state.vmas:
         found += [sentence for condition, sentence in well_formed_vma(vma) if not condition]
         if vma.start < previous:
             found.append("it overlaps the VMA before it")
         if vma.end > TASK_PAGES:
             found.append("it ends beyond TASK_SIZE")
-        previous = int(vma.end)  # type: ignore[arg-type]
+        previous = whole(vma.end)
     for number, page in state.pages.items():
-        vma_there = space.find(number)
+        vma_there = state.find(number)
         if not well_formed_page(vma_there is not None, vma_there or NO_VMA, page):
             found.append(f"page {number} cannot hold this")
     if state.elsewhere < 0:
@@ -212,15 +212,15 @@ def from_model(explored: ExploredCall, path: CallPath, model: z3.ModelRef) -> Ex
         if held != EMPTY_PAGE:
             pages[number] = held
         if found.object:
-            offset = found.offset + number - found.start
+            object, offset = whole(found.object), whole(found.offset + number - found.start)
             if stored is not None:
-                value = _number(model, stored(found.object, offset))
+                value = _number(model, stored(object, offset))
                 if value:
-                    objects[found.object, offset] = value  # type: ignore[index]
+                    objects[object, offset] = value
             if size_of is not None:
-                sizes[found.object] = max(0, _number(model, size_of(found.object)))  # type: ignore[index]
+                sizes[object] = max(0, _number(model, size_of(object)))
             else:
-                sizes[found.object] = ENOUGH_PAGES  # type: ignore[index]
+                sizes[object] = ENOUGH_PAGES
     layout = [vmas[start] for start in sorted(vmas)]
     pkru = 0
     pkeys = {0}
@@ -262,9 +262,9 @@ def with_small_contents(example: Example) -> Example:
     """The same with numbers from 1 on for what pages and objects hold, alike where it was alike."""
     state = example.state.copy()
     held = [*state.objects.values(), *(page.own for page in state.pages.values())]
-    small = {value: n for n, value in enumerate(sorted({int(v) for v in held if v}), 1)} | {0: 0}  # type: ignore[arg-type]
+    small = {value: n for n, value in enumerate(sorted({whole(v) for v in held} - {0}), 1)} | {0: 0}
     state.objects = {place: small[value] for place, value in state.objects.items()}
-    state.pages = {n: replace(page, own=small[int(page.own)]) for n, page in state.pages.items()}  # type: ignore[arg-type]
+    state.pages = {n: replace(page, own=small[whole(page.own)]) for n, page in state.pages.items()}
     return replace(example, state=state)
 
 

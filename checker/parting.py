@@ -15,7 +15,7 @@ import z3
 
 from checker.calls import ExploredCall, finish, words_for
 from checker.concrete import ConcreteSpace, State, TooManyPages
-from checker.documents import LayoutDoc, whole
+from checker.documents import LayoutDoc
 from checker.examples import ConcreteSnapshot, Example
 from checker.joint import Pair
 from checker.machine import WordGuards
@@ -25,7 +25,7 @@ from checker.view import PageView, Transition
 from spec.editions import Edition
 from spec.properties import Property
 from spec.syscalls import CALLS
-from spec.terms import Bool, Num, and_, eq, implies, ite, not_, or_
+from spec.terms import Bool, Num, and_, eq, implies, ite, not_, or_, whole
 from spec.vma import ATTRIBUTES, BOOKKEEPING, has_file, offset_at
 
 STRONGER: Final = "stronger"
@@ -155,7 +155,7 @@ def make(
 
     errno, check, value = finish(both_stages)
     before = ConcreteSnapshot(state, edition)
-    seen = ConcreteSnapshot(after, edition, int(space.counter))  # type: ignore[arg-type]
+    seen = ConcreteSnapshot(after, edition, whole(space.counter))
     return Transition(call, to, errno, value, check, before, seen), after
 
 
@@ -299,11 +299,6 @@ class PairProver(Prover):
 
         self.example(item.path, item.goal, vmas, pages, apart)
         return found[-1] if found else None
-
-
-def size(parted: Parted) -> tuple[int, int]:
-    """VMAs and pages of the address space."""
-    return len(parted.state.vmas), sum(whole(vma.end) - whole(vma.start) for vma in parted.state.vmas)
 
 
 def oddness(parted: Parted) -> int:

@@ -11,7 +11,6 @@ import z3
 
 from checker.bounded_search import find_bounded
 from checker.calls import CallPath, ExploredCall
-from checker.concrete import State
 from checker.examples import Example, from_model, problems, violation, with_small_contents, witnesses
 from checker.layout import ELSEWHERE_TOP
 from spec.errors import Errno
@@ -45,7 +44,6 @@ class Decision:
     example: Example | None = None
     page: int | None = None
     why: str = ""
-    path: CallPath | None = None
 
 
 @dataclass(slots=True)
@@ -80,11 +78,6 @@ def strangeness(example: Example) -> int:
     names = [f.name for f in fields(Vma) if f.name not in skip]
     odd: int = sum(getattr(vma, n) != getattr(plain, n) for vma in example.state.vmas for n in names)
     return odd + 20 * sum(vma.backing in (SPECIAL, HUGETLB) for vma in example.state.vmas) + 2 * len(example.failures)
-
-
-def _size(state: State) -> tuple[int, int]:
-    """VMAs, and pages in all of them."""
-    return len(state.vmas), sum(vma.end - vma.start for vma in state.vmas)
 
 
 class Prover:
@@ -200,17 +193,14 @@ class Prover:
         if examined.proved:
             return Decision("proved", queries, seconds)
         begun = time.perf_counter()
-        shared = self._smallest_known(prop, examined.opened, known)
-        found = self._smallest(prop, examined.opened, _size(shared[0].state) if shared is not None else None) or shared
+        shared = self._smallest_known(prop, known)
+        found = self._smallest(prop, examined.opened, None if shared is None else shared[0].state.size) or shared
         if found is None:
-            bounded = find_bounded(prop, self.explored.call.name, self.explored.edition)
-            found = None if bounded is None else (*bounded, examined.opened[0].path)
+            found = find_bounded(prop, self.explored.call.name, self.explored.edition)
         seconds += time.perf_counter() - begun
         if found is None:
-            path = examined.opened[0].path
-            return Decision("open", queries, seconds, why="satisfiable, but no model was a counterexample", path=path)
-        example, page, path = found
-        return Decision("refuted", queries, seconds, example, page, path=path)
+            return Decision("open", queries, seconds, why="satisfiable, but no model was a counterexample")
+        return Decision("refuted", queries, seconds, *found)
 
     @staticmethod
     def _goal(path: CallPath, prop: Property) -> Bool:
@@ -282,22 +272,18 @@ class Prover:
 
     # smallest first ------------------------------------------------------------------------------------------------
 
-    def _smallest_known(
-        self, prop: Property, opened: list[_Open], known: Sequence[Example]
-    ) -> tuple[Example, int, CallPath] | None:
+    def _smallest_known(self, prop: Property, known: Sequence[Example]) -> tuple[Example, int] | None:
         """The smallest of the known examples that break this property too."""
-        found: list[tuple[Example, int, CallPath]] = []
+        found = []
         for example in known:
             violated = violation(prop, example, self.explored.edition)
             if violated is not None:
-                outcome, _ = example.run(self.explored.edition)
-                ends = [o.path for o in opened if o.path.transition.check == outcome.check]
-                found.append((example, violated[0], (ends or [opened[0].path])[0]))
-        return min(found, key=lambda f: (*_size(f[0].state), strangeness(f[0])), default=None)
+                found.append((example, violated[0]))
+        return min(found, key=lambda f: (*f[0].state.size, strangeness(f[0])), default=None)
 
     def _smallest(
         self, prop: Property, opened: list[_Open], below: tuple[int, int] | None
-    ) -> tuple[Example, int, CallPath] | None:
+    ) -> tuple[Example, int] | None:
         """The smallest example that the concrete reading confirms: fewest VMAs, then fewest pages, then plainest. No
         address space with fewer VMAs or pages satisfies the path conditions, which only overestimate what can
         happen."""
@@ -307,9 +293,7 @@ class Prover:
         finally:
             self.solver.set("rlimit", 0)
 
-    def _search(
-        self, prop: Property, opened: list[_Open], below: tuple[int, int] | None
-    ) -> tuple[Example, int, CallPath] | None:
+    def _search(self, prop: Property, opened: list[_Open], below: tuple[int, int] | None) -> tuple[Example, int] | None:
         for vmas in range(4):
             items = opened
             for pages in (1, 2, 3, 4, 5, 6, 9):
@@ -321,10 +305,12 @@ class Prover:
                 anonymous = [item for item in sized if self._fits(item, vmas, pages, anonymous=True)]
                 for some in (anonymous[:4], sized[:12]):
                     found = [
-                        (*f, item.path) for item in some if (f := self._sized(prop, item, vmas, pages)) is not None
+                        (strangeness(f[0]) + 3 * item.path.transition.failed, f)
+                        for item in some
+                        if (f := self._sized(prop, item, vmas, pages)) is not None
                     ]
                     if found:
-                        return min(found, key=lambda f: strangeness(f[0]) + (3 if f[2].transition.failed else 0))
+                        return min(found, key=lambda pair: pair[0])[1]
                 if items is opened:  # the smallest size is too small: which paths have room for more pages at all?
                     items = [item for item in opened if self._fits(item, vmas, 64)] if vmas else []
                 if not items:

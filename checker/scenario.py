@@ -28,13 +28,13 @@ from checker.documents import (
     Step,
     StepResult,
     VdsoStep,
-    whole,
 )
 from checker.machine import perform
 from spec.editions import EDITIONS, Edition
 from spec.errors import Errno
 from spec.mapping import DEV_ZERO, NO_FILE, READ_ONLY_FILE, WRITABLE_FILE
 from spec.syscalls import CALLS
+from spec.terms import whole
 from spec.vma import ANONYMOUS, EMPTY_PAGE, FILE, SPECIAL, THP_ALWAYS, THP_NEVER, Vma, offset_at
 from spec.words import PAGE_SHIFT, PAGE_SIZE, WORD
 

@@ -8,13 +8,13 @@ from operator import attrgetter
 from typing import Final
 
 from checker.concrete import State
-from checker.documents import FIRST_FRESH, HEAP_PAGE, whole
+from checker.documents import FIRST_FRESH, HEAP_PAGE
 from checker.examples import ConcreteSnapshot, Example
 from checker.search_letters import FILE_CONTENTS, OBJECT, Letter, decoded
 from checker.view import PageView, Transition
 from spec.editions import Edition
 from spec.properties import Property
-from spec.terms import Num
+from spec.terms import Num, whole
 from spec.vma import Vma
 
 

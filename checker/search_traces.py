@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Final
 
 from checker.concrete import State
-from checker.documents import HEAP_PAGE, Counterexample, CounterexampleStep, Culprit, LayoutDoc, ResultDoc, Size, whole
+from checker.documents import HEAP_PAGE, Counterexample, CounterexampleStep, Culprit, LayoutDoc, ResultDoc, Size
 from checker.examples import violation
 from checker.machine import perform
 from checker.scenario import re_execute
@@ -47,7 +47,7 @@ from spec.arguments import PageRange
 from spec.editions import Edition
 from spec.properties import Property
 from spec.syscalls.mprotect import PROT_READ
-from spec.terms import Num
+from spec.terms import Num, whole
 from spec.vma import BOOKKEEPING, SPECIAL, Vma, changed_fields
 
 MAX_CALLS: Final = 6

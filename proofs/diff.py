@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 
 from checker.calls import WordPath, explore_arguments, symbolic_arguments, words_of
 from checker.concrete import State
-from checker.documents import LayoutDoc, Size, whole
+from checker.documents import LayoutDoc, Size
 from checker.examples import Example
 from checker.joint import Ended, differing_fields, explore_pair, read_arguments, read_body
 from checker.parting import (
@@ -32,25 +32,42 @@ from checker.parting import (
     Parted,
     changes,
     part,
-    size,
 )
 from checker.parting_search import search_small
 from checker.paths import TooManyPaths
 from checker.prove import Examination
 from proofs.evidence import range_of
-from proofs.lemmas import decide_lemma
-from proofs.merges import SENTENCE, merges_more
-from proofs.results import CallDiff, DiffReport, EditionDoc, LemmaResult, Outcome, Parting
+from proofs.lemmas import lemma_result
+from proofs.merges import merges_more
+from proofs.results import (
+    CallDiff,
+    DiffReport,
+    Direction,
+    EditionDoc,
+    LemmaResult,
+    Level,
+    LevelVerdict,
+    Outcome,
+    PagesVerdict,
+    Parting,
+)
 from proofs.tasks import Cache, Task, carry_out_tasks
 from spec.assumptions import ALWAYS
 from spec.editions import EDITIONS, Edition
 from spec.properties import Property
 from spec.syscalls import CALLS
-from spec.terms import Bool, eq, one_of
+from spec.terms import Bool, eq, one_of, whole
 
 PAGES = (STRONGER, WEAKER, OTHERWISE)
 """The partings of the page level."""
-Level = Literal["pages", "result", "boundaries"]
+LEVELS: dict[str, tuple[Level, Direction]] = {
+    STRONGER: ("pages", STRONGER),
+    WEAKER: ("pages", WEAKER),
+    OTHERWISE: ("pages", OTHERWISE),
+    RESULT: (RESULT, ""),
+    BOUNDARIES: (BOUNDARIES, ""),
+}
+"""By parting: the level, and on the level of pages the direction."""
 FEW: Final = 32
 """An argument that takes at most so many values is named by them."""
 DIFFS: TypeAdapter[list[CallDiff]] = TypeAdapter(list[CallDiff])
@@ -117,18 +134,7 @@ def lemmas(a: Edition, b: Edition, timeout_ms: int) -> list[LemmaResult]:
     if a.merges_into_unfaulted == b.merges_into_unfaulted:
         return []
     less, more = (a, b) if b.merges_into_unfaulted else (b, a)
-    outcome = decide_lemma(merges_more(less, more), more, timeout_ms)
-    return [
-        LemmaResult(
-            name="merges-more",
-            sentence=SENTENCE,
-            verdict=outcome.verdict,  # type: ignore[arg-type]
-            as_expected=outcome.verdict == "proved",
-            obligations=outcome.obligations,
-            seconds=round(outcome.seconds, 3),
-            why=outcome.why,
-        )
-    ]
+    return [lemma_result(merges_more(less, more), more, timeout_ms)]
 
 
 # one call -------------------------------------------------------------------------------------------------------------
@@ -213,14 +219,14 @@ class _Comparison:
             answers[name] = self._answer(prop, known)
             found = answers[name].found
             known += [] if found is None else [found]
-        verdict, result, boundaries = _verdict(answers), *(_level(answers[name]) for name in (RESULT, BOUNDARIES))
+        verdict, result, boundaries = _verdict(answers), _level(answers[RESULT]), _level(answers[BOUNDARIES])
         whys = dict.fromkeys(answer.why for answer in answers.values() if not answer.proved and answer.found is None)
         decided = "unknown" not in (verdict, result, boundaries)
         return CallDiff(
             call=self.call,
-            verdict=verdict,  # type: ignore[arg-type]
-            result=result,  # type: ignore[arg-type]
-            boundaries=boundaries,  # type: ignore[arg-type]
+            verdict=verdict,
+            result=result,
+            boundaries=boundaries,
             engine="unbounded" if self.cases else "arguments",
             reads=self.reads,
             partings=[parting_of(n, x.found, (self.a, self.b)) for n, x in answers.items() if x.found is not None],
@@ -249,7 +255,9 @@ class _Comparison:
 
     def _example(self, prop: Property, opened: Sequence[_Case], known: Sequence[Parted]) -> Parted | None:
         """The smallest example that was found: one that shows another parting too, if nothing smaller is found."""
-        best = min((parted for parted in known if _parts(prop, parted)), key=size, default=None)
+        best = min(
+            (parted for parted in known if _parts(prop, parted)), key=lambda parted: parted.state.size, default=None
+        )
         if not any(case.examined[prop.name].opened for case in opened):
             return best  # nothing is open; or the solver gave up, and a search that need not end would replace it
         merges_alone = set(self.reads) <= {"merges_into_unfaulted", "cursor"}
@@ -263,7 +271,7 @@ class _Comparison:
 
 
 def _size_of(parted: Parted | None) -> tuple[int, int] | None:
-    return None if parted is None else size(parted)
+    return None if parted is None else parted.state.size
 
 
 def _parts(prop: Property, parted: Parted) -> bool:
@@ -275,7 +283,7 @@ def _same(call: str, engine: Literal["identity"]) -> CallDiff:
     return CallDiff(call=call, verdict="same", result="same", boundaries="same", engine=engine)
 
 
-def _verdict(answers: dict[str, _Answer]) -> str:
+def _verdict(answers: dict[str, _Answer]) -> PagesVerdict:
     """The page level in one word."""
     stronger, weaker, otherwise = (answers[name] for name in PAGES)
     if otherwise.found or (stronger.found and weaker.found):
@@ -285,7 +293,7 @@ def _verdict(answers: dict[str, _Answer]) -> str:
     return "stronger" if stronger.found else "weaker" if weaker.found else "same"
 
 
-def _level(answer: _Answer) -> str:
+def _level(answer: _Answer) -> LevelVerdict:
     return "differs" if answer.found else "same" if answer.proved else "unknown"
 
 
@@ -399,19 +407,20 @@ def parting_of(name: str, parted: Parted, editions: tuple[Edition, Edition]) -> 
         Outcome(
             edition=edition.name,
             errno=t.errno.name,
-            value=int(t.value),  # type: ignore[arg-type]
+            value=whole(t.value),
             check=t.check,
             changed=changes(t, parted.pages, base),
             after=LayoutDoc.from_state(after),
-            map_count=int(t.after.map_count),  # type: ignore[arg-type]
+            map_count=whole(t.after.map_count),
         )
         for edition, t, after in zip(editions, ends, parted.after, strict=True)
     ]
-    vmas, pages = size(parted)
+    vmas, pages = parted.state.size
+    level, direction = LEVELS[name]
     example = Example(parted.state, parted.call, pair.to, parted.failures)
     return Parting(
-        level="pages" if name in PAGES else name,  # type: ignore[arg-type]
-        direction=name if name in PAGES else "",  # type: ignore[arg-type]
+        level=level,
+        direction=direction,
         sentence="; ".join(_told(outcome) for outcome in outcomes) + ".",
         before=LayoutDoc.from_state(parted.state),
         call=parted.call,

@@ -12,6 +12,7 @@ from proofs.results import Witness
 from proofs.theorems import Theorem
 from spec.assumptions import ALWAYS
 from spec.editions import Edition
+from spec.terms import whole
 
 
 def witness_of(example: Example, edition: Edition) -> Witness:
@@ -42,7 +43,7 @@ def counterexample_of(theorem: Theorem, example: Example, page: int | None) -> C
         words=dict(words),
         failures=tuple(sorted(example.failures)),
         range=range_of(example),
-        result=ResultDoc(value=int(transition.value), errno=transition.errno.name, check=transition.check),  # type: ignore[arg-type]
+        result=ResultDoc(value=whole(transition.value), errno=transition.errno.name, check=transition.check),
         after=after_doc,
     )
     vmas = len(example.state.vmas)

@@ -18,6 +18,7 @@ from checker.bounded import BoundedSpace, Window, symbolic_vma
 from checker.calls import explore_arguments, symbolic_arguments, words_of
 from checker.paths import Run, explore
 from checker.unbounded import UnboundedSpace, World
+from proofs.results import LemmaResult, Verdict
 from spec.documented import DOCUMENTED
 from spec.editions import Cursor, Edition, Remap
 from spec.errors import Errno
@@ -64,7 +65,7 @@ class Lemma:
 class LemmaOutcome:
     """What the solver said of a lemma."""
 
-    verdict: str
+    verdict: Verdict
     """`proved`, `refuted` (the first obligation that failed is in `why`), or `unknown`."""
     obligations: int
     seconds: float
@@ -85,9 +86,24 @@ def decide_lemma(lemma: Lemma, edition: Edition, timeout_ms: int) -> LemmaOutcom
         answer = solver.check()
         wanted = z3.sat if obligation.consistent else z3.unsat
         if answer != wanted:
-            verdict = "unknown" if answer == z3.unknown else "refuted"
+            verdict: Verdict = "unknown" if answer == z3.unknown else "refuted"
             return LemmaOutcome(verdict, count, time.perf_counter() - started, obligation.name)
     return LemmaOutcome("proved" if count else "vacuous", count, time.perf_counter() - started)
+
+
+def lemma_result(lemma: Lemma, edition: Edition, timeout_ms: int) -> LemmaResult:
+    """Decide a lemma, and say whether that was expected."""
+    broken = LEMMAS_BROKEN.get((lemma.name, edition.name), "")
+    outcome = decide_lemma(lemma, edition, timeout_ms)
+    return LemmaResult(
+        name=lemma.name,
+        sentence=lemma.sentence,
+        verdict=outcome.verdict,
+        as_expected=outcome.verdict == ("refuted" if broken else "proved"),
+        obligations=outcome.obligations,
+        seconds=round(outcome.seconds, 3),
+        why=(broken + ": " if broken else "") + outcome.why,
+    )
 
 
 def _z(*terms: Bool) -> tuple[z3.BoolRef, ...]:

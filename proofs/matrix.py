@@ -21,7 +21,7 @@ from checker.prove import Examination, Prover
 from checker.scenario import re_execute
 from proofs.evidence import counterexample_of, witness_of
 from proofs.extents import BORDERS, EXTENTS, KINDS, Extent
-from proofs.results import Cell, CheckCell, EditionDoc, MatrixReport
+from proofs.results import Cell, Changes, CheckCell, EditionDoc, MatrixReport
 from proofs.settled import settle
 from proofs.tasks import Cache, Task, carry_out_tasks
 from proofs.theorems import theorems
@@ -42,6 +42,11 @@ class Column:
 
     errno: Errno
     cause: Cause = ""
+
+    @property
+    def name(self) -> str:
+        """As `Cell.column`."""
+        return f"{self.errno.name}-{self.cause}" if self.cause else self.errno.name
 
     def has(self, errno: Errno, check: str) -> bool:
         """A failure with this errno by this check belongs here."""
@@ -292,10 +297,10 @@ def _of(prop: Property, column: Column) -> Property:
 def _checks(early: _Reached, paths: list[CallPath], pages: Examination, nothing: Examination) -> list[CheckCell]:
     """What fails so: each check, and what may have changed when it does."""
     found = [CheckCell(check=check, stage="arguments", changes="nothing") for check in early.checks]
-    broken = {item.path.transition.check: "boundaries" for item in nothing.opened}
+    broken: dict[str, Changes] = {item.path.transition.check: "boundaries" for item in nothing.opened}
     broken |= {item.path.transition.check: "pages" for item in pages.opened}
     for check in dict.fromkeys(path.transition.check for path in paths):
-        found.append(CheckCell(check=check, stage="body", changes=broken.get(check, "nothing")))  # type: ignore[arg-type]
+        found.append(CheckCell(check=check, stage="body", changes=broken.get(check, "nothing")))
     return found
 
 

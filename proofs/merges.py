@@ -180,7 +180,7 @@ def _visits(less: Edition, more: Edition, stale: bool, way: _Way) -> Iterator[Ob
                 yield Obligation(f"merges-more: {way}: no room", visited.conditions)
         elif way.whole and a.refused is None and b.refused is None:
             done += 1
-            if not (way.alike and a.space.vmas == b.space.vmas and a.space.counter.eq(b.space.counter)):  # type: ignore[union-attr]
+            if not (way.alike and a.space.vmas == b.space.vmas and eq(a.space.counter, b.space.counter) is True):
                 kept = _kept(a, b)
                 yield Obligation(f"merges-more: {way}: the invariant", _z(*visited.conditions, not_(kept)))
     yield Obligation(f"merges-more: {way}: it happens", _z((done if way.whole else lacking) > 0), consistent=True)

@@ -14,6 +14,12 @@ Verdict = Literal["proved", "refuted", "bounded", "unknown", "vacuous", "error"]
 """`proved` (unbounded, with its assumptions), `refuted` (with a counterexample that the concrete reading re-executed),
 `bounded` (not proved, and no counterexample up to a stated size), `unknown` (timeout), `vacuous` (no witness) or
 `error`."""
+Changes = Literal["nothing", "boundaries", "pages"]
+Expected = Literal["holds", "broken", "vacuous"]
+PagesVerdict = Literal["same", "stronger", "weaker", "different", "absent", "unknown"]
+Level = Literal["pages", "result", "boundaries"]
+Direction = Literal["", "stronger", "weaker", "otherwise"]
+LevelVerdict = Literal["same", "differs", "absent", "unknown"]
 
 
 class Frozen(BaseModel):
@@ -42,7 +48,7 @@ class TheoremResult(Frozen):
     edition: str
     sentence: str
     source: str
-    expected: Literal["holds", "broken", "vacuous"]
+    expected: Expected
     verdict: Verdict
     as_expected: bool
     engine: str
@@ -135,7 +141,7 @@ class FindResult(Frozen):
     call: str
     edition: str
     verdict: Verdict
-    expected: Literal["holds", "broken", "vacuous"]
+    expected: Expected
     as_expected: bool
     counterexample: Counterexample | None
     why: str
@@ -146,7 +152,7 @@ class CheckCell(Frozen):
 
     check: str
     stage: Literal["arguments", "body"]
-    changes: Literal["nothing", "boundaries", "pages"]
+    changes: Changes
     """What may have changed when it fails; `nothing` is proved."""
 
 
@@ -179,6 +185,11 @@ class Cell(Frozen):
     queries: int = 0
     why: str = ""
     """More about a verdict that is `unknown`."""
+
+    @property
+    def column(self) -> str:
+        """How the call fails: `ENOMEM`, `EPERM-seal`."""
+        return f"{self.errno}-{self.cause}" if self.cause else self.errno
 
 
 class Settlement(Frozen):
@@ -294,8 +305,8 @@ class Outcome(Frozen):
 class Parting(Frozen):
     """The smallest case found in which two editions part: one address space, one call, two outcomes."""
 
-    level: Literal["pages", "result", "boundaries"]
-    direction: Literal["", "stronger", "weaker", "otherwise"] = ""
+    level: Level
+    direction: Direction = ""
     """Of pages: what the case shows of the second edition."""
     sentence: str
     before: LayoutDoc
@@ -317,14 +328,14 @@ class CallDiff(Frozen):
     """One call under two editions."""
 
     call: str
-    verdict: Literal["same", "stronger", "weaker", "different", "absent", "unknown"]
+    verdict: PagesVerdict
     """Success or failure, and the state of every page. `same` is proved, for any number of VMAs. `stronger`: it is
     proved that the second edition nowhere allows what the first refuses, and changes nothing of a page that the first
     leaves as it was; `weaker`: the same with the editions exchanged. `different`: both occur, or something is changed
     in different ways. `absent`: an edition lacks the call."""
-    result: Literal["same", "differs", "absent", "unknown"]
+    result: LevelVerdict
     """Errno and value; `same` is proved."""
-    boundaries: Literal["same", "differs", "absent", "unknown"]
+    boundaries: LevelVerdict
     """VMA boundaries and map_count; `same` is proved."""
     engine: Literal["", "identity", "arguments", "unbounded"] = ""
     """What proves: the call reads nothing on which the editions differ; its argument stage alone; or its paths under

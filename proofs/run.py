@@ -17,7 +17,7 @@ from checker.prove import Decision, Prover
 from checker.scenario import re_execute
 from proofs.cases import BY_HAND
 from proofs.evidence import counterexample_of, witness_of
-from proofs.lemmas import LEMMAS, LEMMAS_BROKEN, decide_lemma
+from proofs.lemmas import LEMMAS, lemma_result
 from proofs.mutants import mutants_of
 from proofs.results import (
     Advised,
@@ -199,7 +199,7 @@ def carry_out(task: Task) -> Iterator[Result]:
     kind, name, edition_name, properties, timeout_ms = task
     edition = EDITIONS[edition_name]
     if kind == "lemma":
-        yield lemma_result(name, edition, timeout_ms)
+        yield lemma_result(LEMMAS[name], edition, timeout_ms)
     elif kind == "advice":
         yield from blocked_advice(edition, timeout_ms)
     elif kind == "mutant":
@@ -212,22 +212,6 @@ def carry_out(task: Task) -> Iterator[Result]:
         yield from _arguments_only(name, edition, properties or ())
     else:
         yield from _theorems_of(name, edition, properties or (), timeout_ms, reachability=kind == "theorem")
-
-
-def lemma_result(name: str, edition: Edition, timeout_ms: int) -> LemmaResult:
-    """Decide a lemma."""
-    lemma = LEMMAS[name]
-    outcome = decide_lemma(lemma, edition, timeout_ms)
-    broken = LEMMAS_BROKEN.get((name, edition.name))
-    return LemmaResult(
-        name=name,
-        sentence=lemma.sentence,
-        verdict=outcome.verdict,  # type: ignore[arg-type]
-        as_expected=outcome.verdict == ("refuted" if broken else "proved"),
-        obligations=outcome.obligations,
-        seconds=round(outcome.seconds, 3),
-        why=(broken + ": " if broken else "") + outcome.why,
-    )
 
 
 # theorems of one call -------------------------------------------------------------------------------------------------
@@ -297,7 +281,7 @@ def _as_result(
         edition=theorem.edition.name,
         sentence=prop.sentence,
         source=prop.source,
-        expected=theorem.expected,  # type: ignore[arg-type]
+        expected=theorem.expected,
         verdict=verdict,
         as_expected=verdict == WANTED[theorem.expected],
         engine="unbounded",

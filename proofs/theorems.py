@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 from dataclasses import dataclass
 
+from proofs.results import Expected
 from spec.editions import EDITIONS, Edition, SealCheck, System
 from spec.properties import Property, promised
 from spec.syscalls import CALLS
@@ -265,7 +266,7 @@ class Theorem:
         return f"{self.property.name}({self.call})"
 
     @builtins.property
-    def expected(self) -> str:
+    def expected(self) -> Expected:
         """`holds`, `broken`, or `vacuous`: it speaks of what this edition never does."""
         return "broken" if self.broken else "vacuous" if self.vacuous else "holds"
 

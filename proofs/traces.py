@@ -58,7 +58,7 @@ class FailureTrace(Frozen):
 
 def failure_name(cell: Cell) -> str:
     """The failure of a cell of the atomicity matrix, and what it changes: `ENOMEM pages`, `EPERM-seal boundaries`."""
-    return f"{cell.errno}{f'-{cell.cause}' if cell.cause else ''} {cell.level}"
+    return f"{cell.column} {cell.level}"
 
 
 def failure_traces(task: Task) -> Iterator[FailureTrace]:
@@ -74,7 +74,7 @@ def failure_traces(task: Task) -> Iterator[FailureTrace]:
 
 def _to_failure(call: str, failure: str, edition: Edition) -> Counterexample | None:
     named, level = failure.split(" ")
-    column = next(c for c in COLUMNS if named == (f"{c.errno.name}-{c.cause}" if c.cause else c.errno.name))
+    column = next(column for column in COLUMNS if column.name == named)
     prop = PAGES if level == "pages" else NOTHING
     [theorem] = theorems(edition, [prop.name], [call])
 

@@ -78,8 +78,9 @@ def check_runs_here(edition: str, document: str = "") -> None:
     found = EDITIONS.get(edition)
     if found is not None and found.system is not System.LINUX:
         where = f"{printable(document)}: " if document else ""
-        system = found.system.title
-        raise BadUsage(f"{where}edition {edition} is {system}, not Linux: it cannot be tried on a Linux kernel")
+        raise BadUsage(
+            f"{where}edition {edition} is {found.system.title}, not Linux: it cannot be tried on a Linux kernel"
+        )
 
 
 def check_call(name: str) -> str:

@@ -282,10 +282,11 @@ class _Gatherer:
         )
 
     def _cell(self, cell: Cell) -> CellFacts:
-        column = f"{cell.errno}-{cell.cause}" if cell.cause else cell.errno
-        id, case = f"{cell.edition}/{cell.call}/{column}", ""
+        id, case = f"{cell.edition}/{cell.call}/{cell.column}", ""
         if cell.counterexample is not None:
-            case = self._enter(id, self._place(cell.edition, "matrix", f"{cell.call}-{column}"), cell.counterexample)
+            case = self._enter(
+                id, self._place(cell.edition, "matrix", f"{cell.call}-{cell.column}"), cell.counterexample
+            )
             if case == id:
                 self.failures[id] = cell
         return CellFacts(id=id, cell=cell.model_copy(update={"counterexample": None}), case=case)

@@ -26,6 +26,7 @@ from reports.graph_svg import graph_to_svg
 from reports.plain import joined, number, sentence
 from reports.review import Case, CellFacts, DiffFacts, EditionFacts, HistoryFacts, PropertyFacts, Review, Theorem
 from reports.strip import to_svg, to_text
+from reports.strip_diff import step_of
 from reports.strip_legend import BACKINGS
 from reports.strip_story import effects
 from reports.strip_style import STYLE
@@ -553,16 +554,7 @@ def _apart(parting: Parting) -> Apart:
             call=parting.call,
             expected="",
             before=parting.before,
-            steps=(
-                CounterexampleStep(
-                    call=parting.call,
-                    words=parting.words,
-                    failures=tuple(parting.failures),
-                    range=parting.range,
-                    result=ResultDoc(value=outcome.value, errno=outcome.errno, check=outcome.check),
-                    after=outcome.after,
-                ),
-            ),
+            steps=(step_of(parting, outcome),),
             culprit=Culprit(page=parting.page, why=parting.sentence),
             size=parting.size,
         )

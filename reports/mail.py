@@ -337,7 +337,7 @@ def _reproduce(edition: EditionFacts, found: Sequence[Finding]) -> list[str]:
         return lines
     lines += command(f"{find_command(shown)} --json case.json")
     if not linux:
-        system = EDITIONS[name].system.value.partition(":")[0]
+        system = EDITIONS[name].system.title
         return [*lines, "", *wrap(f"No case can be tried on a Linux kernel: edition {name} is {system}.")]
     lines += command("sealspec reproduce case.json --format kselftest --out case.c")
     programs = sum(finding.case is not None and bool(finding.case.programs.c) for finding in found)

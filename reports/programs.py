@@ -31,8 +31,7 @@ def programs_of(document: Counterexample) -> Programs:
     """Every program that shows the counterexample."""
     edition = EDITIONS[document.edition]
     if edition.system is not System.LINUX:
-        system = edition.system.value.partition(":")[0]
-        why = f"edition {edition.name} is {system}, and such programs make calls of Linux"
+        why = f"edition {edition.name} is {edition.system.title}, and such programs make calls of Linux"
         return Programs(why_no_c=why, why_no_syz=why)
     rebuilt = _rebuilt(document)
     if isinstance(rebuilt, str):

@@ -27,19 +27,21 @@ def parting_text(parting: Parting, width: int = 72) -> str:
     return _PartingPage(parting, width).text()
 
 
+def step_of(parting: Parting, outcome: Outcome) -> CounterexampleStep:
+    """The call, with what one edition makes of it."""
+    return CounterexampleStep(
+        call=parting.call,
+        words=parting.words,
+        failures=tuple(parting.failures),
+        range=parting.range,
+        result=ResultDoc(value=outcome.value, errno=outcome.errno, check=outcome.check),
+        after=outcome.after,
+    )
+
+
 def _document(parting: Parting) -> Counterexample:
     """Both outcomes as steps of one document, which decides what there is to draw."""
-    steps = tuple(
-        CounterexampleStep(
-            call=parting.call,
-            words=parting.words,
-            failures=tuple(parting.failures),
-            range=parting.range,
-            result=ResultDoc(value=outcome.value, errno=outcome.errno, check=outcome.check),
-            after=outcome.after,
-        )
-        for outcome in (parting.first, parting.second)
-    )
+    steps = step_of(parting, parting.first), step_of(parting, parting.second)
     # not validated: an edition may be one that is not in the list of editions
     return Counterexample.model_construct(
         property="",

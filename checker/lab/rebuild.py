@@ -30,7 +30,6 @@ from checker.documents import (
     LayoutDoc,
     Scenario,
     Step,
-    whole,
 )
 from checker.examples import Example, violation
 from checker.lab.relocate import FILE_BYTES, VDSO_PAGES, CannotTry, Moved, relocate, uses_heap
@@ -57,6 +56,7 @@ from spec.properties import PROPERTIES
 from spec.space import Done, Refused
 from spec.syscalls import CALLS
 from spec.syscalls.mremap import FIXED, MAYMOVE
+from spec.terms import whole
 from spec.vma import (
     ANONYMOUS,
     ATTRIBUTES,
@@ -169,7 +169,7 @@ def _rebuild(moved: Moved, document: Counterexample, has_pkeys: bool) -> Rebuilt
         except _Dead as dead:
             reasons.append(str(dead))
             continue
-        found = _unlike(claimed.before.to_state(), builder.runner.state)
+        found = _unlike(claimed.before.to_state(), builder.runner.state, edition)
         found = found or _other_outcome(claimed, builder.runner.state, edition)
         if found:
             reasons += found
@@ -308,7 +308,7 @@ def _view(layout: LayoutDoc, edition: Edition) -> Runner:
 # comparing ------------------------------------------------------------------------------------------------------------
 
 
-def _unlike(told: State, built: State) -> list[str]:
+def _unlike(told: State, built: State, edition: Edition) -> list[str]:
     """In what the layout that was built differs from the one that the document has, one line each."""
     found = []
     if [(v.start, v.end) for v in told.vmas] != [(v.start, v.end) for v in built.vmas]:
@@ -325,7 +325,7 @@ def _unlike(told: State, built: State) -> list[str]:
         if (want_page.lazy, want_page.guard) != (have_page.lazy, have_page.guard):
             found.append(f"page {_where(page)} cannot be made lazily free or guarded as it is")
     for page in _telling_pages(told) | _telling_pages(built):
-        if _reads(told, page) != _reads(built, page):
+        if _reads(told, page, edition) != _reads(built, page, edition):
             found.append(f"page {_where(page)} cannot be given its contents")
     free, has = (state.max_map_count - state.elsewhere - len(state.vmas) for state in (told, built))
     if free != has and min(free, has) < NEAR_LIMIT:
@@ -340,8 +340,8 @@ def _telling_pages(state: State) -> set[int]:
     return shown | state.pages.keys()
 
 
-def _reads(state: State, page: int) -> int:
-    space = ConcreteSpace(state, None)  # type: ignore[arg-type]
+def _reads(state: State, page: int, edition: Edition) -> int:
+    space = ConcreteSpace(state, edition)
     vma = space.find(page)
     return -1 if vma is None or space.beyond_object(vma, page) else whole(space.visible(vma, page))
 
@@ -364,7 +364,7 @@ def _other_outcome(document: Counterexample, built: State, edition: Edition) -> 
         there = f"on the layout that calls can build, {step.call} would"
         if want.result != have.result:
             return [f"{there} end with {have.result.errno.name} {have.result.value} ({have.result.check})"]
-        if found := _unlike(want.after, have.after):
+        if found := _unlike(want.after, have.after, edition):
             return [f"{there} do something else: {found[0]}"]
     if _breaks(true_last, document, edition) and not _breaks(last, document, edition):
         return ["on the layout that calls can build, the property is not broken"]

@@ -10,8 +10,7 @@ import pytest
 import checker.layout as layout
 from checker.calls import explore_arguments
 from checker.layout import LayoutSpace
-from proofs.lemmas import LEMMAS, decide_lemma
-from proofs.run import lemma_result
+from proofs.lemmas import LEMMAS, decide_lemma, lemma_result
 from spec.editions import EDITIONS
 from spec.syscalls import CALLS
 from spec.terms import Num
@@ -22,19 +21,19 @@ V10 = EDITIONS["v10"]
 
 @pytest.mark.parametrize("name", LEMMAS)
 def test_every_lemma_is_proved(name: str) -> None:
-    result = lemma_result(name, V10, 20_000)
+    result = lemma_result(LEMMAS[name], V10, 20_000)
     assert (result.verdict, result.why, result.as_expected) == ("proved", "", True)
     assert result.obligations > 0
 
 
 def test_the_stale_cursor_is_found() -> None:
-    result = lemma_result("cursor", EDITIONS["v6.17"], 20_000)
+    result = lemma_result(LEMMAS["cursor"], EDITIONS["v6.17"], 20_000)
     assert result.verdict == "refuted" and result.as_expected
     assert "CVE-2026-23416" in result.why and "inside the VMA" in result.why
 
 
 def test_the_mended_cursor_is_proved() -> None:
-    assert lemma_result("cursor", EDITIONS["v6.18"], 20_000).verdict == "proved"
+    assert lemma_result(LEMMAS["cursor"], EDITIONS["v6.18"], 20_000).verdict == "proved"
 
 
 def refuted(name: str) -> str:
