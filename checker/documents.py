@@ -786,7 +786,8 @@ def _parse_text(text: str, source: str) -> AnyDocument:
     except BadDocument as bad:
         raise BadDocument(bad.pointer, bad.reason, source) from None
     except json.JSONDecodeError as error:
-        where = f"column {error.colno}" if "\n" not in text.strip() else f"line {error.lineno} column {error.colno}"
+        one_line = error.lineno == 1 and "\n" not in text.strip()
+        where = f"column {error.colno}" if one_line else f"line {error.lineno} column {error.colno}"
         raise BadDocument("", f"not JSON: {error.msg} at {where}", source) from None
     except RecursionError:
         raise BadDocument("", "not a document: nested too deeply", source) from None

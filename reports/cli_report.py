@@ -14,6 +14,7 @@ from reports.cli_common import (
     BadUsage,
     ExitCode,
     check_call_of,
+    check_promised,
     console,
     edition_named,
     line,
@@ -172,6 +173,8 @@ def _editions(request: Request) -> tuple[str, ...]:
 def _check_selection(request: Request, editions: Sequence[str]) -> None:
     check_selection(request.properties, request.calls)
     for name in editions:
+        for prop in request.properties or ():
+            check_promised(edition_named(name), prop)
         for call in request.calls or ():
             check_call_of(edition_named(name), call)
 

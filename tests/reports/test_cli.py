@@ -347,7 +347,9 @@ def test_list_everything_by_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(name in out for name in (*promised, *CALLS, *EDITIONS))
 
 
-def test_an_edition_is_held_to_what_its_system_promises(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_edition_is_held_to_what_its_system_promises(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """What only OpenBSD's pages promise is listed and decided for mimmutable, and asked of no Linux edition."""
     only_openbsd = "success-is-as-openbsd-says"
     assert main(["list", "properties"]) == 0
@@ -356,7 +358,8 @@ def test_an_edition_is_held_to_what_its_system_promises(capsys: pytest.CaptureFi
     assert only_openbsd in capsys.readouterr().out
     assert main(["prove", "--property", only_openbsd, "--edition", "mimmutable", "--no-mutants"]) == 0
     assert "3 proved" in capsys.readouterr().out
-    for command in (["find", only_openbsd], ["prove", "--property", only_openbsd]):
+    reporting = ["report", "--property", only_openbsd, "--out", str(tmp_path / "report")]
+    for command in (["find", only_openbsd], ["prove", "--property", only_openbsd], reporting):
         assert main(command) == 2
         told = capsys.readouterr().err
         assert told.count("\n") == 1 and "OpenBSD" in told and "v10" in told
