@@ -347,9 +347,7 @@ def test_list_everything_by_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(name in out for name in (*promised, *CALLS, *EDITIONS))
 
 
-def test_an_edition_is_held_to_what_its_system_promises(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_edition_is_held_to_what_its_system_promises(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What only OpenBSD's pages promise is listed and decided for mimmutable, and asked of no Linux edition."""
     only_openbsd = "success-is-as-openbsd-says"
     assert main(["list", "properties"]) == 0
