@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Final
 
-from checker.documents import Counterexample
+from checker.documents.counterexamples import Counterexample
 
 _CASE: Final = {"edition", "property", "call", "before", "steps", "culprit"}
 

@@ -15,7 +15,7 @@ import z3
 
 from checker.calls import ExploredCall, finish, words_for
 from checker.concrete import ConcreteSpace, State, TooManyPages
-from checker.documents import LayoutDoc
+from checker.documents.layouts import LayoutDoc
 from checker.examples import ConcreteSnapshot, Example
 from checker.joint import Pair
 from checker.machine import WordGuards

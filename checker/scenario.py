@@ -12,15 +12,14 @@ from functools import lru_cache
 from typing import Final
 
 from checker.concrete import ConcreteSpace, Result, State
-from checker.documents import (
-    HEAP_PAGE,
-    BadDocument,
-    Counterexample,
+from checker.documents.base import HEAP_PAGE, BadDocument
+from checker.documents.counterexamples import Counterexample
+from checker.documents.layouts import LayoutDoc
+from checker.documents.scenarios import (
     Difference,
     FileStep,
     FillStep,
     Kernel,
-    LayoutDoc,
     MmapStep,
     PkruStep,
     RunResult,

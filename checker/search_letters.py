@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
-from checker.documents import FAILURES, HEAP_PAGE
+from checker.documents.base import HEAP_PAGE
+from checker.documents.scenarios import FAILURES
 from checker.machine import WordGuards
 from spec.advice import ADVICE, DONTFORK, DONTNEED, FREE, PAGEOUT, POPULATE_WRITE, WIPEONFORK, known_advice
 from spec.arguments import Decoded

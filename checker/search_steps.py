@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import Final
 
 from checker.concrete import State
-from checker.documents import FIRST_FRESH, HEAP_PAGE
+from checker.documents.base import FIRST_FRESH, HEAP_PAGE
 from checker.examples import ConcreteSnapshot, Example
 from checker.search_letters import FILE_CONTENTS, OBJECT, Letter, decoded
 from checker.view import PageView, Transition

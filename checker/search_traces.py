@@ -16,7 +16,9 @@ from functools import lru_cache
 from typing import Final
 
 from checker.concrete import State
-from checker.documents import HEAP_PAGE, Counterexample, CounterexampleStep, Culprit, LayoutDoc, ResultDoc, Size
+from checker.documents.base import HEAP_PAGE
+from checker.documents.counterexamples import Counterexample, CounterexampleStep, Culprit, ResultDoc, Size
+from checker.documents.layouts import LayoutDoc
 from checker.examples import violation
 from checker.machine import perform
 from checker.scenario import re_execute

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 import z3
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from checker.documents import write_text_atomically
+from checker.documents.files import write_text_atomically
 from proofs.tasks import Task
 from spec.editions import EDITIONS, Edition
 from spec.syscalls import CALLS

@@ -18,7 +18,8 @@ from pydantic import TypeAdapter
 
 from checker.calls import WordPath, explore_arguments, symbolic_arguments, words_of
 from checker.concrete import State
-from checker.documents import LayoutDoc, Size
+from checker.documents.counterexamples import Size
+from checker.documents.layouts import LayoutDoc
 from checker.examples import Example
 from checker.joint import Ended, differing_fields, explore_pair, read_arguments, read_body
 from checker.parting import (

@@ -6,7 +6,8 @@ from dataclasses import fields
 from typing import cast
 
 from checker.calls import words_for
-from checker.documents import Counterexample, CounterexampleStep, Culprit, LayoutDoc, ResultDoc, Size
+from checker.documents.counterexamples import Counterexample, CounterexampleStep, Culprit, ResultDoc, Size
+from checker.documents.layouts import LayoutDoc
 from checker.examples import Example
 from proofs.results import Witness
 from proofs.theorems import Theorem

@@ -8,7 +8,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from checker.documents import Counterexample, LayoutDoc, Size
+from checker.documents.counterexamples import Counterexample, Size
+from checker.documents.layouts import LayoutDoc
 
 Verdict = Literal["proved", "refuted", "bounded", "unknown", "vacuous", "error"]
 """`proved` (unbounded, with its assumptions), `refuted` (with a counterexample that the concrete reading re-executed),

@@ -10,7 +10,8 @@ import z3
 from pydantic import TypeAdapter
 
 from checker.calls import CallPath, ExploredCall, explore_arguments, explore_body
-from checker.documents import Counterexample, LayoutDoc
+from checker.documents.counterexamples import Counterexample
+from checker.documents.layouts import LayoutDoc
 from checker.examples import Example, witnesses
 from checker.paths import TooManyPaths
 from checker.prove import Decision, Prover

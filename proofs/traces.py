@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from checker.documents import Counterexample
+from checker.documents.counterexamples import Counterexample
 from checker.search_traces import MAX_CALLS, attack_trace, attack_traces
 from proofs.matrix import COLUMNS, NOTHING, PAGES
 from proofs.results import Cell, Frozen

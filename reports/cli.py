@@ -699,7 +699,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MemoryError:
         return _wrong("out of memory: the document asks for more pages than can be kept")
     except ValueError as error:
-        from checker.documents import BadDocument
+        from checker.documents.base import BadDocument
 
         if not isinstance(error, BadDocument):
             raise

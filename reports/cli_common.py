@@ -140,7 +140,7 @@ def write_out(path: str, text: str) -> None:
     if path == "-":
         sys.stdout.write(text)
         return
-    from checker.documents import write_text_atomically
+    from checker.documents.files import write_text_atomically
 
     try:
         write_text_atomically(path, text)

@@ -28,7 +28,8 @@ from reports.cli_prove import progress_bars
 from reports.cli_replay import kernel_named, usable
 
 if TYPE_CHECKING:
-    from checker.lab.conform import ConformReport, Machine, Progress, Settings
+    from checker.lab.batches import Machine
+    from checker.lab.conform import ConformReport, Progress, Settings
     from checker.lab.run import Kernel
     from spec.editions import Edition
 
@@ -55,7 +56,8 @@ class Request:
 
 def conform(request: Request) -> ExitCode:
     """Run the sequences and say where the kernel does something else. Raises BadUsage and BadDocument."""
-    from checker.lab.conform import Run, Settings, load_state, look_at
+    from checker.lab.batches import look_at
+    from checker.lab.conform import Run, Settings, load_state
 
     out = console(error=request.json_file == "-")
     kernel = _kernel(request.kernel)

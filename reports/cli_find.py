@@ -26,7 +26,7 @@ from reports.cli_prove import check_selection
 from reports.cli_run import confirmed, drawing
 
 if TYPE_CHECKING:
-    from checker.documents import Counterexample
+    from checker.documents.counterexamples import Counterexample
 
 
 def find(
@@ -85,7 +85,7 @@ def _trace(name: str, calls: list[str] | None, edition: str) -> Found:
 
 
 def _write(example: Counterexample, files: Mapping[str, str | None]) -> None:
-    from checker.documents import dump_document
+    from checker.documents.files import dump_document
 
     for form, path in files.items():
         if path is not None:

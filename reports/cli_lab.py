@@ -20,7 +20,7 @@ from reports.cli_prove import progress_bars
 from reports.cli_replay import STYLES, print_probe, print_result, refuted_theorems, usable
 
 if TYPE_CHECKING:
-    from checker.documents import Counterexample
+    from checker.documents.counterexamples import Counterexample
     from checker.lab.conform import ConformReport
     from checker.lab.replay import Replay
     from checker.lab.results import KernelResult
@@ -221,7 +221,8 @@ class _Session:
 
     def _conform(self, kernel: ImageKernel, edition: Edition) -> ConformReport:
         """Generated sequences, compared step by step."""
-        from checker.lab.conform import Settings, conform, look_at
+        from checker.lab.batches import look_at
+        from checker.lab.conform import Settings, conform
 
         settings = Settings(
             kernel=kernel,

@@ -28,7 +28,7 @@ from reports.cli_interrupt import interruptible
 from reports.cli_prove import Watcher, progress_bars
 
 if TYPE_CHECKING:
-    from checker.documents import Counterexample
+    from checker.documents.counterexamples import Counterexample
     from checker.lab.probe import ProbeReport
     from checker.lab.replay import Outcome, Replay
     from checker.lab.run import Kernel
@@ -162,7 +162,8 @@ def _edition(out: Console, request: Request, kernel: Kernel) -> tuple[str | None
 
 def _documents(path: str, number: int | None) -> list[Counterexample]:
     """The counterexamples of a file, or the one of that number."""
-    from checker.documents import Counterexample, load_document
+    from checker.documents.counterexamples import Counterexample
+    from checker.documents.files import load_document
 
     given = load_document("/dev/stdin" if path == "-" else path)
     documents = [document for document in given if isinstance(document, Counterexample)]

@@ -21,7 +21,8 @@ from reports.cli_common import (
 )
 
 if TYPE_CHECKING:
-    from checker.documents import AnyDocument, Scenario
+    from checker.documents.files import AnyDocument
+    from checker.documents.scenarios import Scenario
     from reports.reproduce import Script
 
 COMPILE = ("-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O2")
@@ -58,7 +59,7 @@ def reproduce(document: str, number: int, form: str, out_file: str | None, check
 
 
 def _document(path: str, number: int) -> AnyDocument:
-    from checker.documents import load_document
+    from checker.documents.files import load_document
 
     documents = load_document("/dev/stdin" if path == "-" else path)
     if not 1 <= number <= len(documents):
@@ -76,7 +77,7 @@ def _command(document: str, number: int, form: str) -> str:
 def _script(document: AnyDocument, command: str) -> Script | None:
     """What the program is to do; None, after saying so, if the document is not what its edition does. Raises CannotSay
     where no calls lead there."""
-    from checker.documents import Counterexample
+    from checker.documents.counterexamples import Counterexample
 
     if not isinstance(document, Counterexample):
         return _script_of_scenario(document, command)

@@ -11,7 +11,8 @@ from rich.text import Text
 from reports.cli_common import DEFAULT_EDITION, BadUsage, ExitCode, console, edition_named, line, printable, write_out
 
 if TYPE_CHECKING:
-    from checker.documents import Counterexample, Difference, RunResult, Scenario, Step, StepResult
+    from checker.documents.counterexamples import Counterexample
+    from checker.documents.scenarios import Difference, RunResult, Scenario, Step, StepResult
 
 ANSWERS = ("ret", "errno", "vmas", "bytes")
 """What a step may carry as its expected answer."""
@@ -54,7 +55,8 @@ def run(document: str, edition: str | None, json_file: str | None, expect: bool 
 
 
 def _scenarios(path: str) -> list[Scenario]:
-    from checker.documents import Scenario, load_document
+    from checker.documents.files import load_document
+    from checker.documents.scenarios import Scenario
 
     documents = load_document("/dev/stdin" if path == "-" else path)
     scenarios = [document for document in documents if isinstance(document, Scenario)]
@@ -70,7 +72,7 @@ def _answers(scenario: Scenario) -> int:
 
 def _json(results: list[RunResult]) -> str:
     """One document for one scenario, JSON lines for several."""
-    from checker.documents import dump_document
+    from checker.documents.files import dump_document
 
     if len(results) == 1:
         return dump_document(results[0])
@@ -157,7 +159,8 @@ def show(document: str, form: str, out_file: str | None, number: int) -> ExitCod
 
 
 def _counterexample(path: str, number: int) -> Counterexample:
-    from checker.documents import Counterexample, load_document
+    from checker.documents.counterexamples import Counterexample
+    from checker.documents.files import load_document
 
     documents = load_document("/dev/stdin" if path == "-" else path)
     examples = [document for document in documents if isinstance(document, Counterexample)]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from checker.documents import Counterexample
+from checker.documents.counterexamples import Counterexample
 from reports.review import Case, EditionFacts, PropertyFacts, Review, Theorem
 
 

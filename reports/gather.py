@@ -13,7 +13,7 @@ from typing import TypeVar
 from pydantic import TypeAdapter
 
 from checker.digest import case_digest
-from checker.documents import Counterexample
+from checker.documents.counterexamples import Counterexample
 from checker.lab.replay import Replay
 from proofs import run
 from proofs.diff import diff

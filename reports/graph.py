@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import networkx as nx
 
-from checker.documents import Counterexample, CounterexampleStep, LayoutDoc
+from checker.documents.counterexamples import Counterexample, CounterexampleStep
+from checker.documents.layouts import LayoutDoc
 from reports.graph_relate import RELATIONS, Relation, layouts, relations
 from reports.strip_story import stop_page
 from reports.strip_words import Names

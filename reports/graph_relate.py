@@ -13,7 +13,8 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Final, Generic, TypeVar
 
-from checker.documents import Counterexample, CounterexampleStep, LayoutDoc, VmaDoc
+from checker.documents.counterexamples import Counterexample, CounterexampleStep
+from checker.documents.layouts import LayoutDoc, VmaDoc
 from spec.mapping import MAP_FIXED
 from spec.syscalls.mremap import DONTUNMAP, FIXED
 from spec.words import PAGE_SHIFT, page_align

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import networkx as nx
 
-from checker.documents import Counterexample, LayoutDoc, VmaDoc
+from checker.documents.counterexamples import Counterexample
+from checker.documents.layouts import LayoutDoc, VmaDoc
 from reports.graph import graph_of
 from reports.graph_relate import SAME, held, layouts
 from reports.strip_canvas import Canvas, clean, num, text_width, wrapped

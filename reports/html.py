@@ -16,7 +16,8 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from checker.documents import Counterexample, CounterexampleStep, Culprit, LayoutDoc, ResultDoc
+from checker.documents.counterexamples import Counterexample, CounterexampleStep, Culprit, ResultDoc
+from checker.documents.layouts import LayoutDoc
 from proofs.results import CallDiff, Cell, Parting, Settlement
 from reports.explain import CHANGING, Check, Explanation
 from reports.findings import TOPICS, find_command, findings, origin, prove_command, smallest, topic_of, undecided

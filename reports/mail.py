@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from checker.documents import Counterexample
+from checker.documents.counterexamples import Counterexample
 from reports.differences import MEANING, diff_of, in_short
 from reports.findings import TOPICS, Finding, find_command, findings, groups, undecided
 from reports.plain import command, heading, item, joined, number, quoted, text_of, wrap

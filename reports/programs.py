@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from checker.documents import Counterexample
+from checker.documents.counterexamples import Counterexample
 from checker.lab.rebuild import Rebuilt, rebuild
 from checker.lab.relocate import CannotTry
 from proofs.tasks import Task

@@ -14,9 +14,9 @@ from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from checker.documents import (
-    HEAP_PAGE,
-    Counterexample,
+from checker.documents.base import HEAP_PAGE
+from checker.documents.counterexamples import Counterexample
+from checker.documents.scenarios import (
     FileStep,
     FillStep,
     MadviseStep,

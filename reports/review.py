@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from checker.documents import Counterexample
+from checker.documents.counterexamples import Counterexample
 from checker.lab.replay import Replay
 from proofs.results import CallDiff, Cell, HistoryRow, Settlement, Verdict, Witness
 from reports.explain import Explanation

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from checker.documents import BadDocument
+from checker.documents.base import BadDocument
 from proofs.results import Cell
 from proofs.settled import BLOCKED, DOCUMENT
 from reports.plain import WIDTH, joined, one_line, text_of

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
-from checker.documents import Counterexample
+from checker.documents.counterexamples import Counterexample
 from reports.graph_relate import held, landing, layouts
 from reports.strip_story import stop_page
 

@@ -17,7 +17,7 @@ after, in v6.12                             map_count 4 of 65530
 
 from __future__ import annotations
 
-from checker.documents import Counterexample, CounterexampleStep, Culprit, ResultDoc
+from checker.documents.counterexamples import Counterexample, CounterexampleStep, Culprit, ResultDoc
 from proofs.results import Outcome, Parting
 from reports.strip_text import INDENT, TextPage
 

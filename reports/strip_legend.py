@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from checker.documents import Counterexample
+from checker.documents.counterexamples import Counterexample
 from reports.graph import gaps
 from reports.graph_relate import SAME, kinds_held, layouts, relations
 from reports.strip_axis import Axis

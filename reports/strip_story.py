@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from checker.documents import Counterexample, CounterexampleStep, LayoutDoc
+from checker.documents.counterexamples import Counterexample, CounterexampleStep
+from checker.documents.layouts import LayoutDoc
 from reports.graph_relate import Relation, Same, held, index_at, layouts, relations
 from reports.strip_words import Names, protection_bits
 

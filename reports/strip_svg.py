@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from checker.documents import Counterexample, CounterexampleStep, LayoutDoc, VmaDoc
+from checker.documents.counterexamples import Counterexample, CounterexampleStep
+from checker.documents.layouts import LayoutDoc, VmaDoc
 from reports.graph import gaps
 from reports.graph_relate import Relation, held, layouts, relations
 from reports.strip_axis import Axis, axis_of

@@ -16,7 +16,8 @@ from __future__ import annotations
 import textwrap
 import unicodedata
 
-from checker.documents import Counterexample, LayoutDoc, VmaDoc
+from checker.documents.counterexamples import Counterexample
+from checker.documents.layouts import LayoutDoc, VmaDoc
 from reports.graph_relate import held, kinds_held, layouts
 from reports.strip_axis import Axis, axis_of
 from reports.strip_story import effects, narrative, stop_page

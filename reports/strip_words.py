@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from checker.documents import Counterexample, CounterexampleStep, LayoutDoc, VmaDoc
+from checker.documents.counterexamples import Counterexample, CounterexampleStep
+from checker.documents.layouts import LayoutDoc, VmaDoc
 from checker.naming import named_from
 from reports.graph_relate import Relation, landing, layouts
 from spec.advice import ADVICE

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from checker.documents import Scenario, parse_document
+from checker.documents.files import parse_document
+from checker.documents.scenarios import Scenario
 from checker.scenario import compare, run_scenario
 from reports.catalogue import catalogue, verdict_table
 from spec.editions import EDITIONS

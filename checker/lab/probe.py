@@ -13,7 +13,8 @@ from typing import Final, Literal
 
 from pydantic import Field
 
-from checker.documents import Difference, Document, Kernel, Scenario
+from checker.documents.base import Document
+from checker.documents.scenarios import Difference, Kernel, Scenario
 from checker.lab.errors import LabError
 from checker.lab.run import Kernel as Place
 from checker.lab.run import RunReport, run_scenarios

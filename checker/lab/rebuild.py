@@ -20,17 +20,10 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from checker.concrete import ConcreteSpace, Result, State, TooManyPages
-from checker.documents import (
-    FAILURES,
-    HEAP_PAGE,
-    BadDocument,
-    Counterexample,
-    CounterexampleStep,
-    Kernel,
-    LayoutDoc,
-    Scenario,
-    Step,
-)
+from checker.documents.base import HEAP_PAGE, BadDocument
+from checker.documents.counterexamples import Counterexample, CounterexampleStep
+from checker.documents.layouts import LayoutDoc
+from checker.documents.scenarios import FAILURES, Kernel, Scenario, Step
 from checker.examples import Example, violation
 from checker.lab.relocate import FILE_BYTES, VDSO_PAGES, CannotTry, Moved, relocate, uses_heap
 from checker.lab.script import BadStep, limits_of

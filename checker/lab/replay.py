@@ -17,7 +17,9 @@ from typing import Any, Final, Literal, TypeAlias
 from pydantic import Field, TypeAdapter
 
 from checker.digest import case_digest
-from checker.documents import Counterexample, Difference, Document, Scenario, Step
+from checker.documents.base import Document
+from checker.documents.counterexamples import Counterexample
+from checker.documents.scenarios import Difference, Scenario, Step
 from checker.lab.probe import ProbeReport
 from checker.lab.rebuild import Rebuilt, rebuild
 from checker.lab.relocate import CannotTry

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from checker.documents import Document
+from checker.documents.base import Document
 from checker.lab.conform import ConformReport
 from checker.lab.probe import ProbeReport
 from checker.lab.replay import CANNOT, CONFIRMED, NOT_CONFIRMED, Replay

@@ -15,27 +15,16 @@ from hypothesis import strategies as st
 
 import spec.syscalls
 from checker.concrete import State
-from checker.documents import (
-    FAILURES,
-    Backing,
-    BadDocument,
-    Counterexample,
-    Flag,
-    LayoutDoc,
-    Scenario,
-    Share,
-    VmaDoc,
-    dump_document,
-    load_document,
-    parse_document,
-    schemas,
-    whole,
-    write_text_atomically,
-)
+from checker.documents.base import BadDocument
+from checker.documents.counterexamples import Counterexample
+from checker.documents.files import dump_document, load_document, parse_document, schemas, write_text_atomically
+from checker.documents.layouts import Backing, Flag, LayoutDoc, Share, VmaDoc
+from checker.documents.scenarios import FAILURES, Scenario
 from checker.machine import perform
 from checker.scenario import OBJECT, initial_state, trace_scenario
 from spec.editions import EDITIONS
 from spec.layout import layout_problems, well_formed
+from spec.terms import whole
 from spec.vma import BOOL_ATTRIBUTES, Vma
 from spec.words import TASK_PAGES
 
@@ -434,6 +423,6 @@ def test_schemas_are_up_to_date() -> None:
     for name, text in schemas().items():
         path = ROOT / "docs" / "schema" / name
         assert path.read_text(encoding="utf-8") == text, (
-            f"{name} is stale; run: python -c 'from checker.documents import write_schemas; write_schemas()'"
+            f"{name} is stale; run: python -c 'from checker.documents.files import write_schemas; write_schemas()'"
         )
     assert schemas() == schemas()

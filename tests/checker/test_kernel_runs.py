@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from checker.documents import Difference, Kernel, LayoutDoc, RunResult, Scenario, load_document
+from checker.documents.files import load_document
+from checker.documents.layouts import LayoutDoc
+from checker.documents.scenarios import Difference, Kernel, RunResult, Scenario
 from checker.scenario import compare, run_scenario, trace_scenario
 from spec.editions import EDITIONS
 from spec.errors import Errno

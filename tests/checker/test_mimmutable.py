@@ -15,7 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from checker.calls import explore_body
-from checker.documents import BadDocument, Counterexample, LayoutDoc, Scenario, StepResult
+from checker.documents.base import BadDocument
+from checker.documents.counterexamples import Counterexample
+from checker.documents.layouts import LayoutDoc
+from checker.documents.scenarios import Scenario, StepResult
 from checker.scenario import re_execute, run_scenario
 from reports.cli import main
 from spec.editions import EDITIONS

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from checker.documents import Counterexample, LayoutDoc, RunResult, Scenario
+from checker.documents.counterexamples import Counterexample
+from checker.documents.layouts import LayoutDoc
+from checker.documents.scenarios import RunResult, Scenario
 from checker.machine import perform
 from checker.scenario import compare, re_execute, run_scenario
 from spec.editions import EDITIONS

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from checker.documents import Counterexample, dump_document, parse_document
+from checker.documents.counterexamples import Counterexample
+from checker.documents.files import dump_document, parse_document
 from checker.examples import Example, violation
 from checker.machine import perform
 from checker.scenario import re_execute

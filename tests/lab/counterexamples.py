@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from checker.documents import (
-    Counterexample,
-    CounterexampleStep,
-    Culprit,
-    LayoutDoc,
-    ResultDoc,
-    Size,
-)
+from checker.documents.counterexamples import Counterexample, CounterexampleStep, Culprit, ResultDoc, Size
+from checker.documents.layouts import LayoutDoc
 from checker.machine import perform
 from checker.scenario import WINDOW
 from spec.editions import EDITIONS

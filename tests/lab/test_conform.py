@@ -20,30 +20,26 @@ from hypothesis import HealthCheck, find, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
-from checker.documents import Kernel, Scenario, load_document, parse_document
+from checker.documents.files import load_document, parse_document
+from checker.documents.scenarios import Kernel, Scenario
+from checker.lab import batches
 from checker.lab import conform as conforming
-from checker.lab.conform import (
+from checker.lab.batches import (
     Batch,
-    ConformReport,
     Machine,
-    Settings,
     answered,
-    conform,
-    conform_schema,
     explanation,
     first_difference,
     flavours_for,
-    load_state,
     look_at,
-    merged,
-    missing,
     run_batch,
-    shrink,
 )
+from checker.lab.conform import ConformReport, Settings, conform, conform_schema, load_state, merged, missing
 from checker.lab.errors import LabError
 from checker.lab.generate import PAGE, WINDOW, generate
 from checker.lab.probe import probe
 from checker.lab.run import HostKernel, LiveKernel, run_scenarios
+from checker.lab.shrink import shrink
 from checker.layout import LayoutSpace
 from checker.scenario import Runner, compare, run_scenario
 from reports.cli import main
@@ -385,8 +381,8 @@ def test_memory_that_runs_out_every_time_is_a_difference(monkeypatch: pytest.Mon
         for document in documents:
             yield {"name": document["name"], "steps": [{**step, **FAILED} for step in document["steps"]]}
 
-    monkeypatch.setattr(conforming, "scenario", lambda *_: {"name": "short", "steps": [mmap(0)]})
-    monkeypatch.setattr(conforming, "run_scenarios", refuses)
+    monkeypatch.setattr(batches, "scenario", lambda *_: {"name": "short", "steps": [mmap(0)]})
+    monkeypatch.setattr(batches, "run_scenarios", refuses)
     batch = Batch(HostKernel(), WITH_KEYS, V6_18, 1, 0, 1)
     assert len(run_batch(batch).differences) == 1 and len(asked) == 2
     limited = replace(WITH_KEYS, limited=frozenset({"mmap: RLIMIT_AS or the accounting has no room"}))
@@ -445,7 +441,7 @@ def test_a_kernel_without_mseal_is_said_to_be_one(
     def none(kernel: object) -> Machine:
         raise LabError("running 6.1.0: kernel 6.1.0 has no mseal (6.10 or later)")
 
-    monkeypatch.setattr(conforming, "look_at", none)
+    monkeypatch.setattr(batches, "look_at", none)
     assert main(["conform", "--examples", "5"]) == 2
     captured = capsys.readouterr()
     assert captured.err.splitlines() == ["sealspec: running 6.1.0: kernel 6.1.0 has no mseal (6.10 or later)"]
@@ -463,7 +459,7 @@ def test_the_state_of_another_run_is_refused(
 ) -> None:
     state = ConformReport(kernel="running", release="6.18.0", machine=Kernel(), edition="v6.18", seed=7)
     (tmp_path / "state").write_text(state.model_copy(update=change).model_dump_json())
-    monkeypatch.setattr(conforming, "look_at", lambda kernel: WITH_KEYS)
+    monkeypatch.setattr(batches, "look_at", lambda kernel: WITH_KEYS)
     assert main(["conform", "--seed", "7", "--edition", "v6.18", "--resume", str(tmp_path / "state")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert what in line and "--resume" in line
@@ -474,7 +470,7 @@ def test_a_state_that_is_none_is_refused(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str
 ) -> None:
     (tmp_path / "state").write_text(text)
-    monkeypatch.setattr(conforming, "look_at", lambda kernel: WITH_KEYS)
+    monkeypatch.setattr(batches, "look_at", lambda kernel: WITH_KEYS)
     assert main(["conform", "--edition", "v6.18", "--resume", str(tmp_path / "state")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "not the state of a conformance run" in line

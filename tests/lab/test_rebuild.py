@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from checker.calls import words_for
-from checker.documents import Counterexample, LayoutDoc, Scenario
+from checker.documents.counterexamples import Counterexample
+from checker.documents.layouts import LayoutDoc
+from checker.documents.scenarios import Scenario
 from checker.examples import Example
 from checker.lab.rebuild import Rebuilt, rebuild
 from checker.lab.relocate import CannotTry, relocate

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from checker.documents import Counterexample, LayoutDoc
+from checker.documents.counterexamples import Counterexample
+from checker.documents.layouts import LayoutDoc
 from checker.lab import replay as replaying
 from checker.lab.replay import CANNOT, CONFIRMED, NOT_CONFIRMED, Replay, ReplayReport, replay, replay_all, replay_schema
 from checker.lab.run import ImageKernel, LiveKernel, RunReport
@@ -220,7 +221,7 @@ class Answers:
         monkeypatch.setattr(replaying, "expects_pkeys", lambda kernel: False)
 
     def run(self, scenarios: list[dict[str, Any]], kernel: object, *, limit_ms: int, report: RunReport) -> Any:
-        from checker.documents import Scenario
+        from checker.documents.scenarios import Scenario
         from checker.scenario import run_scenario
         from spec.editions import EDITIONS
 

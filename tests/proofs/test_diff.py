@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 
 import checker.joint
 from checker.concrete import State
-from checker.documents import FAILURES, LayoutDoc, Scenario, load_document
+from checker.documents.files import load_document
+from checker.documents.layouts import LayoutDoc
+from checker.documents.scenarios import FAILURES, Scenario
 from checker.examples import Example
 from checker.joint import JointSpace, Pair, PairedSpace, differing_fields, explore_pair, in_both
 from checker.machine import perform

@@ -16,7 +16,8 @@ import z3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from checker.documents import Scenario, load_document
+from checker.documents.files import load_document
+from checker.documents.scenarios import Scenario
 from checker.examples import Example
 from checker.scenario import re_execute
 from checker.unbounded import World

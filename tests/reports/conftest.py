@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from checker.digest import case_digest
-from checker.documents import Counterexample
+from checker.documents.counterexamples import Counterexample
 from checker.lab.replay import Replay
 from proofs.cache import VerdictCache
 from reports.gather import Wanted, gather

@@ -15,7 +15,9 @@ from typing import Any
 import jsonschema
 import pytest
 
-from checker.documents import Counterexample, LayoutDoc, dump_document
+from checker.documents.counterexamples import Counterexample
+from checker.documents.files import dump_document
+from checker.documents.layouts import LayoutDoc
 from checker.machine import perform
 from reports.cli import main
 from spec.editions import EDITIONS, System

@@ -15,7 +15,7 @@ import jsonschema
 import pytest
 import z3
 
-from checker.documents import LayoutDoc
+from checker.documents.layouts import LayoutDoc
 from checker.machine import perform
 from reports.cli import main
 from reports.cli_diff import Request, diff

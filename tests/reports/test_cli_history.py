@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import proofs.history
-from checker.documents import parse_document
+from checker.documents.files import parse_document
 from checker.scenario import re_execute
 from proofs.results import HistoryReport
 from reports.cli import main

@@ -11,7 +11,8 @@ import jsonschema
 import pytest
 
 from checker.digest import case_digest
-from checker.documents import Counterexample, dump_document
+from checker.documents.counterexamples import Counterexample
+from checker.documents.files import dump_document
 from checker.lab import probe as probing
 from checker.lab import replay as replaying
 from checker.lab.errors import LabError

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from checker.documents import Counterexample, LayoutDoc
+from checker.documents.counterexamples import Counterexample
+from checker.documents.layouts import LayoutDoc
 from checker.machine import perform
 from reports.graph import graph_of, to_dot
 from reports.graph_relate import RELATIONS, layouts, relations

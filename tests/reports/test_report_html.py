@@ -19,7 +19,7 @@ import pytest
 from tinyhtml5.parser import HTMLParser
 
 from checker.digest import case_digest
-from checker.documents import load_document
+from checker.documents.files import load_document
 from checker.lab.replay import ReplayReport
 from checker.scenario import re_execute
 from proofs.matrix import SEALED

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from checker.documents import dump_document, load_document
+from checker.documents.files import dump_document, load_document
 from checker.lab.probe import probe
 from checker.lab.run import LiveKernel
 from proofs.run import find

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from checker.documents import BadDocument
+from checker.documents.base import BadDocument
 from proofs.settled import DOCUMENT
 from reports import rst
 from reports.cli import main

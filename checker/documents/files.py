@@ -1,0 +1,190 @@
+"""Reading documents from files and writing them; the JSON schemas for other programs (docs/schema)."""
+
+from __future__ import annotations
+
+import json
+import lzma
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from pydantic import (
+    TypeAdapter,
+    ValidationError,
+)
+
+from checker.documents.base import MAX_BYTES, BadDocument, Document, near
+from checker.documents.counterexamples import Counterexample
+from checker.documents.scenarios import STEPS, RunResult, Scenario
+
+AnyDocument: TypeAlias = Scenario | Counterexample
+
+
+def parse_document(data: object) -> AnyDocument:
+    """A scenario or, if it has the key "format", a counterexample. Raises BadDocument, also for a layout that no
+    kernel could have."""
+    if not isinstance(data, dict):
+        raise BadDocument("", "the document is not a JSON object")
+    document: AnyDocument
+    try:
+        document = Counterexample.model_validate(data) if "format" in data else Scenario.model_validate(data)
+    except ValidationError as error:
+        raise _explained(error, data) from None
+    start = document.layout if isinstance(document, Scenario) else document.before
+    if start is not None:
+        try:
+            start.to_state()
+        except BadDocument as bad:
+            raise BadDocument(
+                ("/layout" if isinstance(document, Scenario) else "/before") + bad.pointer, bad.reason
+            ) from None
+    return document
+
+
+def load_document(path: str | os.PathLike[str]) -> list[AnyDocument]:
+    """The documents of a file: one JSON object, or JSON lines (one object a line, blank lines between them), either
+    of them possibly xz-compressed (`.xz`). Raises BadDocument for whatever is wrong, a file that cannot be read too.
+    """
+    name = os.fspath(path)
+    try:
+        with lzma.open(name, "rb") if name.endswith(".xz") else open(name, "rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+        if len(raw) > MAX_BYTES:
+            raise BadDocument("", f"larger than {MAX_BYTES} bytes", name)
+        text = raw.decode("utf-8-sig")
+    except (OSError, lzma.LZMAError, EOFError) as error:
+        raise BadDocument("", f"cannot be read: {getattr(error, 'strerror', None) or error}", name) from None
+    except UnicodeDecodeError as error:
+        raise BadDocument("", f"not UTF-8 text (byte {error.start})", name) from None
+    if not text.strip():
+        raise BadDocument("", "the file is empty", name)
+    if not _is_lines(name, text):
+        return [_parse_text(text, name)]
+    return [_parse_text(line, f"{name}:{n}") for n, line in enumerate(text.split("\n"), 1) if line.strip()]
+
+
+def _is_lines(name: str, text: str) -> bool:
+    """JSON lines: named so, or the first line is JSON by itself."""
+    if name.removesuffix(".xz").endswith((".jsonl", ".ndjson")):
+        return True
+    try:
+        json.loads(text.strip().split("\n", 1)[0])
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _parse_text(text: str, source: str) -> AnyDocument:
+    def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        read = dict(pairs)
+        if len(read) != len(pairs):
+            keys = [key for key, _ in pairs]
+            raise BadDocument("", f"the key {next(k for k in keys if keys.count(k) > 1)!r} appears twice in one object")
+        return read
+
+    def no_constant(constant: str) -> object:
+        raise BadDocument("", f"{constant} is not JSON")
+
+    try:
+        return parse_document(json.loads(text, object_pairs_hook=distinct, parse_constant=no_constant))
+    except BadDocument as bad:
+        raise BadDocument(bad.pointer, bad.reason, source) from None
+    except json.JSONDecodeError as error:
+        one_line = error.lineno == 1 and "\n" not in text.strip()
+        where = f"column {error.colno}" if one_line else f"line {error.lineno} column {error.colno}"
+        raise BadDocument("", f"not JSON: {error.msg} at {where}", source) from None
+    except RecursionError:
+        raise BadDocument("", "not a document: nested too deeply", source) from None
+    except ValueError:  # Python refuses to read integers of thousands of digits
+        raise BadDocument("", "a number has too many digits", source) from None
+
+
+def _explained(error: ValidationError, data: object) -> BadDocument:
+    """The first thing that is wrong, as a pointer and one line."""
+    errors = error.errors(include_url=False)
+    first = errors[0]
+    pointer, holder = _pointer(first["loc"], data, first["type"] == "missing")
+    kind, given, context = first["type"], first.get("input"), first.get("ctx", {})
+    key = pointer.rpartition("/")[2]
+    if kind == "missing":
+        reason = f"the key {key!r} is missing"
+    elif kind == "extra_forbidden":
+        step = STEPS.get(str(holder.get("call"))) if isinstance(holder, dict) else None
+        reason = f"unknown key {key!r}" + (
+            f"; {near(key, step.model_fields)}" if step and pointer.startswith("/steps/") else ""
+        )
+    elif kind == "union_tag_invalid":
+        pointer += "/call"
+        reason = f"unknown call {context['tag']!r}; {near(context['tag'], STEPS)}"
+    elif kind == "union_tag_not_found":
+        reason = "a step is an object with the key 'call'"
+    elif kind == "value_error":
+        reason = str(context["error"])
+    else:
+        shown = repr(given)
+        reason = f"{first['msg']}, not {shown if len(shown) <= 60 else shown[:57] + '...'}"
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return BadDocument(pointer, reason + more)
+
+
+def _pointer(loc: Sequence[int | str], data: object, missing: bool) -> tuple[str, object]:
+    """pydantic's location as a JSON pointer, and the object or array that holds the place. Elements that are not in
+    the data (names of union members) are left out, but for the missing key itself."""
+    pointer, now, holder = "", data, data
+    for i, element in enumerate(loc):
+        inside = isinstance(now, dict) and element in now
+        inside = inside or (isinstance(now, list | tuple) and isinstance(element, int) and element < len(now))
+        if inside or (missing and i == len(loc) - 1):
+            pointer += "/" + str(element).replace("~", "~0").replace("/", "~1")
+            holder = now
+            now = now[element] if inside else None  # type: ignore[index]
+    return pointer, holder
+
+
+def dump_document(document: Document) -> str:
+    """The document as indented JSON with every key, ending in a newline."""
+    return json.dumps(document.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
+
+
+def write_text_atomically(path: str | os.PathLike[str], text: str) -> None:
+    """Write a file (UTF-8) so that a reader sees the old text or the new one, never a part. Raises OSError; then the
+    old file is as it was and nothing is left beside it."""
+    target = Path(path)
+    mode = target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask()
+    number, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(number, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(number)
+        os.chmod(temporary, mode)
+        os.replace(temporary, target)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)  # there is no way to read it without setting it
+    os.umask(mask)
+    return mask
+
+
+def schemas() -> dict[str, str]:
+    """The JSON schemas by file name (in docs/schema), the same text every time."""
+    models: dict[str, type[Document]] = {"scenario": Scenario, "counterexample": Counterexample, "run": RunResult}
+    texts = {}
+    for name, model in models.items():
+        schema = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+        schema |= TypeAdapter(model).json_schema(mode="serialization" if model is RunResult else "validation")
+        texts[f"{name}.json"] = json.dumps(schema, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    return texts
+
+
+def write_schemas(folder: str | os.PathLike[str] = "docs/schema") -> None:
+    """Write the schemas into a folder, which is made if need be. Raises OSError."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for name, text in schemas().items():
+        write_text_atomically(Path(folder) / name, text)
