@@ -17,9 +17,9 @@ from checker.calls import ExploredCall, finish, words_for
 from checker.concrete import ConcreteSpace, State, TooManyPages
 from checker.documents.layouts import LayoutDoc
 from checker.examples import ConcreteSnapshot, Example
-from checker.joint import Pair
 from checker.machine import WordGuards
 from checker.naming import named_from
+from checker.pairs import Pair
 from checker.prove import SEARCH_LIMIT, Prover, strangeness
 from checker.view import PageView, Transition
 from spec.editions import Edition

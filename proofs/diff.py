@@ -21,7 +21,8 @@ from checker.concrete import State
 from checker.documents.counterexamples import Size
 from checker.documents.layouts import LayoutDoc
 from checker.examples import Example
-from checker.joint import Ended, differing_fields, explore_pair, read_arguments, read_body
+from checker.joint import differing_fields
+from checker.pairs import Ended, explore_pair, read_arguments, read_body
 from checker.parting import (
     BOUNDARIES,
     OTHERWISE,

@@ -19,8 +19,9 @@ from checker.documents.files import load_document
 from checker.documents.layouts import LayoutDoc
 from checker.documents.scenarios import FAILURES, Scenario
 from checker.examples import Example
-from checker.joint import JointSpace, Pair, PairedSpace, differing_fields, explore_pair, in_both
+from checker.joint import JointSpace, differing_fields
 from checker.machine import perform
+from checker.pairs import Pair, PairedSpace, explore_pair, in_both
 from checker.parting import BOUNDARIES, OTHERWISE, PARTINGS, RESULT, STRONGER, WEAKER, PairProver
 from checker.view import Transition
 from proofs.diff import diff, diff_call, lemmas
