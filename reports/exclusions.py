@@ -10,11 +10,11 @@ from markdown_it.token import Token
 
 from reports.review import ExclusionTable
 
-DOCUMENT: Final = Path(__file__).parents[1] / "docs" / "EXCLUSIONS.md"
+DOCUMENT: Final = Path(__file__).with_name("docs") / "EXCLUSIONS.md"
 
 
 def exclusions(document: Path = DOCUMENT) -> tuple[ExclusionTable, ...]:
-    """One entry for each section. Raises OSError if the document is not there: it is part of the checkout."""
+    """One entry for each section. Raises OSError if the document cannot be read."""
     tokens = MarkdownIt("commonmark").enable("table").parse(document.read_text(encoding="utf-8"))
     sections: list[list[Token]] = []
     for token in tokens:
