@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Final
 
 from checker.concrete import ConcreteSpace, Result, State
+from checker.documents.answers import UNSAID, WINDOW_PAGES, vma_line
 from checker.documents.base import HEAP_PAGE, BadDocument
 from checker.documents.counterexamples import Counterexample
 from checker.documents.layouts import LayoutDoc
@@ -39,7 +40,6 @@ from spec.words import PAGE_SHIFT, PAGE_SIZE, WORD
 
 WINDOW: Final = 0x2000_0000_0000 >> PAGE_SHIFT
 """First page of the window."""
-WINDOW_PAGES: Final = 48
 HEAP_SHOWN: Final = 256
 """Pages from the start of the heap whose VMAs have lines of their own."""
 OBJECT: Final = 100
@@ -49,8 +49,6 @@ ZERO: Final = 102
 ELSEWHERE: Final = 20
 """VMAs that a scenario's process has before it starts: about as many as a small static program."""
 BAD_FILE: Final = DEV_ZERO + 1
-UNSAID: Final = "**"
-"""Stands for the byte of a page whose contents the specification does not know: the kernel's own code in the vdso."""
 NO_PAGE: Final = -1
 """A page number that no page has."""
 DESCRIPTORS: Final = {
@@ -411,13 +409,8 @@ def _same_bytes(expected: str, got: str, vmas: tuple[str, ...]) -> bool:
 
 def _is_readable(vmas: tuple[str, ...], page: int) -> bool:
     """A line of the window says that the page of the window is mapped with VM_READ."""
-    for line in vmas:
-        place, rights = line.split()[:2]
-        if not place.startswith(("brk", "@")):
-            first, _, end = place.rpartition("-")
-            if int(first) <= page < int(end):
-                return rights.startswith("r")
-    return False
+    lines = (line for line in map(vma_line, vmas) if line.area == "" and line.first <= page < line.end)
+    return any(line.readable for line in lines)
 
 
 # counterexamples ------------------------------------------------------------------------------------------------------

@@ -87,7 +87,8 @@ def _script(document: AnyDocument, command: str) -> Script | None:
     return script_for(document, command) if confirmed(document, document.property) else None
 
 
-def _script_of_scenario(scenario: Scenario, command: str) -> Script:
+def _script_of_scenario(scenario: Scenario, command: str) -> Script | None:
+    from reports.cli_run import answers_agree
     from reports.reproduce import CannotSay, Script
     from spec.editions import EDITIONS
 
@@ -96,6 +97,8 @@ def _script_of_scenario(scenario: Scenario, command: str) -> Script:
     if not scenario.steps:
         raise CannotSay("the scenario has no steps")
     edition = scenario.edition or DEFAULT_EDITION
+    if not answers_agree(scenario, EDITIONS[edition]):
+        return None
     about = (f"{printable(scenario.name)}.", f"What is expected is what {edition} does ({EDITIONS[edition].kernel}).")
     return Script(scenario, edition, about, command)
 

@@ -13,6 +13,7 @@ from reports.cli_common import DEFAULT_EDITION, BadUsage, ExitCode, console, edi
 if TYPE_CHECKING:
     from checker.documents.counterexamples import Counterexample
     from checker.documents.scenarios import Difference, RunResult, Scenario, Step, StepResult
+    from spec.editions import Edition
 
 ANSWERS = ("ret", "errno", "vmas", "bytes")
 """What a step may carry as its expected answer."""
@@ -52,6 +53,22 @@ def run(document: str, edition: str | None, json_file: str | None, expect: bool 
     if json_file != "-" or differing:
         _print_summary(out, results, compared, differing)
     return ExitCode.DIFFERS if differing else ExitCode.OK
+
+
+def answers_agree(scenario: Scenario, edition: Edition) -> bool:
+    """The answers that a scenario carries are those of the edition; if not, say where they differ on standard error.
+
+    Raises BadDocument for what the edition cannot execute.
+    """
+    from checker.scenario import compare, run_scenario
+
+    result = run_scenario(scenario, edition)
+    differences = compare(scenario, result)
+    if differences:
+        err = console(error=True)
+        _print_scenario(err, scenario, result, differences)
+        _print_summary(err, [result], _answers(scenario), len(differences))
+    return not differences
 
 
 def _scenarios(path: str) -> list[Scenario]:

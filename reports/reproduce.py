@@ -14,6 +14,7 @@ from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from checker.documents.answers import UNSAID, WINDOW_PAGES, vma_line
 from checker.documents.base import HEAP_PAGE
 from checker.documents.counterexamples import Counterexample
 from checker.documents.scenarios import (
@@ -37,7 +38,7 @@ from checker.documents.scenarios import (
 from checker.lab.rebuild import Rebuilt, rebuild
 from checker.lab.relocate import FIRST_FILE, CannotTry
 from checker.lab.script import BadStep, limits_of
-from checker.scenario import UNSAID, WINDOW, WINDOW_PAGES, run_scenario
+from checker.scenario import WINDOW, run_scenario
 from proofs.theorems import theorems
 from reports.strip import to_text
 from reports.strip_words import MMAP_FLAGS, MMAP_TYPES, MREMAP_FLAGS
@@ -50,6 +51,8 @@ from spec.words import PAGE_SHIFT, PAGE_SIZE, WORD, page_align
 FORMATS: Final = ("c", "kselftest", "syz")
 WIDTH: Final = 76
 """Columns of comments."""
+MOST_PAGES: Final = 1 << 16
+"""Mapped pages that a program may have to look at."""
 NEARBY: Final = 4096
 """Pages behind the window's first that are written as AT(n)."""
 NEW: Final = {
@@ -284,7 +287,7 @@ class _Writer:
             case MprotectStep():
                 words = [self.size(step.len), self.bits(step.prot, PROT, "PROT_NONE")]
             case PkeyMprotectStep():
-                words = [self.size(step.len), self.bits(step.prot, PROT, "PROT_NONE"), str(step.pkey)]
+                words = [self.size(step.len), self.bits(step.prot, PROT, "PROT_NONE"), integer(step.pkey)]
             case MremapStep():
                 flags = self.bits(step.flags, {bit: f"MREMAP_{name}" for bit, name in MREMAP_FLAGS.items()}, "0")
                 words = [self.size(step.old_len), self.size(step.new_len), flags, self.address(step.new_addr)]
@@ -320,7 +323,7 @@ class _Writer:
     def _advice(self, value: int) -> str:
         if value in (HWPOISON, SOFT_OFFLINE):  # with privileges they take memory from the whole machine
             self.uses.add("unprivileged")
-        return self.name(next((name for name, number in ADVICE.items() if number == value), str(value)))
+        return self.name(next((name for name, number in ADVICE.items() if number == value), integer(value)))
 
     def statements(self, number: int, step: Step, answer: StepResult, *, tested: bool) -> tuple[str, ...]:
         """The step with what it is to give, in C."""
@@ -368,8 +371,8 @@ class _Writer:
             pages, _, rest = answer.ret.partition("+")
             return self._beside("heap", int(pages) * PAGE_SIZE + int(rest or 0))
         if step.call in ("mmap", "mremap"):
-            return f"AT({answer.ret[1:]})" if answer.ret.startswith("p") else self.address(getattr(step, "addr"))
-        return "0" if step.call in ("reclaim", "fill") else answer.ret
+            return f"AT({int(answer.ret[1:])})" if answer.ret.startswith("p") else self.address(getattr(step, "addr"))
+        return "0" if step.call in ("reclaim", "fill") else integer(int(answer.ret))
 
     # pages ------------------------------------------------------------------------------------------------------------
 
@@ -383,6 +386,11 @@ class _Writer:
         return f'{verb}_page({what}, "{seen.text}", {seen.byte}, {self.ends(seen)});'
 
 
+def integer(number: int) -> str:
+    """A number as a literal of C."""
+    return str(number) if number < 1 << 63 else f"{number:#x}UL"
+
+
 def _folded(statement: str) -> tuple[str, ...]:
     """A statement without text in quotes as lines of C that are not too long."""
     lines = textwrap.wrap(statement, 88, break_long_words=False, break_on_hyphens=False)
@@ -390,19 +398,21 @@ def _folded(statement: str) -> tuple[str, ...]:
 
 
 def seen_pages(answer: StepResult, heap: int) -> dict[int, Seen]:
-    """Every mapped page of a result by its number. `heap` is the first page of the heap."""
+    """Every mapped page of a result by its number. `heap` is the first page of the heap. Raises CannotSay for more of
+    them than a program can look at."""
     contents = dict(entry.split("=") for entry in answer.contents)
+    lines = [vma_line(text) for text in answer.vmas]
+    if sum(line.end - line.first for line in lines) > MOST_PAGES:
+        raise CannotSay(f"after {answer.call} more than {MOST_PAGES} pages are mapped, and a program looks at each")
     found = {}
-    for line in answer.vmas:
-        where, _, text = line.partition(" ")
-        base = heap if where.startswith("brk") else 0 if where.startswith("@") else WINDOW
-        first, last = (int(edge, 0) for edge in where.removeprefix("brk").removeprefix("@").split("-"))
-        start, end = base + first, base + last
+    for line in lines:
+        base = {"": WINDOW, "brk": heap, "@": 0}[line.area]
+        start, end = base + line.first, base + line.end
         for page in range(start, end):
             at = 2 * (page - WINDOW)
             inside = 0 <= page - WINDOW < WINDOW_PAGES
             byte = answer.bytes[at : at + 2] if inside else contents.get(hex(page), "00")
-            found[page] = Seen(text, start, end, ODD_BYTES.get(byte) or f"0x{byte}")
+            found[page] = Seen(line.text, start, end, ODD_BYTES.get(byte) or f"0x{byte}")
     return found
 
 
@@ -442,7 +452,7 @@ def _range_of(step: Step, heap: int) -> range:
 
 
 def paragraphs(texts: Iterable[str], width: int) -> list[str]:
-    """The paragraphs as lines of a comment, an empty line between two."""
+    """The paragraphs as lines of a comment, an empty line between two: printable, and without its beginning or end."""
     lines: list[str] = []
     for text in texts:
         lines += [""] if lines else []
@@ -450,7 +460,8 @@ def paragraphs(texts: Iterable[str], width: int) -> list[str]:
             lines += [line.rstrip() for line in text.split("\n")]
         else:
             lines += textwrap.wrap(text, width, break_long_words=False)
-    return [line.replace("*/", "* /").replace("/*", "/ *") for line in lines]
+    plain = ("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line) for line in lines)
+    return [line.replace("*/", "* /").replace("/*", "/ *") for line in plain]
 
 
 def to_c(script: Script, *, ktap: bool) -> str:

@@ -11,6 +11,7 @@ from pydantic import (
     model_validator,
 )
 
+from checker.documents.answers import BreakRet, Bytes, PlacedRet, Ret, Vmas
 from checker.documents.base import Address, Document, EditionName, Int, Word, near
 from checker.documents.layouts import LayoutDoc
 from spec.errors import Errno
@@ -48,12 +49,10 @@ class StepBase(Document):
     """What all steps may carry: environment failures, and what a kernel answered."""
 
     failures: tuple[str, ...] = Field(default=(), description="checks that the environment makes fail")
-    ret: str | None = Field(default=None, description="result: pN, elsewhere, pages of the break, or a number")
+    ret: Ret | None = Field(default=None, description="result")
     errno: Annotated[Int, Field(ge=0, le=4095)] | None = None
-    vmas: tuple[str, ...] | None = Field(default=None, description="lines of smaps, as in the kernel runs")
-    bytes: Annotated[str, Field(pattern=r"^([0-9a-f]{2}|\.\.|\?\?)*$")] | None = Field(
-        default=None, description="first byte of each page of the window"
-    )
+    vmas: Vmas | None = Field(default=None, description="lines of smaps, as in the kernel runs")
+    bytes: Bytes | None = Field(default=None, description="first byte of each page of the window")
 
     @model_validator(mode="after")
     def _known_failures(self) -> Self:
@@ -61,10 +60,14 @@ class StepBase(Document):
         return self
 
 
+PLACED: Final = Field(default=None, description="result: page N of the window, the brk+ address asked for, or another")
+
+
 class MmapStep(StepBase):
     """mmap(2). fd 100 is the object of 48 pages, 101 the same opened read-only, 102 /dev/zero, -1 none."""
 
     call: Literal["mmap"]
+    ret: PlacedRet | None = PLACED
     addr: Address
     len: Word
     prot: Word
@@ -104,6 +107,7 @@ class MremapStep(StepBase):
     """mremap(2)."""
 
     call: Literal["mremap"]
+    ret: PlacedRet | None = PLACED
     addr: Address
     old_len: Word
     new_len: Word
@@ -133,6 +137,7 @@ class PlaceStep(StepBase):
     """brk(2), or the kernel reclaiming the page of an address."""
 
     call: Literal["brk", "reclaim"]
+    ret: BreakRet | None = Field(default=None, description="result; of brk, pages from the start of the heap")
     addr: Address
 
 

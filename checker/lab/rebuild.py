@@ -20,6 +20,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from checker.concrete import ConcreteSpace, Result, State, TooManyPages
+from checker.documents.answers import WINDOW_PAGES
 from checker.documents.base import HEAP_PAGE, BadDocument
 from checker.documents.counterexamples import Counterexample, CounterexampleStep
 from checker.documents.layouts import LayoutDoc
@@ -28,7 +29,7 @@ from checker.examples import Example, violation
 from checker.lab.relocate import FILE_BYTES, VDSO_PAGES, CannotTry, Moved, relocate, uses_heap
 from checker.lab.script import BadStep, limits_of
 from checker.machine import WordGuards, perform
-from checker.scenario import HEAP_SHOWN, WINDOW, WINDOW_PAGES, Answer, Runner, edition_on, re_execute
+from checker.scenario import HEAP_SHOWN, WINDOW, Answer, Runner, edition_on, re_execute
 from spec.advice import ADVICE
 from spec.editions import EDITIONS, Edition
 from spec.errors import Errno

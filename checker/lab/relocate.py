@@ -15,11 +15,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from checker.documents.answers import WINDOW_PAGES
 from checker.documents.base import HEAP_PAGE
 from checker.documents.counterexamples import Counterexample, CounterexampleStep
 from checker.documents.layouts import LayoutDoc, VmaDoc
 from checker.lab.script import MAP_HUGETLB, NO_MEMORY
-from checker.scenario import WINDOW, WINDOW_PAGES, ZERO
+from checker.scenario import WINDOW, ZERO
 from spec.mapping import (
     DEV_ZERO,
     MAP_ANONYMOUS,

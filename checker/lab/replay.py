@@ -17,6 +17,7 @@ from typing import Any, Final, Literal, TypeAlias
 from pydantic import Field, TypeAdapter
 
 from checker.digest import case_digest
+from checker.documents.answers import WINDOW_PAGES, vma_line
 from checker.documents.base import Document
 from checker.documents.counterexamples import Counterexample
 from checker.documents.scenarios import Difference, Scenario, Step
@@ -25,7 +26,7 @@ from checker.lab.rebuild import Rebuilt, rebuild
 from checker.lab.relocate import CannotTry
 from checker.lab.run import ImageKernel, Kernel, RunReport, run_scenarios
 from checker.lab.script import NO_MEMORY
-from checker.scenario import WINDOW, WINDOW_PAGES, Answer, compare_step
+from checker.scenario import WINDOW, Answer, compare_step
 from spec.errors import Errno
 from spec.properties import PROPERTIES
 
@@ -302,16 +303,14 @@ class _Picture:
         self.mapped: dict[str, str] = {}
         self.bytes: dict[str, str] = {}
         self.cuts: dict[str, None] = {}
-        for line in answer.vmas or ():
-            place, _, described = line.partition(" ")
-            if place.startswith("@"):
+        for line in map(vma_line, answer.vmas or ()):
+            if line.area == "@":
                 continue
-            heap = "brk" if place.startswith("brk") else ""
-            first, end = (int(edge) for edge in place.removeprefix("brk").rsplit("-", 1))
+            heap, first, end = line.area, line.first, line.end
             self.cuts |= dict.fromkeys((f"{heap}{first}", f"{heap}{end}"))
             for page in range(first, end) if heap else range(max(first, 0), min(end, WINDOW_PAGES)):
                 name = f"{heap}{page}"
-                self.mapped[name] = _offset_by(described, page - first)
+                self.mapped[name] = _offset_by(line.text, page - first)
                 if not heap:
                     self.bytes[name] = (answer.bytes or "")[2 * page : 2 * page + 2]
 

@@ -85,7 +85,7 @@ def refusal(data: object) -> tuple[str, str]:
         (scenario({**MSEAL, "len": "0x1000"}), "/steps/0/len", "integer"),
         (scenario({**MSEAL, "addr": "brk+12"}), "/steps/0/addr", "brk+0x"),
         (scenario({**MSEAL, "addr": "0x12345678123456780"}), "/steps/0/addr", "16 hexadecimal digits"),
-        (scenario({**MSEAL, "bytes": "4"}), "/steps/0/bytes", "pattern"),
+        (scenario({**MSEAL, "bytes": "4"}), "/steps/0/bytes", "two characters for each page"),
         (scenario({"call": "write", "addr": 0, "byte": 256}), "/steps/0/byte", "255"),
         (scenario({"call": "pkey_mprotect", "addr": 0, "len": 0, "prot": 0, "pkey": -2}), "/steps/0/pkey", "greater"),
         (scenario({**MSEAL, "failures": ["x"]}), "/steps/0", "mseal has no environment failure 'x'"),

@@ -16,10 +16,12 @@ from pathlib import Path
 import pytest
 
 from checker.documents.files import dump_document, load_document
+from checker.documents.scenarios import Scenario
 from checker.lab.probe import probe
 from checker.lab.run import LiveKernel
 from proofs.run import find
 from reports.cli import main
+from reports.reproduce import Script, to_c
 
 WARNINGS = ("-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O2")
 PAGE = 4096
@@ -85,11 +87,25 @@ def program(document: Path, tmp_path: Path, form: str = "c") -> Path:
     """The compiled program of a document."""
     source, target = tmp_path / f"{form}.c", tmp_path / form
     assert main(["reproduce", str(document), "--format", form, "--out", str(source)]) == 0
+    return compiled(source, target)
+
+
+def compiled(source: Path, target: Path) -> Path:
+    """The program, compiled without a warning."""
     done = subprocess.run(
         ["gcc", *WARNINGS, "-o", str(target), str(source)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     return target
+
+
+def program_that_expects(document: Path, tmp_path: Path) -> Path:
+    """The compiled program of a scenario, whether its answers are its edition's or not."""
+    (told,) = load_document(document)
+    assert isinstance(told, Scenario) and told.edition is not None
+    source = tmp_path / "expects.c"
+    source.write_text(to_c(Script(told, told.edition, ("A test.",), "test"), ktap=False))
+    return compiled(source, tmp_path / "expects")
 
 
 def run(path: Path) -> tuple[int, str]:
@@ -194,8 +210,23 @@ def test_what_is_expected_is_really_compared(tmp_path: Path) -> None:
     assert run(program(scenario(tmp_path, *start, on("mseal", 0, 2, **truth)), tmp_path))[0] == 0
     for change in wrong:
         path = scenario(tmp_path, *start, on("mseal", 0, 2, **{**truth, **change}))
-        status, said = run(program(path, tmp_path))
+        status, said = run(program_that_expects(path, tmp_path))
         assert (status, "DIFFERS" in said) == (1, True), change
+
+
+@pytest.mark.parametrize("options", [["--check"], ["--format", "c"], ["--format", "kselftest"], ["--format", "syz"]])
+@pytest.mark.parametrize("wrong", [{"errno": 1}, {"ret": "-1"}, {"vmas": ["0-1 rw-p anon"]}, {"bytes": "07"}])
+def test_answers_that_are_not_the_editions(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], wrong: dict[str, object]
+) -> None:
+    """Nothing is written or run: what `run` says is said, and the exit code is its."""
+    path = str(scenario(tmp_path, mapped(0), on("mseal", 0, **wrong)))
+    assert main(["reproduce", path, *options]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert main(["run", path]) == 1
+    assert err == capsys.readouterr().out
+    assert "1 of 1 expected answer differ" in err
 
 
 @live
@@ -210,7 +241,8 @@ def test_recorded_sequences_come_out_again(tmp_path: Path) -> None:
     assert len(chosen) >= 10
     for number in chosen[:: max(1, len(chosen) // 12)]:
         path = tmp_path / "one.json"
-        path.write_text(recorded[number - 1].model_dump_json(exclude_unset=True))
+        told = recorded[number - 1].model_copy(update={"edition": "v6.18"})
+        path.write_text(told.model_dump_json(exclude_unset=True))
         status, said = run(program(path, tmp_path))
         assert status == 0, (number, said)
 
