@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 import z3
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from checker.documents.files import write_text_atomically
+from checker.output import write_text
 from proofs.tasks import Task
 from spec.editions import EDITIONS, Edition
 from spec.syscalls import CALLS
@@ -170,7 +170,7 @@ class VerdictCache:
             if self._edited(task):
                 return
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_text_atomically(self.path(task), json.dumps(entry) + "\n")
+            write_text(self.path(task), json.dumps(entry) + "\n")
         except OSError as error:
             self._complain(
                 f"verdicts cannot be kept in {self.folder}: {error.strerror or error} ({VARIABLE} names another folder)"

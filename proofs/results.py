@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from checker.documents.counterexamples import Counterexample, Size
 from checker.documents.layouts import LayoutDoc
+from checker.version import WrittenBy
 
 Verdict = Literal["proved", "refuted", "bounded", "unknown", "vacuous", "error"]
 """`proved` (unbounded, with its assumptions), `refuted` (with a counterexample that the concrete reading re-executed),
@@ -114,6 +115,7 @@ class ProofReport(Frozen):
     """All results of one run."""
 
     format: Literal["mseal-spec/proof/1"] = "mseal-spec/proof/1"
+    tool: WrittenBy = None
     edition: str
     kernel: str
     solver: str
@@ -222,6 +224,7 @@ class MatrixReport(Frozen):
     """The atomicity matrix: what `sealspec matrix --json` writes."""
 
     format: Literal["mseal-spec/matrix/1"] = "mseal-spec/matrix/1"
+    tool: WrittenBy = None
     editions: list[EditionDoc]
     calls: list[str]
     errnos: list[str]
@@ -274,6 +277,7 @@ class HistoryReport(Frozen):
     """The time machine: what `sealspec history --json` writes."""
 
     format: Literal["mseal-spec/history/1"] = "mseal-spec/history/1"
+    tool: WrittenBy = None
     solver: str
     assumptions: list[str]
     rows: list[HistoryRow]
@@ -368,6 +372,7 @@ class DiffReport(Frozen):
     """Two editions, compared call by call."""
 
     format: Literal["mseal-spec/diff/1"] = "mseal-spec/diff/1"
+    tool: WrittenBy = None
     editions: tuple[EditionDoc, EditionDoc]
     """The first one, and the one that is held against it."""
     fields: dict[str, tuple[str, str]]

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
+import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import metadata
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
+from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from reports.cli_common import BadUsage, ExitCode, console, line, printable
+from reports.cli_common import BadUsage, ExitCode, console, line, printable, unknown
+from reports.cli_streams import check_streams, give_up_output, output_fails
 
 INTRODUCTION = """
 A formal specification of Linux mseal(2): prove what sealing promises, find how it fails, run calls on the model.
@@ -34,9 +39,19 @@ A formal specification of Linux mseal(2): prove what sealing promises, find how 
 
   1  a verdict or an answer is not the expected one, or there is none (unknown)
 
-  2  wrong usage, or a bad document: one line says what and where
+  2  wrong usage, a bad document, or an output that cannot be written: one line says what and where
 
   130  interrupted: what was decided so far is printed
+
+  141  whoever read the output has gone, as head(1) does
+
+[bold]More[/bold]
+
+  [green]sealspec help COMMAND[/green]  what a command does, with examples
+
+  [green]sealspec man[/green]  all of it as a manual page: sealspec man > sealspec.1; man ./sealspec.1
+
+  [green]sealspec --install-completion[/green]  the shell completes commands, options, and names
 """
 
 app = typer.Typer(
@@ -44,22 +59,100 @@ app = typer.Typer(
     help=INTRODUCTION,
     rich_markup_mode="rich",
     no_args_is_help=False,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+MAX_JOBS = 1024
+MAX_SECONDS = 1e6
+"""About eleven days. The solver counts milliseconds in 32 bits."""
+MAX_SEQUENCES = 10**9
+
+
+def _seconds(given: str | float) -> float:
+    """A time that can be waited for. Raises BadParameter."""
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = math.nan
+    if not 0.001 <= seconds <= MAX_SECONDS:  # not a number is neither
+        raise typer.BadParameter(f"{printable(str(given))} is not a number of seconds from 0.001 to {MAX_SECONDS:.0f}")
+    return seconds
+
+
+def _edition_names(incomplete: str) -> list[str]:
+    from spec.editions import EDITIONS
+
+    return [name for name in EDITIONS if name.startswith(incomplete)]
+
+
+def _call_names(incomplete: str) -> list[str]:
+    from spec.syscalls import CALLS
+
+    return [name for name in CALLS if name.startswith(incomplete)]
+
+
+def _property_names(incomplete: str) -> list[str]:
+    from spec.properties import PROPERTIES
+
+    return [name for name in PROPERTIES if name.startswith(incomplete)]
+
+
+def _one_of(*names: str) -> Callable[[str], list[str]]:
+    """A completion from names that are known here."""
+    return lambda incomplete: [name for name in names if name.startswith(incomplete)]
+
+
 Edition = Annotated[
-    str | None, typer.Option("--edition", "-e", metavar="NAME", help="The kernel: see [b]sealspec list editions[/b].")
+    str | None,
+    typer.Option(
+        "--edition",
+        "-e",
+        metavar="NAME",
+        help="The kernel: see [b]sealspec list editions[/b].",
+        autocompletion=_edition_names,
+    ),
+]
+Editions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--edition",
+        "-e",
+        metavar="NAME",
+        help="Only this edition (may be repeated); left out: all.",
+        autocompletion=_edition_names,
+    ),
+]
+Calls = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--call",
+        "-c",
+        metavar="NAME",
+        help="Only this call (may be repeated).",
+        autocompletion=_call_names,
+    ),
+]
+Properties = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--property",
+        "-p",
+        metavar="NAME",
+        help="Only this property (may be repeated).",
+        autocompletion=_property_names,
+    ),
 ]
 Document = Annotated[str, typer.Argument(metavar="DOC", help="File (JSON, JSON lines, either also .xz); - is stdin.")]
-AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
-Report = Annotated[
-    str | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON (- is standard output).")
+Json = Annotated[
+    str | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON (- is standard output).")
 ]
-Timeout = Annotated[float, typer.Option(min=0.001, metavar="SECONDS", help="For each query of the solver.")]
+To = Annotated[str | None, typer.Option("--to", metavar="FILE", help="Where to; left out, or -: standard output.")]
+Timeout = Annotated[float, typer.Option(parser=_seconds, metavar="SECONDS", help="For each query of the solver.")]
 Jobs = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="Processes to work in; left out: one for each processor.")
+    int | None,
+    typer.Option("--jobs", "-j", min=1, max=MAX_JOBS, metavar="N", help="Processes; left out: one for each processor."),
 ]
 Mutants = Annotated[
     bool, typer.Option("--mutants/--no-mutants", help="Drop each check in turn: some theorem must fail.")
@@ -70,13 +163,36 @@ Cache = Annotated[
 ]
 
 
+F = TypeVar("F", bound=Callable[..., ExitCode])
+
+
+def command(name: str, *, ok: str, differs: str | None = None) -> Callable[[F], F]:
+    """Enter a command. Its docstring is its help: paragraphs, and indented examples; `ok` and `differs` say what the
+    exit codes 0 and 1 mean (None: it never ends with 1)."""
+
+    def enter(function: F) -> F:
+        paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
+        flowed = [text if text.startswith(" ") else " ".join(text.split()) for text in paragraphs]
+        codes = [f"  0    {ok}", *([f"  1    {differs}"] if differs else []), *OTHER_CODES]
+        app.command(name, help="\n\n".join([*flowed, "Exit codes:", "\n".join(codes)]))(function)
+        return function
+
+    return enter
+
+
+OTHER_CODES = (
+    "  2    wrong usage, a bad document, an output that cannot be written",
+    "  130  interrupted (Ctrl-C)",
+    "  141  whoever read the output has gone",
+)
+"""What the exit codes mean that every command has."""
+
+
 def _version(wanted: bool) -> None:
     if wanted:
-        try:
-            version = metadata.version("mseal-spec")
-        except metadata.PackageNotFoundError:  # run from a checkout that was never installed
-            version = "(not installed)"
-        print(f"sealspec {version}, z3-solver {metadata.version('z3-solver')}")
+        from checker.version import revision, version
+
+        print(f"sealspec {version()} (revision {revision()}), z3-solver {metadata.version('z3-solver')}")
         raise typer.Exit
 
 
@@ -92,18 +208,12 @@ def _sealspec(
         raise typer.Exit(ExitCode.USAGE)
 
 
-@app.command("prove")
+@command("prove", ok="every verdict is the expected one", differs="one is not, or there is none (unknown, error)")
 def prove(
-    properties: Annotated[
-        list[str] | None,
-        typer.Option("--property", "-p", metavar="NAME", help="Only theorems of this property (may be repeated)."),
-    ] = None,
-    calls: Annotated[
-        list[str] | None,
-        typer.Option("--call", "-c", metavar="NAME", help="Only theorems about this call (may be repeated)."),
-    ] = None,
+    properties: Properties = None,
+    calls: Calls = None,
     edition: Edition = None,
-    json_file: Report = None,
+    json_file: Json = None,
     timeout: Timeout = 20.0,
     jobs: Jobs = None,
     mutants: Mutants = True,
@@ -143,22 +253,33 @@ def prove(
     )
 
 
-@app.command("find")
+@command("find", ok="the verdict (refuted or proved) is the expected one", differs="it is not, or there is none")
 def find(
-    property_name: Annotated[str, typer.Argument(metavar="PROPERTY", help="See [b]sealspec list properties[/b].")],
-    call: Annotated[str | None, typer.Option("--call", "-c", metavar="NAME", help="Only in this call.")] = None,
+    property_name: Annotated[
+        str,
+        typer.Argument(metavar="PROPERTY", help="See [b]sealspec list properties[/b].", autocompletion=_property_names),
+    ],
+    call: Annotated[
+        str | None,
+        typer.Option("--call", "-c", metavar="NAME", help="Only in this call.", autocompletion=_call_names),
+    ] = None,
     edition: Edition = None,
     trace: Annotated[
         bool, typer.Option("--trace", help="The shortest series of calls from an empty address space.")
     ] = False,
-    json_file: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write the document.")] = None,
-    svg_file: Annotated[str | None, typer.Option("--svg", metavar="FILE", help="Write the drawing.")] = None,
-    dot_file: Annotated[str | None, typer.Option("--dot", metavar="FILE", help="Write the graph for Graphviz.")] = None,
+    json_file: Annotated[
+        str | None, typer.Option("--json", metavar="FILE", help="Write the document (- is standard output).")
+    ] = None,
+    svg_file: Annotated[
+        str | None, typer.Option("--svg", metavar="FILE", help="Write the drawing (- is standard output).")
+    ] = None,
+    dot_file: Annotated[
+        str | None,
+        typer.Option("--dot", metavar="FILE", help="Write the graph for Graphviz (- is standard output)."),
+    ] = None,
     cache: Cache = True,
 ) -> ExitCode:
     """Find the smallest counterexample to one property, and draw it.
-
-    Exit code 0: the verdict (refuted or proved) is the expected one.
 
     Examples:
 
@@ -168,23 +289,19 @@ def find(
     """
     from reports.cli_find import find as found
 
-    return found(property_name, call, edition, trace, {"json": json_file, "svg": svg_file, "dot": dot_file}, cache)
+    return found(
+        property_name, call, edition, trace, {"--json": json_file, "--svg": svg_file, "--dot": dot_file}, cache
+    )
 
 
-@app.command("matrix")
+@command("matrix", ok="every cell is decided", differs="one is not")
 def matrix(
-    editions: Annotated[
-        list[str] | None,
-        typer.Option("--edition", "-e", metavar="NAME", help="Only this edition (may be repeated); left out: all."),
-    ] = None,
-    calls: Annotated[
-        list[str] | None,
-        typer.Option("--call", "-c", metavar="NAME", help="Only this call (may be repeated)."),
-    ] = None,
+    editions: Editions = None,
+    calls: Calls = None,
     settles: Annotated[
         bool, typer.Option("--settles", help="Only what is settled of the kernel's document on mseal.")
     ] = False,
-    json_file: Report = None,
+    json_file: Json = None,
     timeout: Timeout = 20.0,
     jobs: Jobs = None,
     cache: Cache = True,
@@ -193,7 +310,7 @@ def matrix(
 
     A cell is [b]atomic[/b] (proved: nothing at all is changed, for any number of VMAs), [b]pages[/b] or [b]cuts[/b]
     (something is changed, with the smallest case found, and proved bounds on what and where) or [b]never[/b] (proved:
-    the call cannot fail so). What the cells mean: docs/MATRIX.md. Exit code 1: some cell is undecided.
+    the call cannot fail so). What the cells mean: docs/MATRIX.md.
 
     Examples:
 
@@ -219,12 +336,26 @@ def matrix(
     )
 
 
-@app.command("diff")
+@command("diff", ok="every call is decided", differs="one is not")
 def diff(
-    first: Annotated[str, typer.Argument(metavar="A", help="An edition: see [b]sealspec list editions[/b].")],
-    second: Annotated[str, typer.Argument(metavar="B", help="The edition that is held against it.")],
-    call: Annotated[str | None, typer.Argument(metavar="[CALL]", show_default=False, help="Only this call.")] = None,
-    json_file: Report = None,
+    first: Annotated[
+        str,
+        typer.Argument(
+            metavar="A", help="An edition: see [b]sealspec list editions[/b].", autocompletion=_edition_names
+        ),
+    ],
+    second: Annotated[
+        str,
+        typer.Argument(metavar="B", help="The edition that is held against it.", autocompletion=_edition_names),
+    ],
+    call: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[CALL]", show_default=False, help="Only this call, as --call.", autocompletion=_call_names
+        ),
+    ] = None,
+    calls: Calls = None,
+    json_file: Json = None,
     timeout: Timeout = 20.0,
     jobs: Jobs = None,
     cache: Cache = True,
@@ -233,13 +364,13 @@ def diff(
 
     [b]same[/b] is proved. B is [b]stronger[/b] if, wherever the two part, it refuses what A allows or leaves a page as
     it was that A changes; [b]weaker[/b] is the reverse; [b]different[/b]: both occur. Result (errno and value) and
-    boundaries (of VMAs, and map_count) are compared besides. More: docs/DIFF.md. Exit code 1: something is undecided.
+    boundaries (of VMAs, and map_count) are compared besides. More: docs/DIFF.md.
 
     Examples:
 
       sealspec diff v10 v6.12
 
-      sealspec diff v6.18 two-pass mprotect
+      sealspec diff v6.18 two-pass --call mprotect
 
       sealspec diff v10 v6.18 --json diff.json
     """
@@ -250,7 +381,7 @@ def diff(
         Comparing(
             first=first,
             second=second,
-            call=call,
+            calls=[*([call] if call is not None else []), *(calls or [])],
             json_file=json_file,
             timeout_ms=max(1, round(timeout * 1000)),
             jobs=jobs or os.cpu_count() or 1,
@@ -259,9 +390,9 @@ def diff(
     )
 
 
-@app.command("history")
+@command("history", ok="every row is as stated", differs="one is not")
 def history(
-    json_file: Report = None,
+    json_file: Json = None,
     timeout: Timeout = 20.0,
     jobs: Jobs = None,
     cache: Cache = True,
@@ -269,8 +400,7 @@ def history(
     """Find what went wrong with sealing in each kernel, by properties that know of none of it.
 
     Each row is a bug, a change of contract or an open weakness: the property, the editions in which it is [b]found[/b]
-    (with a counterexample of at most 3 VMAs and 2 calls), and those in which the property is [b]proved[/b]. Exit code
-    1: some row is not as stated.
+    (with a counterexample of at most 3 VMAs and 2 calls), and those in which the property is [b]proved[/b].
 
     Examples:
 
@@ -283,17 +413,29 @@ def history(
     return told(json_file, max(1, round(timeout * 1000)), jobs or os.cpu_count() or 1, cache)
 
 
-@app.command("report")
+@command("report", ok="every result is as expected", differs="one is not, or a kernel does something else")
 def report(
     editions: Annotated[
         list[str] | None,
-        typer.Option("--edition", "-e", metavar="NAME", help="The kernel (may be repeated), or [b]all[/b]."),
+        typer.Option(
+            "--edition",
+            "-e",
+            metavar="NAME",
+            help="The kernel (may be repeated), or [b]all[/b].",
+            autocompletion=_edition_names,
+        ),
     ] = None,
     against: Annotated[
-        str | None, typer.Option("--against", metavar="NAME", help="Another kernel, to show what is otherwise there.")
+        str | None,
+        typer.Option(
+            "--against",
+            metavar="NAME",
+            help="Another kernel, to show what is otherwise there.",
+            autocompletion=_edition_names,
+        ),
     ] = None,
     out_folder: Annotated[
-        str | None, typer.Option("--out", "-o", metavar="DIR", help="The folder to write: new, empty, or a report.")
+        str | None, typer.Option("--out", "-o", metavar="FOLDER", help="The folder to write: new, empty, or a report.")
     ] = None,
     formats: Annotated[
         str,
@@ -307,14 +449,8 @@ def report(
             "--replay", metavar="FILE", help="What [b]replay --json[/b] or [b]lab --json[/b] wrote (may be repeated)."
         ),
     ] = None,
-    properties: Annotated[
-        list[str] | None,
-        typer.Option("--property", "-p", metavar="NAME", help="Only theorems of this property (may be repeated)."),
-    ] = None,
-    calls: Annotated[
-        list[str] | None,
-        typer.Option("--call", "-c", metavar="NAME", help="Only theorems about this call (may be repeated)."),
-    ] = None,
+    properties: Properties = None,
+    calls: Calls = None,
     thread: Annotated[
         bool, typer.Option("--thread", help="Print answers to the questions of the patch's review thread instead.")
     ] = False,
@@ -336,8 +472,8 @@ def report(
     Pages (index.html): theorems with what each verdict rests on; each counterexample drawn and told, with the call's
     checks, an attack trace, programs that reproduce it and what real kernels did; what a failed call may have changed;
     assumptions; what is not modelled. With several editions: an index, and a folder for each. Other forms: a mail to
-    the lists, Markdown, JSON (docs/schema/review.json), JUnit, SARIF, KTAP, checks for b4, wording for mseal.rst. Exit
-    code 1: some result is not as expected. More: docs/REPORT.md.
+    the lists, Markdown, JSON (docs/schema/review.json), JUnit, SARIF, KTAP, checks for b4, wording for mseal.rst. More:
+    docs/REPORT.md.
 
     Examples:
 
@@ -373,37 +509,50 @@ def report(
     )
 
 
-@app.command("show")
+@command(
+    "show",
+    ok="the counterexample is drawn",
+    differs="the concrete reading does something else than the document says; nothing is drawn",
+)
 def show(
     document: Document,
-    form: Annotated[str, typer.Option("--format", "-f", metavar="FORM", help="text, svg or dot.")] = "text",
-    out_file: Annotated[
-        str | None, typer.Option("--out", "-o", metavar="FILE", help="Where to; left out: standard output.")
-    ] = None,
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format", "-f", metavar="FORM", help="text, svg or dot.", autocompletion=_one_of("text", "svg", "dot")
+        ),
+    ] = "text",
+    to: To = None,
     number: Annotated[int, typer.Option(metavar="N", help="Which document of the file, from 1.")] = 1,
 ) -> ExitCode:
     """Draw a counterexample document, after the concrete reading has re-executed it.
-
-    Exit code 1: the concrete reading does something else than the document says; nothing is drawn.
 
     Examples:
 
       sealspec show counterexample.json
 
-      sealspec show counterexample.json --format svg --out counterexample.svg
+      sealspec show counterexample.json --format svg --to counterexample.svg
     """
     from reports.cli_run import show as shown
 
-    return shown(document, form, out_file, number)
+    return shown(document, form, to, number)
 
 
-@app.command("run")
+@command(
+    "run",
+    ok="every answer that was compared agrees; or none was compared",
+    differs="one differs",
+)
 def run(
     document: Document,
     edition: Edition = None,
     json_file: Annotated[
         str | None,
-        typer.Option("--json", metavar="FILE", help="Write the results: JSON, or JSON lines for several scenarios."),
+        typer.Option(
+            "--json",
+            metavar="FILE",
+            help="Write the results: JSON, or JSON lines for several scenarios (- is standard output).",
+        ),
     ] = None,
     expect: Annotated[
         bool | None,
@@ -418,8 +567,7 @@ def run(
     """Execute a scenario (calls, one after the other) on the concrete reading of an edition.
 
     Prints each call with its result, errno and deciding check, and the layout and first bytes of the pages after it.
-    Where the document carries a kernel's answers they are compared; exit code 1 if any differs. The format:
-    docs/schema/scenario.json and tests/kernel_runs/README.md.
+    Where the document carries a kernel's answers they are compared. The format: docs/SCENARIOS.md.
 
     Examples:
 
@@ -434,14 +582,25 @@ def run(
     return ran(document, edition, json_file, expect, quiet)
 
 
-@app.command("reproduce")
+@command(
+    "reproduce",
+    ok="the program is written; with --check: this kernel does what the document says",
+    differs="the document is not what its edition does, or --check saw something else or could not try",
+)
 def reproduce(
     document: Document,
-    form: Annotated[str, typer.Option("--format", "-f", metavar="FORM", help="c, kselftest or syz.")] = "c",
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            "-f",
+            metavar="FORM",
+            help="c, kselftest or syz.",
+            autocompletion=_one_of("c", "kselftest", "syz"),
+        ),
+    ] = "c",
     number: Annotated[int, typer.Option(metavar="N", help="Which document of the file, from 1.")] = 1,
-    out_file: Annotated[
-        str | None, typer.Option("--out", "-o", metavar="FILE", help="Where to; left out: standard output.")
-    ] = None,
+    to: To = None,
     check: Annotated[
         bool, typer.Option("--check", help="Compile it, run it on this kernel, and say what came.")
     ] = False,
@@ -449,18 +608,17 @@ def reproduce(
     """Write a counterexample or a scenario as a standalone program, for a report to a kernel's list.
 
     [b]c[/b]: plain C; [b]kselftest[/b]: C with KTAP output; both exit with 0 if the kernel does what the document says,
-    1 if it does not, 4 if it cannot be tried there. [b]syz[/b]: a program for syzkaller. Exit code of this command 1:
-    the document is not what its edition does, or --check saw something else or could not try.
+    1 if it does not, 4 if it cannot be tried there. [b]syz[/b]: a program for syzkaller.
 
     Examples:
 
-      sealspec reproduce counterexample.json --format kselftest --out mseal_partial.c
+      sealspec reproduce counterexample.json --format kselftest --to mseal_partial.c
 
       sealspec reproduce counterexample.json --check
     """
     from reports.cli_reproduce import reproduce as reproduced
 
-    return reproduced(document, number, form, out_file, check)
+    return reproduced(document, number, form, to, check)
 
 
 KernelName = Annotated[
@@ -469,7 +627,7 @@ KernelName = Annotated[
 ]
 
 
-@app.command("replay")
+@command("replay", ok="the kernel contradicts no counterexample", differs="one is not confirmed")
 def replay(
     document: Annotated[
         str | None,
@@ -487,16 +645,14 @@ def replay(
         str | None,
         typer.Option("--report", metavar="FILE", help="With --all: what [b]sealspec prove --json[/b] wrote."),
     ] = None,
-    json_file: Annotated[
-        str | None, typer.Option("--json", metavar="FILE", help="Write the results as JSON (- is standard output).")
-    ] = None,
+    json_file: Json = None,
+    cache: Cache = True,
 ) -> ExitCode:
     """Try counterexamples on a real kernel: build the layout in a process, make the calls, read back every page.
 
     Each is [b]confirmed[/b], [b]not confirmed[/b] (both outcomes are printed side by side), or [b]cannot be tried
     here[/b], with the reason. With --all the edition is chosen from the kernel's behaviour ([b]sealspec probe[/b]),
-    and its theorems are proved first unless a report is given. Exit code 1: something is not confirmed. What is
-    built and compared: docs/REPLAY.md.
+    and its theorems are proved first unless a report is given. What is built and compared: docs/REPLAY.md.
 
     Examples:
 
@@ -509,44 +665,62 @@ def replay(
     from reports.cli_replay import Request as Replaying
     from reports.cli_replay import replay as replayed
 
-    return replayed(Replaying(document, number, every, edition, kernel, report, json_file))
+    return replayed(Replaying(document, number, every, edition, kernel, report, json_file, cache))
 
 
-@app.command("probe")
-def probe(kernel: KernelName = "running", as_json: AsJson = False) -> ExitCode:
+@command("probe", ok="the kernel behaves as an edition", differs="it behaves as none")
+def probe(kernel: KernelName = "running", json_file: Json = None) -> ExitCode:
     """Say which edition a kernel is, from what it does.
 
-    Exit code 1: it behaves as none; the probes that differ from the nearest edition are printed.
+    If it behaves as none, the probes that differ from the nearest edition are printed.
 
     Examples:
 
       sealspec probe
 
-      sealspec probe --kernel vmlinuz-6.18.15 --json
+      sealspec probe --kernel vmlinuz-6.18.15 --json probe.json
     """
     from reports.cli_replay import probe as probed
 
-    return probed(kernel, as_json)
+    return probed(kernel, json_file)
 
 
-@app.command("conform")
+@command(
+    "conform",
+    ok="every answer is one that the edition allows",
+    differs="one is not; it is saved as a scenario",
+)
 def conform(
     kernel: KernelName = "running",
     edition: Annotated[
         str | None,
-        typer.Option("--edition", "-e", metavar="NAME", help="Left out: the one that the kernel behaves as."),
+        typer.Option(
+            "--edition",
+            "-e",
+            metavar="NAME",
+            help="Left out: the one that the kernel behaves as.",
+            autocompletion=_edition_names,
+        ),
     ] = None,
     examples: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Sequences; left out: 2000, or as many as --seconds allows.")
+        int | None,
+        typer.Option(
+            min=1,
+            max=MAX_SEQUENCES,
+            metavar="N",
+            help="Sequences; left out: 2000, or as many as --seconds allows.",
+        ),
     ] = None,
-    seconds: Annotated[float | None, typer.Option(min=1, metavar="T", help="Stop after so long.")] = None,
+    seconds: Annotated[
+        float | None, typer.Option(parser=_seconds, metavar="SECONDS", help="Stop after so long.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, metavar="S", help="What the sequences are made from.")] = 1,
     jobs: Jobs = None,
     resume: Annotated[
         str | None,
         typer.Option("--resume", metavar="FILE", help="Keep how far the run is in FILE, and go on from there."),
     ] = None,
-    json_file: Report = None,
+    json_file: Json = None,
     out_folder: Annotated[
         str, typer.Option("--out", "-o", metavar="FOLDER", help="Where sequences that differ are saved.")
     ] = "differences",
@@ -555,8 +729,8 @@ def conform(
 
     After every call: result, errno, every VMA, the first byte of every page. Where the specification leaves something
     open (memory that runs out, where a mapping goes) any outcome that it allows will do. A difference is shrunk to a
-    small sequence and saved as a scenario with the kernel's answers, for [b]sealspec run[/b]. Exit code 1: there was
-    one; 2: the kernel has no mseal, or cannot be asked. No setting of this machine is changed. More: docs/CONFORM.md.
+    small sequence and saved as a scenario with the kernel's answers, for [b]sealspec run[/b]. No setting of this
+    machine is changed. A kernel that has no mseal, or cannot be asked, is exit code 2. More: docs/CONFORM.md.
 
     Examples:
 
@@ -584,16 +758,22 @@ def conform(
     )
 
 
-@app.command("lab")
+@command(
+    "lab",
+    ok="each kernel does what its edition does",
+    differs="one does something else, or behaves as no edition",
+)
 def lab(
     kernels: Annotated[
         list[str] | None,
         typer.Argument(metavar="KERNEL...", help="Versions of Debian kernels (6.12.117), or paths of bootable images."),
     ] = None,
     listing: Annotated[
-        bool, typer.Option("--list", help="Say which kernels are in the cache, and which Debian has now.")
+        bool, typer.Option("--list", help="Say which kernels were fetched, and which Debian has now.")
     ] = False,
-    examples: Annotated[int, typer.Option(min=1, metavar="N", help="Sequences for the conformance run.")] = 2500,
+    examples: Annotated[
+        int, typer.Option(min=1, max=MAX_SEQUENCES, metavar="N", help="Sequences for the conformance run.")
+    ] = 2500,
     seed: Annotated[int, typer.Option(min=0, metavar="S", help="What sequences are made from.")] = 1,
     replay: Annotated[
         bool, typer.Option("--replay/--no-replay", help="Try every refuted theorem of the kernel's edition.")
@@ -601,23 +781,26 @@ def lab(
     conform: Annotated[
         bool, typer.Option("--conform/--no-conform", help="Compare generated sequences of calls with the edition.")
     ] = True,
-    cache: Annotated[
-        str | None, typer.Option("--cache", metavar="FOLDER", help="Where kernels are kept; left out: the user's.")
+    kernels_folder: Annotated[
+        str | None,
+        typer.Option("--kernels", metavar="FOLDER", help="Where kernels are kept; left out: in the user's cache."),
     ] = None,
     out_folder: Annotated[
         str, typer.Option("--out", "-o", metavar="FOLDER", help="Where sequences that differ are saved.")
     ] = "differences",
-    jobs: Annotated[int | None, typer.Option(min=1, metavar="N", help="Guests at a time; left out: 2 at most.")] = None,
-    json_file: Annotated[
-        str | None, typer.Option("--json", metavar="FILE", help="Write the results as JSON (- is standard output).")
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", "-j", min=1, max=MAX_JOBS, metavar="N", help="Guests at a time; left out: 2 at most."),
     ] = None,
+    json_file: Json = None,
+    cache: Cache = True,
 ) -> ExitCode:
     """Boot real kernels in QEMU and hold each against the edition that it behaves as.
 
-    A version is fetched as a Debian package, through this system's own apt sources, and unpacked into the cache;
+    A version is fetched as a Debian package, through this system's own apt sources, and unpacked into a folder;
     nothing is installed, but QEMU if it is missing and this is root. In each guest: the probe that chooses the edition,
-    the replays of every theorem that the edition refutes, and generated sequences of calls. Exit code 1: a kernel does
-    something else, or behaves as no edition; 2: one could not be fetched or booted. More: docs/LAB.md.
+    the replays of every theorem that the edition refutes, and generated sequences of calls. A kernel that could not be
+    fetched or booted is exit code 2. More: docs/LAB.md.
 
     Examples:
 
@@ -638,6 +821,7 @@ def lab(
             seed=seed,
             replay=replay,
             conform=conform,
+            kernels=kernels_folder,
             cache=cache,
             out=out_folder,
             jobs=jobs or min(2, os.cpu_count() or 1),
@@ -646,25 +830,38 @@ def lab(
     )
 
 
-@app.command("list")
+KINDS = ("properties", "calls", "editions", "assumptions", "checks")
+
+
+@command("list", ok="always, if there is such a list")
 def listing(
     kind: Annotated[
-        str | None, typer.Argument(metavar="[properties|calls|editions|assumptions|checks]", show_default=False)
+        str | None,
+        typer.Argument(metavar=f"[{'|'.join(KINDS)}]", show_default=False, autocompletion=_one_of(*KINDS)),
     ] = None,
     edition: Edition = None,
-    as_json: AsJson = False,
+    json_file: Json = None,
 ) -> ExitCode:
-    """List what there is: properties, calls, editions, assumptions, checks, each with its sentence and source."""
+    """List what there is: properties, calls, editions, assumptions, checks, each with its sentence and source.
+
+    Examples:
+
+      sealspec list properties
+
+      sealspec list checks --edition v6.18 --json checks.json
+    """
     from reports.cli_list import listing as listed
 
-    return listed(kind, edition, as_json)
+    return listed(kind, edition, json_file)
 
 
-@app.command("explain")
+@command("explain", ok="always, if there is such a call")
 def explain(
-    call: Annotated[str, typer.Argument(metavar="CALL", help="See [b]sealspec list calls[/b].")],
+    call: Annotated[
+        str, typer.Argument(metavar="CALL", help="See [b]sealspec list calls[/b].", autocompletion=_call_names)
+    ],
     edition: Edition = None,
-    as_json: AsJson = False,
+    json_file: Json = None,
 ) -> ExitCode:
     """Print a call's checks in the kernel's order: errno, and what may have changed when it returns.
 
@@ -676,28 +873,81 @@ def explain(
     """
     from reports.cli_list import explain_call
 
-    return explain_call(call, edition, as_json)
+    return explain_call(call, edition, json_file)
+
+
+def _command_names(incomplete: str) -> list[str]:
+    return [info.name for info in app.registered_commands if info.name and info.name.startswith(incomplete)]
+
+
+@command("help", ok="always, if there is such a command")
+def help_of(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[COMMAND]", show_default=False, autocompletion=_command_names),
+    ] = None,
+) -> ExitCode:
+    """Print what a command does, its options, examples, and exit codes.
+
+    Examples:
+
+      sealspec help prove
+    """
+    if name is not None and name not in _command_names(""):
+        unknown("command", name, _command_names(""))
+    app(args=["--help"] if name is None else [name, "--help"], prog_name="sealspec", standalone_mode=False)
+    return ExitCode.OK
+
+
+@command("man", ok="always")
+def manual(to: To = None) -> ExitCode:
+    """Write the manual page, made from the help of all commands.
+
+    Examples:
+
+      sealspec man --to sealspec.1
+
+      sealspec man | man -l -
+    """
+    from reports.manual import manual as written
+
+    program = typer.main.get_command(app)
+    assert isinstance(program, TyperGroup)
+    return written(program, to)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with the given arguments (the process's own by default). Returns the exit code; never raises for
     what a user did."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = app(args=arguments, prog_name="sealspec", standalone_mode=False)
+        check_streams()
+        for argument in given:
+            if not argument.isascii() and any("\ud800" <= c <= "\udfff" for c in argument):
+                raise BadUsage(f"{printable(argument)}: this is not UTF-8 text; rename the file")
+        code = app(args=given, prog_name="sealspec", standalone_mode=False)
         sys.stdout.flush()
     except TyperException as error:
-        return _wrong(f"{error.format_message()} (see: sealspec --help)")
+        named = f" {given[0]}" if given and given[0] in _command_names("") else ""
+        return _wrong(f"{error.format_message()} (see: sealspec{named} --help)")
     except BadUsage as error:
         return _wrong(str(error))
     except BrokenPipeError:
-        # the reader (head, less) has gone: not an error, and Python must not complain of it when it exits
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.DIFFERS
+        give_up_output()
+        return ExitCode.NO_READER
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # rich ends so
+            give_up_output()
+            return ExitCode.NO_READER
+        raise  # shell completion ends so
     except KeyboardInterrupt:
         line(console(error=True), "interrupted")
         return ExitCode.INTERRUPTED
     except MemoryError:
         return _wrong("out of memory: the document asks for more pages than can be kept")
+    except OSError as error:
+        what = "standard output" if output_fails() else printable(str(error.filename or "this machine"))
+        return _wrong(f"{what}: {error.strerror or error}")
     except ValueError as error:
         from checker.documents.base import BadDocument
 
@@ -708,7 +958,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _wrong(message: str) -> int:
-    line(console(error=True), f"sealspec: {printable(message)}", "red")
+    """Say what is wrong, in one line; nowhere, if there is nowhere to say it."""
+    with suppress(OSError):
+        line(console(error=True), f"sealspec: {printable(message)}", "red")
+    if output_fails():
+        give_up_output()
     return ExitCode.USAGE
 
 

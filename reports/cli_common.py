@@ -1,4 +1,4 @@
-"""What the commands share: exit codes, errors of one line, the consoles, and files written whole."""
+"""What the commands share: exit codes, errors of one line, and the consoles."""
 
 from __future__ import annotations
 
@@ -28,8 +28,10 @@ class ExitCode(IntEnum):
     DIFFERS = 1
     """A verdict or an answer is not the expected one, or there is none (unknown, timeout)."""
     USAGE = 2
-    """Wrong usage, or a document that is not what it must be."""
+    """Wrong usage, a document that is not what it must be, or an output that cannot be written."""
     INTERRUPTED = 130
+    NO_READER = 141
+    """Whoever read the output has gone: the exit code of a program that SIGPIPE ends."""
 
 
 class BadUsage(Exception):
@@ -133,16 +135,3 @@ def verdict_cache(wanted: bool) -> VerdictCache | None:
 def known_before(number: int) -> str:
     """What a summary says of results from the cache; empty if there are none."""
     return f", {number} of them decided in an earlier run (--no-cache decides anew)" if number else ""
-
-
-def write_out(path: str, text: str) -> None:
-    """Write a file whole, or standard output for "-". Raises BadUsage where it cannot be written."""
-    if path == "-":
-        sys.stdout.write(text)
-        return
-    from checker.documents.files import write_text_atomically
-
-    try:
-        write_text_atomically(path, text)
-    except OSError as error:
-        raise BadUsage(f"{printable(path)}: cannot be written: {error.strerror or error}") from None

@@ -22,10 +22,10 @@ from reports.cli_common import (
     edition_named,
     line,
     printable,
-    write_out,
 )
 from reports.cli_prove import progress_bars
 from reports.cli_replay import kernel_named, usable
+from reports.outputs import Outputs
 
 if TYPE_CHECKING:
     from checker.lab.batches import Machine
@@ -59,7 +59,14 @@ def conform(request: Request) -> ExitCode:
     from checker.lab.batches import look_at
     from checker.lab.conform import Run, Settings, load_state
 
-    out = console(error=request.json_file == "-")
+    files = Outputs(
+        {"--json": request.json_file, "--resume": request.resume},
+        folders={"--out": request.out},
+        inputs=[request.kernel],
+    )
+    if files.files.get("--resume") == "-":
+        raise BadUsage("--resume -: the file is read too, so it cannot be standard output")
+    out = console(error=files.standard)
     kernel = _kernel(request.kernel)
     with usable():
         machine = look_at(kernel)
@@ -89,8 +96,7 @@ def conform(request: Request) -> ExitCode:
         finally:
             run.end()
     report = run.report
-    if request.json_file is not None:
-        write_out(request.json_file, report.model_dump_json(indent=2) + "\n")
+    files.write_document("--json", report)
     _print_report(out, report)
     if interrupted:
         goes_on = "" if state is None else "; the same command goes on from there"

@@ -21,11 +21,11 @@ from reports.cli_common import (
     known_before,
     line,
     verdict_cache,
-    write_out,
 )
 from reports.cli_interrupt import interruptible
 from reports.cli_matrix import counted
 from reports.cli_prove import progress_bars
+from reports.outputs import Outputs
 from reports.strip_diff import parting_text
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Request:
 
     first: str
     second: str
-    call: str | None
+    calls: list[str]
     json_file: str | None
     timeout_ms: int
     jobs: int
@@ -60,12 +60,14 @@ class Request:
 def diff(request: Request) -> ExitCode:
     """Compare the editions and show what came of it. Raises BadUsage."""
     editions = edition_named(request.first), edition_named(request.second)
-    if request.call is not None:
+    calls = list(dict.fromkeys(request.calls))
+    for call in calls:
         for edition in editions:
-            check_call_of(edition, request.call)
+            check_call_of(edition, call)
+    files = Outputs({"--json": request.json_file})
     from proofs.diff import diff as compare
 
-    out = console(error=request.json_file == "-")
+    out = console(error=files.standard)
     bars = progress_bars()
     bar = None if bars is None else bars.add_task("calls", total=None, last="")
 
@@ -78,14 +80,13 @@ def diff(request: Request) -> ExitCode:
         report = compare(
             editions[0].name,
             editions[1].name,
-            None if request.call is None else [request.call],
+            calls or None,
             timeout_ms=request.timeout_ms,
             jobs=request.jobs,
             cache=verdict_cache(request.cache),
             on_call=show,
         )
-    if request.json_file is not None:
-        write_out(request.json_file, report.model_dump_json(indent=2) + "\n")
+    files.write_document("--json", report)
     print_diff(out, report)
     if not report.complete:
         return ExitCode.INTERRUPTED

@@ -9,7 +9,6 @@ from rich.console import Console
 
 from reports.cli_common import (
     DEFAULT_EDITION,
-    BadUsage,
     ExitCode,
     check_call,
     check_call_of,
@@ -19,11 +18,11 @@ from reports.cli_common import (
     edition_named,
     line,
     verdict_cache,
-    write_out,
 )
 from reports.cli_interrupt import interruptible
 from reports.cli_prove import check_selection
 from reports.cli_run import confirmed, drawing
+from reports.outputs import Outputs
 
 if TYPE_CHECKING:
     from checker.documents.counterexamples import Counterexample
@@ -32,8 +31,8 @@ if TYPE_CHECKING:
 def find(
     name: str, call: str | None, edition: str | None, trace: bool, files: Mapping[str, str | None], cache: bool
 ) -> ExitCode:
-    """Look for a counterexample and draw it. `files` says where the document ("json") and its drawings ("svg", "dot")
-    go; `cache` whether what was decided before is taken. Raises BadUsage."""
+    """Look for a counterexample and draw it. `files` says where the document (`--json`) and its drawings (`--svg`,
+    `--dot`) go; `cache` whether what was decided before is taken. Raises BadUsage."""
     check_property(name)
     if call is not None:
         check_call(call)
@@ -43,17 +42,15 @@ def find(
     if call is not None:
         check_call_of(chosen_edition, call)
     chosen = chosen_edition.name
-    standard = [form for form, path in files.items() if path == "-"]
-    if len(standard) > 1:
-        raise BadUsage(f"only one of {' and '.join('--' + form for form in standard)} can go to standard output")
-    out = console(error=bool(standard))
+    outputs = Outputs(files)
+    out = console(error=outputs.standard)
     wanted = [call] if call else None
     verdict, example, why = _trace(name, wanted, chosen) if trace else _single(name, call, chosen, cache)
     if example is not None:
         if not confirmed(example, name):
             return ExitCode.DIFFERS
+        _write(example, outputs)
         out.print(drawing(example, "text"), end="", soft_wrap=True)
-        _write(example, files)
     return _conclude(out, name, wanted, chosen, verdict, example, why)
 
 
@@ -84,12 +81,11 @@ def _trace(name: str, calls: list[str] | None, edition: str) -> Found:
     return "refuted", example, ""
 
 
-def _write(example: Counterexample, files: Mapping[str, str | None]) -> None:
-    from checker.documents.files import dump_document
-
-    for form, path in files.items():
-        if path is not None:
-            write_out(path, dump_document(example) if form == "json" else drawing(example, form))
+def _write(example: Counterexample, outputs: Outputs) -> None:
+    outputs.write_document("--json", example)
+    for form in ("svg", "dot"):
+        if f"--{form}" in outputs.files:
+            outputs.write(f"--{form}", drawing(example, form))
 
 
 def _conclude(

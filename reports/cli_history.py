@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from reports.cli_common import ExitCode, console, known_before, line, verdict_cache, write_out
+from reports.cli_common import ExitCode, console, known_before, line, verdict_cache
 from reports.cli_interrupt import interruptible
 from reports.cli_matrix import counted
 from reports.cli_prove import progress_bars
 from reports.cli_run import confirmed, drawing
+from reports.outputs import Outputs
 
 if TYPE_CHECKING:
     from proofs.results import HistoryReport, HistoryRow, HistoryVerdict, TheoremResult
@@ -25,9 +26,10 @@ TEXT_WIDTH = 100
 
 def history(json_file: str | None, timeout_ms: int, jobs: int, cache: bool) -> ExitCode:
     """Ask every property of the editions of its row, and show what came of it. Raises BadUsage."""
+    files = Outputs({"--json": json_file})
     from proofs.history import history as ask
 
-    out = console(error=json_file == "-")
+    out = console(error=files.standard)
     bars = progress_bars()
     bar = None if bars is None else bars.add_task("verdicts", total=None, last="")
 
@@ -39,8 +41,7 @@ def history(json_file: str | None, timeout_ms: int, jobs: int, cache: bool) -> E
     shown: AbstractContextManager[object] = bars or nullcontext()
     with shown, interruptible():
         report = ask(timeout_ms=timeout_ms, jobs=jobs, cache=verdict_cache(cache), on_result=show)
-    if json_file is not None:
-        write_out(json_file, report.model_dump_json(indent=2) + "\n")
+    files.write_document("--json", report)
     drawn = [print_row(out, row) for row in report.rows]
     _print_summary(out, report)
     if not report.complete:

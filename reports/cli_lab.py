@@ -15,9 +15,10 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 from rich.text import Text
 
-from reports.cli_common import BadUsage, ExitCode, console, line, printable, write_out
+from reports.cli_common import BadUsage, ExitCode, console, line, printable
 from reports.cli_prove import progress_bars
 from reports.cli_replay import STYLES, print_probe, print_result, refuted_theorems, usable
+from reports.outputs import Outputs
 
 if TYPE_CHECKING:
     from checker.documents.counterexamples import Counterexample
@@ -38,7 +39,8 @@ class Request:
     seed: int
     replay: bool
     conform: bool
-    cache: str | None
+    kernels: str | None
+    cache: bool
     out: str
     jobs: int
     json_file: str | None
@@ -46,7 +48,7 @@ class Request:
     @property
     def folder(self) -> Path | None:
         """Where kernels are kept; None: in the user's cache."""
-        return Path(self.cache) if self.cache is not None else None
+        return Path(self.kernels) if self.kernels is not None else None
 
 
 def lab(request: Request) -> ExitCode:
@@ -55,16 +57,21 @@ def lab(request: Request) -> ExitCode:
         return _list(request)
     if not request.targets:
         raise BadUsage("name kernels: versions such as 6.12.117, or paths of images; sealspec lab --list says which")
+    files = Outputs(
+        {"--json": request.json_file},
+        folders={"--out": request.out, "--kernels": request.kernels},
+        inputs=request.targets,
+    )
     _check_targets(request)
     from checker.lab.build import build_oracle
     from checker.lab.fetch import ensure_qemu
 
-    out = console(error=request.json_file == "-")
+    out = console(error=files.standard)
     with usable():
         build_oracle()
         ensure_qemu(lambda text: line(console(error=True), text, "yellow"))
-    session = _Session(request, out)
-    session.write(final=False)  # a file that cannot be written is better known before hours of work than after
+    session = _Session(request, out, files)
+    session.write(final=False)
     interrupted = False
     try:
         for target in request.targets:
@@ -138,6 +145,7 @@ class _Session:
 
     request: Request
     out: Console
+    files: Outputs
     results: list[KernelResult] = field(default_factory=list)
     documents: dict[str, list[Counterexample]] = field(default_factory=dict)
     """Counterexamples to the refuted theorems, by edition."""
@@ -146,10 +154,8 @@ class _Session:
         """Write what is known so far, if that was asked for; standard output gets it once. Raises BadUsage."""
         from checker.lab.results import LabReport
 
-        path = self.request.json_file
-        if path is not None and final == (path == "-"):
-            report = LabReport(seed=self.request.seed, kernels=tuple(self.results))
-            write_out(path, report.model_dump_json(indent=2) + "\n")
+        if final == self.files.standard:
+            self.files.write_document("--json", LabReport(seed=self.request.seed, kernels=tuple(self.results)))
 
     def one(self, target: str) -> None:
         """A kernel; what cannot be done becomes its entry's error, and the next kernel's turn comes."""
@@ -202,7 +208,7 @@ class _Session:
         from checker.lab.replay import CONFIRMED, replay_all
 
         if edition.name not in self.documents:
-            self.documents[edition.name] = refuted_theorems(self.out, edition.name, None)
+            self.documents[edition.name] = refuted_theorems(self.out, edition.name, None, cache=self.request.cache)
         documents = self.documents[edition.name]
         results: list[Replay] = []
         with (

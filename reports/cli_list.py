@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Callable
 from dataclasses import asdict, fields
 from enum import Enum
@@ -23,34 +22,28 @@ from reports.cli_common import (
     line,
     unknown,
 )
+from reports.outputs import Outputs
 
 Item: TypeAlias = dict[str, Any]
 
 
-def listing(kind: str | None, edition: str | None, as_json: bool) -> ExitCode:
+def listing(kind: str | None, edition: str | None, json_file: str | None) -> ExitCode:
     """Print one kind of thing, or the names of all kinds. Raises BadUsage for an unknown kind or edition."""
     if kind is not None and kind not in KINDS:
         unknown("kind of thing", kind, KINDS)
     chosen = edition_named(edition or DEFAULT_EDITION).name
+    files = Outputs({"--json": json_file})
     out = console()
-    if kind is None:
-        kinds = {name: items(chosen) for name, (items, _) in KINDS.items() if name != "checks"}
-        if as_json:
-            _print_json({"format": "mseal-spec/list/1", **kinds})
-        else:
-            _print_names(out, kinds)
+    names = [name for name in KINDS if name != "checks"] if kind is None else [kind]
+    kinds = {name: KINDS[name][0](chosen) for name in names}
+    files.write_data("--json", "mseal-spec/list/1", kinds)
+    if files.standard:
         return ExitCode.OK
-    items, show = KINDS[kind]
-    found = items(chosen)
-    if as_json:
-        _print_json({"format": "mseal-spec/list/1", kind: found})
+    if kind is None:
+        _print_names(out, kinds)
     else:
-        show(out, found)
+        KINDS[kind][1](out, kinds[kind])
     return ExitCode.OK
-
-
-def _print_json(data: object) -> None:
-    print(json.dumps(data, indent=2, ensure_ascii=False))
 
 
 def _print_names(out: Console, kinds: dict[str, list[Item]]) -> None:
@@ -187,17 +180,18 @@ KINDS: dict[str, tuple[Callable[[str], list[Item]], Callable[[Console, list[Item
 """What can be listed: how it is gathered (for an edition, which matters to calls and checks only), how it is shown."""
 
 
-def explain_call(call: str, edition: str | None, as_json: bool) -> ExitCode:
+def explain_call(call: str, edition: str | None, json_file: str | None) -> ExitCode:
     """Print a call's checks in the kernel's order. Raises BadUsage for an unknown call or edition, or if the edition
     leaves the call out."""
     check_call(call)
     chosen = edition_named(edition or DEFAULT_EDITION)
     check_call_of(chosen, call)
+    files = Outputs({"--json": json_file})
     from reports.explain import explain
 
     found = explain(call, chosen)
-    if as_json:
-        _print_json({"format": "mseal-spec/explain/1", **asdict(found)})
+    files.write_data("--json", "mseal-spec/explain/1", asdict(found))
+    if files.standard:
         return ExitCode.OK
     out = console()
     _heading(out, f"{call}({', '.join(found.words)})", f"   edition {found.edition}: {found.kernel}")

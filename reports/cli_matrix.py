@@ -22,10 +22,10 @@ from reports.cli_common import (
     known_before,
     line,
     verdict_cache,
-    write_out,
 )
 from reports.cli_interrupt import interruptible
 from reports.cli_prove import progress_bars
+from reports.outputs import Outputs
 
 if TYPE_CHECKING:
     from proofs.results import Cell, MatrixReport, Settlement
@@ -67,9 +67,10 @@ def matrix(request: Request) -> ExitCode:
 
     editions = [edition_named(name).name for name in dict.fromkeys(request.editions or EDITIONS)]
     calls = _calls(request)
+    files = Outputs({"--json": request.json_file})
     from proofs.matrix import matrix as decide
 
-    out = console(error=request.json_file == "-")
+    out = console(error=files.standard)
     bars = progress_bars()
     bar = None if bars is None else bars.add_task("cells", total=None, last="")
 
@@ -87,8 +88,7 @@ def matrix(request: Request) -> ExitCode:
             cache=verdict_cache(request.cache),
             on_cell=show,
         )
-    if request.json_file is not None:
-        write_out(request.json_file, report.model_dump_json(indent=2) + "\n")
+    files.write_document("--json", report)
     if not request.settles:
         print_cells(out, report)
     print_settled(out, report.settled)

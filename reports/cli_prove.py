@@ -26,9 +26,9 @@ from reports.cli_common import (
     known_before,
     line,
     verdict_cache,
-    write_out,
 )
 from reports.cli_interrupt import interruptible
+from reports.outputs import Outputs
 
 if TYPE_CHECKING:
     from proofs.results import ProofReport
@@ -93,9 +93,10 @@ def prove(request: Request) -> ExitCode:
     for call in request.calls or ():
         check_call_of(chosen, call)
     edition = chosen.name
+    files = Outputs({"--json": request.json_file})
     from proofs import run as proofs
 
-    out = console(error=request.json_file == "-")
+    out = console(error=files.standard)
     watcher = Watcher(progress_bars())
     shown: AbstractContextManager[object] = watcher.progress or nullcontext()
     try:
@@ -114,8 +115,7 @@ def prove(request: Request) -> ExitCode:
     except KeyboardInterrupt:
         _print_broken_off(out, edition, watcher)
         return ExitCode.INTERRUPTED
-    if request.json_file is not None:
-        write_out(request.json_file, report.model_dump_json(indent=2) + "\n")
+    files.write_document("--json", report)
     print_report(out, report)
     if not report.complete:
         return ExitCode.INTERRUPTED

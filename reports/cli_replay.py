@@ -22,10 +22,10 @@ from reports.cli_common import (
     line,
     printable,
     verdict_cache,
-    write_out,
 )
 from reports.cli_interrupt import interruptible
 from reports.cli_prove import Watcher, progress_bars
+from reports.outputs import Outputs
 
 if TYPE_CHECKING:
     from checker.documents.counterexamples import Counterexample
@@ -49,19 +49,21 @@ class Request:
     kernel: str
     report: str | None
     json_file: str | None
+    cache: bool
 
 
 def replay(request: Request) -> ExitCode:
     """Try documents on a kernel, and say what came of each. Raises BadUsage or BadDocument."""
     _check(request)
+    files = Outputs({"--json": request.json_file}, inputs=[request.document, request.report, request.kernel])
     kernel = kernel_named(request.kernel)
-    out = console(error=request.json_file == "-")
+    out = console(error=files.standard)
     found: ProbeReport | None = None
     if request.every:
         edition, found = _edition(out, request, kernel)
         if edition is None:
             return ExitCode.DIFFERS
-        documents = refuted_theorems(out, edition, request.report)
+        documents = refuted_theorems(out, edition, request.report, cache=request.cache)
     else:
         assert request.document is not None
         documents = _documents(request.document, request.number)
@@ -72,20 +74,18 @@ def replay(request: Request) -> ExitCode:
     if request.json_file is not None:
         from checker.lab.replay import ReplayReport
 
-        report = ReplayReport(probe=found, replays=tuple(results))
-        write_out(request.json_file, report.model_dump_json(indent=2) + "\n")
+        files.write_document("--json", ReplayReport(probe=found, replays=tuple(results)))
     refuted = any(result.verdict == "not confirmed" for result in results)
     return ExitCode.DIFFERS if refuted else ExitCode.OK
 
 
-def probe(kernel: str, as_json: bool) -> ExitCode:
+def probe(kernel: str, json_file: str | None) -> ExitCode:
     """Say which edition a kernel is. Raises BadUsage."""
-    out = console(error=as_json)
+    files = Outputs({"--json": json_file}, inputs=[kernel])
     found = _probe(kernel_named(kernel))
-    if as_json:
-        write_out("-", found.model_dump_json(indent=2) + "\n")
-    else:
-        print_probe(out, found)
+    files.write_document("--json", found)
+    if not files.standard:
+        print_probe(console(), found)
     return ExitCode.OK if found.edition is not None else ExitCode.DIFFERS
 
 
@@ -176,9 +176,9 @@ def _documents(path: str, number: int | None) -> list[Counterexample]:
     return [documents[number - 1]]
 
 
-def refuted_theorems(out: Console, edition: str, report: str | None) -> list[Counterexample]:
+def refuted_theorems(out: Console, edition: str, report: str | None, *, cache: bool) -> list[Counterexample]:
     """The counterexamples to the refuted theorems of an edition: from a report, or proved now."""
-    result = _prove(edition) if report is None else _load_report(report)
+    result = _prove(edition, cache) if report is None else _load_report(report)
     if result.edition != edition:
         raise BadUsage(f"{printable(report or '')}: a report about {printable(result.edition)}, not {edition}")
     open_ones = [theorem for theorem in result.theorems if theorem.verdict not in ("proved", "refuted")]
@@ -190,7 +190,7 @@ def refuted_theorems(out: Console, edition: str, report: str | None) -> list[Cou
     return found
 
 
-def _prove(edition: str) -> ProofReport:
+def _prove(edition: str, cache: bool) -> ProofReport:
     """Decide the theorems of an edition; Ctrl-C raises KeyboardInterrupt."""
     from proofs.run import prove
 
@@ -203,7 +203,7 @@ def _prove(edition: str) -> ProofReport:
             lemmas=False,
             on_event=watcher,
             jobs=os.cpu_count() or 1,
-            cache=verdict_cache(True),
+            cache=verdict_cache(cache),
         )
     if not report.complete:
         raise KeyboardInterrupt

@@ -21,11 +21,11 @@ from reports.cli_common import (
     printable,
     unknown,
     verdict_cache,
-    write_out,
 )
 from reports.cli_interrupt import interruptible
 from reports.cli_prove import check_selection, progress_bars
 from reports.formats import FORMATS
+from reports.outputs import Outputs
 from reports.plain import number
 
 if TYPE_CHECKING:
@@ -77,8 +77,8 @@ def report(request: Request) -> ExitCode:
     formats = _formats(request.formats)
     editions = _editions(request)
     _check_selection(request, editions)
+    target = check_folder(request.out, request.replays)
     replays = [replay for path in request.replays for replay in load_replays(path)]
-    target = check_folder(request.out)
     review = _gather(request, editions, replays)
     gc.freeze()  # a review is never garbage: pages are made without looking through it again and again
     count = write_folder(target, _files(review, formats))
@@ -93,7 +93,7 @@ def _thread(request: Request) -> ExitCode:
 
     replays = [replay for path in request.replays for replay in load_replays(path)]
     review = _gather(request, needed(edition), replays)
-    write_out("-", render(review))
+    Outputs({"": "-"}).write("", render(review))
     return ExitCode.OK if review.as_expected else ExitCode.DIFFERS
 
 
@@ -116,7 +116,7 @@ def _rst(request: Request, path: str) -> ExitCode:
         jobs=request.jobs,
     )
     review = _gathered(wanted, request.cache)
-    write_out("-", patch(review, document, printable(path)))
+    Outputs({"": "-"}).write("", patch(review, document, printable(path)))
     return ExitCode.OK if review.as_expected else ExitCode.DIFFERS
 
 

@@ -17,8 +17,8 @@ from reports.cli_common import (
     console,
     line,
     printable,
-    write_out,
 )
+from reports.outputs import Outputs
 
 if TYPE_CHECKING:
     from checker.documents.files import AnyDocument
@@ -33,7 +33,7 @@ SKIPPED = 4
 """Exit status of a program that could not try (kselftest's convention)."""
 
 
-def reproduce(document: str, number: int, form: str, out_file: str | None, check: bool) -> ExitCode:
+def reproduce(document: str, number: int, form: str, to: str | None, check: bool) -> ExitCode:
     """Write the program of a document, or with `check` compile it and run it here; `number` counts from 1.
 
     Raises BadDocument or BadUsage, also where no such program can be.
@@ -44,6 +44,7 @@ def reproduce(document: str, number: int, form: str, out_file: str | None, check
         raise BadUsage(f"--format {printable(form)!r}: a program is {', '.join(FORMATS)}")
     if check and form == "syz":
         raise BadUsage("--check compiles C; a syz program is run by syzkaller's syz-execprog")
+    files = Outputs({"--to": "-" if to is None and not check else to}, inputs=[document])
     given = _document(document, number)
     check_runs_here(given.edition or DEFAULT_EDITION, document)
     try:
@@ -53,9 +54,8 @@ def reproduce(document: str, number: int, form: str, out_file: str | None, check
         text = to_syz(script) if form == "syz" else to_c(script, ktap=form == "kselftest")
     except CannotSay as why:
         raise BadUsage(f"{printable(document)}: cannot be reproduced: {why}") from None
-    if out_file is not None or not check:
-        write_out(out_file or "-", text)
-    return _check(text, quiet=out_file == "-") if check else ExitCode.OK
+    files.write("--to", text)
+    return _check(text, quiet=files.standard) if check else ExitCode.OK
 
 
 def _document(path: str, number: int) -> AnyDocument:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from reports.cli_common import DEFAULT_EDITION, BadUsage, ExitCode, console, edition_named, line, printable, write_out
+from reports.cli_common import DEFAULT_EDITION, BadUsage, ExitCode, console, edition_named, line, printable
+from reports.outputs import Outputs
 
 if TYPE_CHECKING:
     from checker.documents.counterexamples import Counterexample
@@ -36,7 +37,8 @@ def run(document: str, edition: str | None, json_file: str | None, expect: bool 
             if not _answers(scenario):
                 name = printable(scenario.name)
                 raise BadUsage(f"{printable(document)}: --expect, but scenario {name!r} carries no answers")
-    out = console(error=json_file == "-")
+    files = Outputs({"--json": json_file}, inputs=[document])
+    out = console(error=files.standard)
     results: list[RunResult] = []
     compared = differing = 0
     for scenario in scenarios:
@@ -46,11 +48,11 @@ def run(document: str, edition: str | None, json_file: str | None, expect: bool 
         differences = compare(scenario, result) if checks else []
         compared += _answers(scenario) if checks else 0
         differing += len(differences)
-        if differences or not (quiet or json_file == "-"):
+        if differences or not (quiet or files.standard):
             _print_scenario(out, scenario, result, differences)
     if json_file is not None:
-        write_out(json_file, _json(results))
-    if json_file != "-" or differing:
+        files.write("--json", _json(results))
+    if not files.standard or differing:
         _print_summary(out, results, compared, differing)
     return ExitCode.DIFFERS if differing else ExitCode.OK
 
@@ -90,10 +92,11 @@ def _answers(scenario: Scenario) -> int:
 def _json(results: list[RunResult]) -> str:
     """One document for one scenario, JSON lines for several."""
     from checker.documents.files import dump_document
+    from checker.version import stamped
 
     if len(results) == 1:
-        return dump_document(results[0])
-    return "".join(result.model_dump_json() + "\n" for result in results)
+        return dump_document(stamped(results[0]))
+    return "".join(stamped(result).model_dump_json() + "\n" for result in results)
 
 
 def described(step: Step) -> str:
@@ -161,17 +164,18 @@ def _many(number: int, thing: str) -> str:
     return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
-def show(document: str, form: str, out_file: str | None, number: int) -> ExitCode:
+def show(document: str, form: str, to: str | None, number: int) -> ExitCode:
     """Draw a counterexample of a file, once the concrete reading has confirmed it. `number` counts from 1.
 
     Raises BadDocument or BadUsage.
     """
     if form not in SHOW_FORMATS:
         raise BadUsage(f"--format {printable(form)!r}: a drawing is {', '.join(SHOW_FORMATS)}")
+    files = Outputs({"--to": to or "-"}, inputs=[document])
     example = _counterexample(document, number)
     if not confirmed(example, printable(document)):
         return ExitCode.DIFFERS
-    write_out(out_file or "-", drawing(example, form))
+    files.write("--to", drawing(example, form))
     return ExitCode.OK
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
+from checker.output import check_folder_for_files
 from reports.cli_common import BadUsage, printable
 
 MARK: Final = ".sealspec-report"
@@ -16,9 +17,12 @@ MARK: Final = ".sealspec-report"
 FORMAT: Final = "mseal-spec/report/1\n"
 
 
-def check_folder(given: str) -> Path:
-    """Where a report may be written: a name that is free, an empty folder, or a report. Raises BadUsage for others."""
+def check_folder(given: str, inputs: Sequence[str] = ()) -> Path:
+    """Where a report may be written: a name that is free, an empty folder, or a report. Raises BadUsage for others, and
+    for one that holds a file that is read: what is in it now is replaced."""
     path, name = Path(given), printable(given)
+    if not given:
+        raise BadUsage("--out: the name is empty")
     if not path.resolve().name:
         raise BadUsage(f"--out {name}: give the name of a folder below this one")
     try:
@@ -29,8 +33,19 @@ def check_folder(given: str) -> Path:
             raise BadUsage(f"--out {name}: this is no folder; give another name")
         elif not path.resolve().parent.is_dir():
             raise BadUsage(f"--out {name}: there is no folder {printable(str(path.parent))} to write it in")
+        if path.is_mount():
+            raise BadUsage(f"--out {name}: this folder is mounted, and cannot be replaced; give a name below it")
+        if path.resolve() in (Path.cwd(), *Path.cwd().parents):
+            raise BadUsage(f"--out {name}: this is the folder that you are in; give the name of another one")
+        for read in map(Path, inputs):
+            if path.resolve() in read.resolve().parents:
+                raise BadUsage(f"--out {name}: {printable(str(read))} is in it, and is read; give another name")
     except OSError as error:
         raise BadUsage(f"--out {name}: cannot be read: {error.strerror or error}") from None
+    try:
+        check_folder_for_files(str(path.resolve().parent))
+    except OSError as error:
+        raise BadUsage(f"--out {name}: cannot be written: {error.strerror or error}") from None
     return path.resolve()
 
 

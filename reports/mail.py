@@ -330,7 +330,7 @@ def _reproduce(edition: EditionFacts, found: Sequence[Finding]) -> list[str]:
     linux = EDITIONS[name].system is System.LINUX
     program = ", also as a program" if linux else ""
     lines = [*wrap(f"All as pages; all verdicts; what a failure may change; a case{program}:"), ""]
-    for text in (f"report --edition {name} --out DIR", f"prove --edition {name}", f"matrix --edition {name}"):
+    for text in (f"report --edition {name} --out FOLDER", f"prove --edition {name}", f"matrix --edition {name}"):
         lines += command(f"sealspec {text}")
     shown = min((f.first for f in found if f.case is not None), key=lambda t: t.call != "mseal", default=None)
     if shown is None:
@@ -339,7 +339,7 @@ def _reproduce(edition: EditionFacts, found: Sequence[Finding]) -> list[str]:
     if not linux:
         system = EDITIONS[name].system.title
         return [*lines, "", *wrap(f"No case can be tried on a Linux kernel: edition {name} is {system}.")]
-    lines += command("sealspec reproduce case.json --format kselftest --out case.c")
+    lines += command("sealspec reproduce case.json --format kselftest --to case.c")
     programs = sum(finding.case is not None and bool(finding.case.programs.c) for finding in found)
     if programs:
         tried = f"{programs} of the {len(found)} cases can be tried so; exit status 0: the kernel does it."

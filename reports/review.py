@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from checker.documents.counterexamples import Counterexample
 from checker.lab.replay import Replay
+from checker.version import WrittenBy, stamped
 from proofs.results import CallDiff, Cell, HistoryRow, Settlement, Verdict, Witness
 from reports.explain import Explanation
 
@@ -209,6 +210,7 @@ class Review(Fact):
     """All facts of a report."""
 
     format: Literal["mseal-spec/review/2"] = "mseal-spec/review/2"
+    tool: WrittenBy = None
     properties: tuple[PropertyFacts, ...]
     editions: tuple[EditionFacts, ...]
     against: str = Field(default="", description="the edition that the others are held against; empty: the next one")
@@ -259,7 +261,7 @@ def review_schema() -> str:
 
 def render(review: Review) -> str:
     """The review as JSON, as docs/schema/review.json has it."""
-    return review.model_dump_json(indent=2) + "\n"
+    return stamped(review).model_dump_json(indent=2) + "\n"
 
 
 if __name__ == "__main__":

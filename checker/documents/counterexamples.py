@@ -13,6 +13,7 @@ from pydantic import (
 from checker.documents.base import Count, Document, EditionName, Int, PageNumber, Word, near
 from checker.documents.layouts import LayoutDoc
 from checker.documents.scenarios import ErrnoName, check_failures
+from checker.version import WrittenBy
 from spec.editions import EDITIONS
 from spec.errors import Errno
 from spec.syscalls import CALLS
@@ -82,6 +83,7 @@ class Counterexample(Document):
     """How a property fails: an address space, the calls, and what becomes of it."""
 
     format: Literal["mseal-spec/counterexample/1"] = "mseal-spec/counterexample/1"
+    tool: WrittenBy = None
     property: str = Field(description="name of the property")
     sentence: str = Field(description="the property in one sentence")
     edition: EditionName

@@ -5,19 +5,16 @@ from __future__ import annotations
 import json
 import lzma
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from pydantic import (
-    TypeAdapter,
-    ValidationError,
-)
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from checker.documents.base import MAX_BYTES, BadDocument, Document, near
 from checker.documents.counterexamples import Counterexample
 from checker.documents.scenarios import STEPS, RunResult, Scenario
+from checker.output import write_text
 
 AnyDocument: TypeAlias = Scenario | Counterexample
 
@@ -143,33 +140,9 @@ def _pointer(loc: Sequence[int | str], data: object, missing: bool) -> tuple[str
     return pointer, holder
 
 
-def dump_document(document: Document) -> str:
+def dump_document(document: BaseModel) -> str:
     """The document as indented JSON with every key, ending in a newline."""
     return json.dumps(document.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
-
-
-def write_text_atomically(path: str | os.PathLike[str], text: str) -> None:
-    """Write a file (UTF-8) so that a reader sees the old text or the new one, never a part. Raises OSError; then the
-    old file is as it was and nothing is left beside it."""
-    target = Path(path)
-    mode = target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask()
-    number, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(number, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(number)
-        os.chmod(temporary, mode)
-        os.replace(temporary, target)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)  # there is no way to read it without setting it
-    os.umask(mask)
-    return mask
 
 
 def schemas() -> dict[str, str]:
@@ -187,4 +160,4 @@ def write_schemas(folder: str | os.PathLike[str] = "docs/schema") -> None:
     """Write the schemas into a folder, which is made if need be. Raises OSError."""
     Path(folder).mkdir(parents=True, exist_ok=True)
     for name, text in schemas().items():
-        write_text_atomically(Path(folder) / name, text)
+        write_text(Path(folder) / name, text)

@@ -14,6 +14,7 @@ from pydantic import (
 from checker.documents.answers import BreakRet, Bytes, PlacedRet, Ret, Vmas
 from checker.documents.base import Address, Document, EditionName, Int, Word, near
 from checker.documents.layouts import LayoutDoc
+from checker.version import WrittenBy
 from spec.errors import Errno
 from spec.words import WORD
 
@@ -219,6 +220,7 @@ class Scenario(Document):
     edition: EditionName | None = None
     layout: LayoutDoc | None = Field(default=None, description="where it starts; left out: an empty address space")
     kernel: Kernel = Kernel()
+    tool: WrittenBy = None
     steps: tuple[Step, ...]
 
 
@@ -254,6 +256,7 @@ class RunResult(Document):
     """A scenario as the concrete reading of an edition executes it."""
 
     format: Literal["mseal-spec/run/1"] = "mseal-spec/run/1"
+    tool: WrittenBy = None
     name: str
     edition: str
     steps: tuple[StepResult, ...]

@@ -33,12 +33,14 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field
 
 from checker.documents.base import BadDocument, Count, Document, EditionName, Int
-from checker.documents.files import dump_document, write_text_atomically
+from checker.documents.files import dump_document
 from checker.documents.scenarios import Kernel, Scenario
 from checker.lab.batches import Batch, BatchResult, Found, Machine, run_batch, up_to
 from checker.lab.run import ImageKernel
 from checker.lab.run import Kernel as LabKernel
 from checker.lab.shrink import shrink
+from checker.output import write_text
+from checker.version import WrittenBy, stamped, tool
 from spec.editions import Edition
 
 KINDS_SHRUNK: Final = 12
@@ -71,6 +73,7 @@ class ConformReport(Document):
     """How far a run has come, and what it found: the report, and what a run is resumed from."""
 
     format: Literal["mseal-spec/conform/1"] = "mseal-spec/conform/1"
+    tool: WrittenBy = None
     kernel: str = Field(description="running, or the name of the image")
     release: str = Field(description="what the kernel says it is")
     machine: Kernel
@@ -314,7 +317,7 @@ class Run:
         seconds = self.before + time.monotonic() - self.started
         self.report = self.report.model_copy(update={"seconds": round(seconds, 3)})
         if self.settings.state is not None:
-            write_text_atomically(self.settings.state, dump_document(self.report))
+            write_text(self.settings.state, dump_document(stamped(self.report)))
 
     def end(self) -> None:
         """End the workers, each after the sequence at hand, and save how far they came. New kinds of differences are
@@ -332,6 +335,6 @@ class Run:
 def save_scenario(path: Path, document: Scenario, edition: Edition) -> None:
     """Write a sequence with its answers as a scenario of an edition; the folder is made if need be. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    named = document.model_copy(update={"edition": edition.name})
+    named = document.model_copy(update={"edition": edition.name, "tool": tool()})
     data = named.model_dump(mode="json", exclude_unset=True)
-    write_text_atomically(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")

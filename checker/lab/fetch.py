@@ -236,7 +236,7 @@ def kernels_dir(folder: Path | None = None) -> Path:
             pass
     except OSError as error:
         raise LabError(
-            f"kernels cannot be kept in {chosen}: {error.strerror or error}; choose another folder with --cache"
+            f"kernels cannot be kept in {chosen}: {error.strerror or error}; choose another folder with --kernels"
         ) from None
     return chosen
 
@@ -281,7 +281,7 @@ class _Apt:
             (self.state / "sources" / "lab.sources").write_text(source, "utf-8")
             (self.state / "status").touch()
         except OSError as error:
-            raise LabError(f"{self.state}: {error.strerror or error}; choose another folder with --cache") from None
+            raise LabError(f"{self.state}: {error.strerror or error}; choose another folder with --kernels") from None
         settings = [
             f"Dir::Etc::sourceparts={self.state / 'sources'}", "Dir::Etc::sourcelist=/dev/null",
             f"Dir::State::lists={self.state / 'lists'}", f"Dir::State::status={self.state / 'status'}",
@@ -361,7 +361,7 @@ def _keep_image(apt: _Apt, package: str, target: Path) -> None:
             images[0].chmod(0o644)
             os.replace(images[0], target)  # the same file system: `work` is inside the cache
     except OSError as error:
-        raise LabError(f"{target.parent}: {error.strerror or error}; choose another folder with --cache") from None
+        raise LabError(f"{target.parent}: {error.strerror or error}; choose another folder with --kernels") from None
 
 
 def ensure_qemu(say: Say = _quiet) -> str:

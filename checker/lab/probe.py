@@ -19,6 +19,7 @@ from checker.lab.errors import LabError
 from checker.lab.run import Kernel as Place
 from checker.lab.run import RunReport, run_scenarios
 from checker.scenario import WINDOW, compare, run_scenario
+from checker.version import WrittenBy
 from spec.advice import ADVICE
 from spec.editions import EDITIONS, KERNELS
 from spec.words import PAGE_SHIFT, PAGE_SIZE
@@ -151,6 +152,7 @@ class ProbeReport(Document):
     """What a kernel turned out to be."""
 
     format: Literal["mseal-spec/probe/1"] = "mseal-spec/probe/1"
+    tool: WrittenBy = None
     kernel: str = Field(description="its release, which was not consulted")
     has_pkeys: bool
     edition: str | None = Field(description="the edition that agrees with every probe; null: none does")

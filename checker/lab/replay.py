@@ -27,6 +27,7 @@ from checker.lab.relocate import CannotTry
 from checker.lab.run import ImageKernel, Kernel, RunReport, run_scenarios
 from checker.lab.script import NO_MEMORY
 from checker.scenario import WINDOW, Answer, compare_step
+from checker.version import WrittenBy
 from spec.errors import Errno
 from spec.properties import PROPERTIES
 
@@ -86,6 +87,7 @@ class ReplayReport(Document):
     """What `sealspec replay --json` writes."""
 
     format: Literal["mseal-spec/replays/2"] = "mseal-spec/replays/2"
+    tool: WrittenBy = None
     probe: ProbeReport | None = Field(description="how the edition was chosen; null: the documents name theirs")
     replays: tuple[Replay, ...]
 

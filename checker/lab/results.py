@@ -11,6 +11,7 @@ from checker.documents.base import Document
 from checker.lab.conform import ConformReport
 from checker.lab.probe import ProbeReport
 from checker.lab.replay import CANNOT, CONFIRMED, NOT_CONFIRMED, Replay
+from checker.version import WrittenBy
 
 
 class KernelResult(Document):
@@ -49,5 +50,6 @@ class LabReport(Document):
     """What `sealspec lab --json` writes."""
 
     format: Literal["mseal-spec/lab/2"] = "mseal-spec/lab/2"
+    tool: WrittenBy = None
     seed: int
     kernels: tuple[KernelResult, ...]

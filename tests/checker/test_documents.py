@@ -17,7 +17,7 @@ import spec.syscalls
 from checker.concrete import State
 from checker.documents.base import BadDocument
 from checker.documents.counterexamples import Counterexample
-from checker.documents.files import dump_document, load_document, parse_document, schemas, write_text_atomically
+from checker.documents.files import dump_document, load_document, parse_document, schemas
 from checker.documents.layouts import Backing, Flag, LayoutDoc, Share, VmaDoc
 from checker.documents.scenarios import FAILURES, Scenario
 from checker.machine import perform
@@ -291,19 +291,6 @@ def test_any_bytes_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory,
     path.write_bytes(content)
     with pytest.raises(BadDocument):
         load_document(path)
-
-
-def test_atomic_write(tmp_path: Path) -> None:
-    path = tmp_path / "a.txt"
-    write_text_atomically(path, "one")
-    path.chmod(0o640)
-    write_text_atomically(path, "two\n")
-    assert path.read_bytes() == b"two\n"
-    assert path.stat().st_mode & 0o777 == 0o640
-    with pytest.raises(UnicodeEncodeError):
-        write_text_atomically(path, "three\ud800")
-    assert path.read_text() == "two\n"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 # round trips ----------------------------------------------------------------------------------------------------------

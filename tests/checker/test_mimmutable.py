@@ -360,15 +360,15 @@ def test_running_them_is_a_bad_document(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 def test_it_is_listed_with_its_standing(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["list", "editions", "--json"]) == 0
+    assert main(["list", "editions", "--json", "-"]) == 0
     listed = {item["name"]: item for item in json.loads(capsys.readouterr().out)["editions"]}
     assert listed["mimmutable"]["behaviour"]["standing"].startswith("another operating system")
-    assert main(["list", "calls", "--edition", "mimmutable", "--json"]) == 0
+    assert main(["list", "calls", "--edition", "mimmutable", "--json", "-"]) == 0
     assert [item["name"] for item in json.loads(capsys.readouterr().out)["calls"]] == list(filter(OPENBSD.has, CALLS))
 
 
 def test_explained_in_its_order(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["explain", "mprotect", "--edition", "mimmutable", "--json"]) == 0
+    assert main(["explain", "mprotect", "--edition", "mimmutable", "--json", "-"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert "sys_mprotect" in found["source"]
     assert [(check["stage"], check["errno"]) for check in found["checks"]][:5] == [

@@ -100,7 +100,7 @@ def test_from_a_version_to_a_verdict(
         return image(tmp_path / "vmlinuz-6.18.44")
 
     monkeypatch.setattr(fetch, "fetch_kernel", fetched)
-    options = ["--no-replay", "--examples", "60", "--seed", "5", "--jobs", "1", "--cache", str(tmp_path / "kernels")]
+    options = ["--no-replay", "--examples", "60", "--seed", "5", "--jobs", "1", "--kernels", str(tmp_path / "kernels")]
     target = tmp_path / "lab.json"
     assert main(["lab", "6.18.44", *options, "--json", str(target)]) == 0
     shown = capsys.readouterr().out
@@ -156,7 +156,7 @@ def test_an_image_that_does_not_boot(
         (["6.18"], "neither a version such as 6.12.117 nor a file"),
         (["{tmp}/junk"], "not a bootable x86 kernel image"),
         (["{tmp}/image"], "apt-get install qemu-system-x86"),
-        (["--list", "--cache", "{tmp}/junk/kernels"], "choose another folder with --cache"),
+        (["--list", "--kernels", "{tmp}/junk/kernels"], "choose another folder with --kernels"),
     ],
 )
 def test_wrong_usage(
@@ -184,14 +184,14 @@ def test_the_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
     for version in ("6.18.15", "6.18.9", "half.part"):
         image(folder / f"vmlinuz-{version}")
     monkeypatch.setattr(fetch, "offered", lambda folder: iter([("a-suite", ["6.18.15", "7.3.4"]), ("another", [])]))
-    assert main(["lab", "--list", "--cache", str(folder)]) == 0
+    assert main(["lab", "--list", "--kernels", str(folder)]) == 0
     assert [text.split()[0] for text in capsys.readouterr().out.splitlines()[1:3]] == ["6.18.9", "6.18.15"]
 
     def unreachable(folder: Path) -> None:
         raise LabError("apt-get could not fetch: no network?")
 
     monkeypatch.setattr(fetch, "offered", unreachable)
-    assert main(["lab", "--list", "--cache", str(folder)]) == 0
+    assert main(["lab", "--list", "--kernels", str(folder)]) == 0
     assert "could not be asked: apt-get could not fetch: no network?" in capsys.readouterr().out
 
 

@@ -295,7 +295,7 @@ def test_show(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["show", str(path), "--format", form]) == 0
         drawn[form] = capsys.readouterr().out
         target = tmp_path / form
-        assert main(["show", str(path), "--format", form, "--out", str(target)]) == 0
+        assert main(["show", str(path), "--format", form, "--to", str(target)]) == 0
         assert target.read_text() == drawn[form]
         assert capsys.readouterr().out == ""
     assert "private-file-contents-stay" in drawn["text"]
@@ -329,7 +329,7 @@ def test_show_one_of_several(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 def test_list(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", kind]) == 0
     shown = capsys.readouterr().out
-    assert main(["list", kind, "--json"]) == 0
+    assert main(["list", kind, "--json", "-"]) == 0
     listed = json.loads(capsys.readouterr().out)
     assert listed["format"] == "mseal-spec/list/1"
     assert len(listed[kind]) >= 5
@@ -380,7 +380,7 @@ def test_explain(capsys: pytest.CaptureFixture[str]) -> None:
     places = [out.index(check) for check in checks]
     assert places == sorted(places)
 
-    assert main(["explain", "mprotect", "--edition", "v6.12", "--json"]) == 0
+    assert main(["explain", "mprotect", "--edition", "v6.12", "--json", "-"]) == 0
     found = json.loads(capsys.readouterr().out)
     sealed = [check for check in found["checks"] if check["errno"] == "EPERM"]
     assert [check["stage"] for check in sealed] == ["changing pass"]

@@ -252,7 +252,7 @@ def test_a_kernel_without_mseal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 @running
 def test_the_probe(capsys: pytest.CaptureFixture[str]) -> None:
     """As a sentence and as JSON, which agree."""
-    code = main(["probe", "--json"])
+    code = main(["probe", "--json", "-"])
     report = ProbeReport.model_validate_json(capsys.readouterr().out)
     assert code == (0 if report.edition is not None else 1)
     assert report.nearest in KERNELS

@@ -86,7 +86,7 @@ def on(call: str, page: int, pages: int = 1, **more: object) -> dict[str, object
 def program(document: Path, tmp_path: Path, form: str = "c") -> Path:
     """The compiled program of a document."""
     source, target = tmp_path / f"{form}.c", tmp_path / form
-    assert main(["reproduce", str(document), "--format", form, "--out", str(source)]) == 0
+    assert main(["reproduce", str(document), "--format", form, "--to", str(source)]) == 0
     return compiled(source, target)
 
 
@@ -358,7 +358,7 @@ def test_what_no_program_can_do(
     """One line says why, with exit code 2, and nothing is written."""
     target = tmp_path / "out"
     path = scenario(tmp_path, *steps, **more)
-    assert main(["reproduce", str(path), "--format", form, "--out", str(target)]) == 2
+    assert main(["reproduce", str(path), "--format", form, "--to", str(target)]) == 2
     said = capsys.readouterr().err
     assert reason in said and said.count("\n") == 1
     assert not target.exists()
