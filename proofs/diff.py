@@ -52,8 +52,9 @@ from proofs.results import (
     Outcome,
     PagesVerdict,
     Parting,
+    Problem,
 )
-from proofs.tasks import Cache, Task, carry_out_tasks
+from proofs.tasks import Cache, Task, carry_out_tasks, words_of_task
 from spec.assumptions import ALWAYS
 from spec.editions import EDITIONS, Edition
 from spec.properties import Property
@@ -97,9 +98,16 @@ def diff(
     tasks = [Task("diff", name, first, (second,), timeout_ms) for name in chosen]
     tasks.sort(key=lambda task: task.name not in ("mremap", "madvise"))  # the longest first
     found: list[CallDiff] = []
+    problems: list[Problem] = []
+
+    def lost(task: Task, known: Sequence[CallDiff], why: str) -> list[CallDiff]:
+        problems.append(Problem(task=words_of_task(task), verdict="error", why=why))
+        return [] if known else [_undecided(task.name, why)]
+
     from_cache, complete = 0, True
+    run = carry_out_tasks(tasks, carry_out, DIFFS, lambda d: d.decided, lost, jobs=jobs, cache=cache)
     try:
-        for _, result, known in carry_out_tasks(tasks, carry_out, DIFFS, lambda d: d.decided, jobs=jobs, cache=cache):
+        for _, result, known in run:
             found.append(result)
             from_cache += known
             if on_call is not None:
@@ -114,6 +122,7 @@ def diff(
         assumptions=list(ALWAYS),
         calls=found,
         lemmas=lemmas(a, b, timeout_ms) if complete else [],
+        problems=problems,
         from_cache=from_cache,
         seconds=round(time.perf_counter() - started, 3),
         complete=complete,
@@ -151,9 +160,12 @@ def diff_call(a: Edition, b: Edition, call: str, timeout_ms: int = 20_000) -> Ca
     try:
         result = _Comparison(a, b, call, timeout_ms).decide()
     except TooManyPaths as many:
-        why = f"{call} was not explored to its end: {many}"
-        result = CallDiff(call=call, verdict="unknown", result="unknown", boundaries="unknown", why=why)
+        result = _undecided(call, f"{call} was not explored to its end: {many}")
     return result.model_copy(update={"seconds": round(time.perf_counter() - started, 3)})
+
+
+def _undecided(call: str, why: str) -> CallDiff:
+    return CallDiff(call=call, verdict="unknown", result="unknown", boundaries="unknown", why=why)
 
 
 @dataclass(slots=True)

@@ -13,8 +13,8 @@ from typing import Literal
 
 import z3
 
-from proofs.results import HistoryReport, HistoryRow, HistoryVerdict, TheoremResult
-from proofs.run import RESULTS, carry_out, is_decided
+from proofs.results import HistoryReport, HistoryRow, HistoryVerdict, Problem, TheoremResult
+from proofs.run import RESULTS, carry_out, is_decided, lost
 from proofs.tasks import Cache, Task, carry_out_tasks
 from spec.assumptions import ALWAYS
 from spec.editions import KERNELS, MUNMAP_VARIANT, TWO_PASS, V6_11, V6_12, V6_17, V6_18, V10
@@ -114,20 +114,24 @@ def history(
     tasks = [Task("property", call, edition, tuple(names), timeout_ms) for (call, edition), names in asked.items()]
     total = sum(len(names) for names in asked.values())
     known: dict[tuple[str, str, str], TheoremResult] = {}
+    problems: list[Problem] = []
     from_cache, complete = 0, True
     try:
-        for _, result, cached in carry_out_tasks(tasks, carry_out, RESULTS, is_decided, jobs=jobs, cache=cache):
+        for _, result, cached in carry_out_tasks(tasks, carry_out, RESULTS, is_decided, lost, jobs=jobs, cache=cache):
             if isinstance(result, TheoremResult):
                 known[result.property, result.call, result.edition] = result
                 from_cache += cached
                 if on_result is not None:
                     on_result(result, total)
+            elif isinstance(result, Problem):
+                problems.append(result)
     except KeyboardInterrupt:
         complete = False
     return HistoryReport(
         solver=f"z3 {z3.get_version_string()}",
         assumptions=list(ALWAYS),
         rows=[_row(row, known) for row in HAPPENINGS if complete or _finished(row, known)],
+        problems=problems,
         from_cache=from_cache,
         seconds=round(time.perf_counter() - started, 3),
         complete=complete,

@@ -21,9 +21,9 @@ from checker.prove import Examination, Prover
 from checker.scenario import re_execute
 from proofs.evidence import counterexample_of, witness_of
 from proofs.extents import BORDERS, EXTENTS, KINDS, Extent
-from proofs.results import Cell, Changes, CheckCell, EditionDoc, MatrixReport
+from proofs.results import Cell, Changes, CheckCell, EditionDoc, MatrixReport, Problem
 from proofs.settled import settle
-from proofs.tasks import Cache, Task, carry_out_tasks
+from proofs.tasks import Cache, Task, carry_out_tasks, words_of_task
 from proofs.theorems import theorems
 from spec.assumptions import ALWAYS
 from spec.contracts import unchanged
@@ -97,9 +97,15 @@ def matrix(
     tasks.sort(key=lambda task: task.name not in ("mremap", "madvise"))  # the longest first
     total = len(tasks) * len(COLUMNS)
     found: list[Cell] = []
+    problems: list[Problem] = []
+
+    def lost(task: Task, known: Sequence[Cell], why: str) -> Iterator[Cell]:
+        problems.append(Problem(task=words_of_task(task), verdict="error", why=why))
+        return _undecided(task, why, COLUMNS[len(known) :])
+
     from_cache, complete = 0, True
     try:
-        for _, cell, known in carry_out_tasks(tasks, cells, CELLS, is_decided, jobs=jobs, cache=cache):
+        for _, cell, known in carry_out_tasks(tasks, cells, CELLS, is_decided, lost, jobs=jobs, cache=cache):
             found.append(cell)
             from_cache += known
             if on_cell is not None:
@@ -116,6 +122,7 @@ def matrix(
         assumptions=list(ALWAYS),
         cells=found,
         settled=settle(found),
+        problems=problems,
         from_cache=from_cache,
         seconds=round(time.perf_counter() - started, 3),
         complete=complete,
@@ -133,12 +140,17 @@ def cells(task: Task) -> Iterator[Cell]:
     try:
         explored = explore_body(task.name, edition)
     except TooManyPaths as many:
-        for column in COLUMNS:
-            yield column.cell(task.name, edition, verdict="unknown", sentence=f"undecided: {many}", why=str(many))
+        yield from _undecided(task, str(many))
         return
     row = _Row(explored, Prover(explored, task.timeout_ms), edition)
     for column in COLUMNS:
         yield row.cell(column)
+
+
+def _undecided(task: Task, why: str, columns: Sequence[Column] = COLUMNS) -> Iterator[Cell]:
+    for column in columns:
+        told = f"undecided: {why}"
+        yield column.cell(task.name, EDITIONS[task.edition], verdict="unknown", sentence=told, why=why)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,16 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Problem(Frozen):
+    """A part of a run that has no result, or not all of it."""
+
+    task: str
+    """What was to be worked out."""
+    verdict: Literal["error", "unknown"]
+    """`error`: its process was lost, perhaps for want of memory; `unknown`: time or steps ran out."""
+    why: str
+
+
 class Witness(Frozen):
     """A concrete case in which a theorem's hypotheses hold, or a check decides: it is not empty talk."""
 
@@ -125,6 +135,7 @@ class ProofReport(Frozen):
     reachability: list[ReachableResult]
     mutants: list[MutantResult]
     blocked_advice: list[Advised]
+    problems: list[Problem] = []
     from_cache: int = 0
     """How many of the results were decided in an earlier run, by the same specification and solver."""
     seconds: float
@@ -134,7 +145,8 @@ class ProofReport(Frozen):
     def as_expected(self) -> bool:
         """Every result is as expected, and none is missing."""
         groups = (self.theorems, self.lemmas, self.reachability, self.mutants)
-        return self.complete and all(result.as_expected for group in groups for result in group)
+        whole = self.complete and not self.problems
+        return whole and all(result.as_expected for group in groups for result in group)
 
 
 class FindResult(Frozen):
@@ -232,6 +244,7 @@ class MatrixReport(Frozen):
     assumptions: list[str]
     cells: list[Cell]
     settled: list[Settlement]
+    problems: list[Problem] = []
     from_cache: int
     """How many cells were decided in an earlier run, by the same specification and solver."""
     seconds: float
@@ -240,7 +253,7 @@ class MatrixReport(Frozen):
     @property
     def decided(self) -> bool:
         """No cell is missing or unknown."""
-        return self.complete and all(cell.verdict != "unknown" for cell in self.cells)
+        return self.complete and not self.problems and all(cell.verdict != "unknown" for cell in self.cells)
 
 
 class HistoryVerdict(Frozen):
@@ -281,6 +294,7 @@ class HistoryReport(Frozen):
     solver: str
     assumptions: list[str]
     rows: list[HistoryRow]
+    problems: list[Problem] = []
     from_cache: int
     seconds: float
     complete: bool
@@ -288,7 +302,7 @@ class HistoryReport(Frozen):
     @property
     def as_expected(self) -> bool:
         """Every row is as stated, and none is missing."""
-        return self.complete and all(row.as_expected for row in self.rows)
+        return self.complete and not self.problems and all(row.as_expected for row in self.rows)
 
 
 class Outcome(Frozen):
@@ -382,6 +396,7 @@ class DiffReport(Frozen):
     calls: list[CallDiff]
     lemmas: list[LemmaResult]
     """What the comparison rests on besides the lemmas of `prove`."""
+    problems: list[Problem] = []
     from_cache: int = 0
     """How many of the results were decided in an earlier run, by the same specification and solver."""
     seconds: float
@@ -390,7 +405,8 @@ class DiffReport(Frozen):
     @property
     def decided(self) -> bool:
         """Every level of every call is decided, and none is missing."""
-        return self.complete and all(c.decided for c in self.calls) and all(x.as_expected for x in self.lemmas)
+        decided = all(c.decided for c in self.calls) and all(x.as_expected for x in self.lemmas)
+        return self.complete and not self.problems and decided
 
 
 def schemas() -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import z3
@@ -25,13 +25,14 @@ from proofs.results import (
     FindResult,
     LemmaResult,
     MutantResult,
+    Problem,
     ProofReport,
     ReachableResult,
     TheoremResult,
     Verdict,
     Witness,
 )
-from proofs.tasks import Cache, Task, carry_out_tasks
+from proofs.tasks import Cache, Task, carry_out_tasks, words_of_task
 from proofs.theorems import TWO_PASS, Theorem, theorems
 from spec.advice import ADVICE, DISCARDING
 from spec.assumptions import ALWAYS
@@ -87,7 +88,7 @@ WANTED = {"holds": "proved", "broken": "refuted", "vacuous": "vacuous"}
 """The verdict that is as expected."""
 
 OnEvent = Callable[[Event], None]
-Result = TheoremResult | LemmaResult | ReachableResult | MutantResult | Advised
+Result = TheoremResult | LemmaResult | ReachableResult | MutantResult | Advised | Problem
 RESULTS: TypeAdapter[list[Result]] = TypeAdapter(list[Result])
 
 
@@ -126,10 +127,10 @@ def prove(
     totals = {"theorem": len(chosen), "lemma": len(LEMMAS) if lemmas else 0, "mutant": 0, "reachable": 0}
     complete = True
     try:
-        for _, result, known in carry_out_tasks(tasks, carry_out, RESULTS, is_decided, jobs=jobs, cache=cache):
+        for _, result, known in carry_out_tasks(tasks, carry_out, RESULTS, is_decided, lost, jobs=jobs, cache=cache):
             results.append(result)
             from_cache += known
-            if on_event is not None and not isinstance(result, Advised):
+            if on_event is not None and not isinstance(result, Advised | Problem):
                 on_event(_event(result, results, totals))
     except KeyboardInterrupt:
         complete = False
@@ -142,7 +143,25 @@ def is_decided(result: Result) -> bool:
         return result.verdict in ("proved", "refuted") or (result.verdict == "vacuous" and result.as_expected)
     if isinstance(result, ReachableResult):
         return result.reachable or result.as_expected
-    return isinstance(result, Advised) or bool(result.killed_by) or result.as_expected
+    if isinstance(result, MutantResult):
+        return bool(result.killed_by) or result.as_expected
+    return isinstance(result, Advised)
+
+
+def lost(task: Task, found: Sequence[Result], why: str) -> Iterator[Result]:
+    """What a task still owed when its process was lost: errors."""
+    if task.kind in ("theorem", "property"):
+        known = {result.property for result in found if isinstance(result, TheoremResult)}
+        for theorem in theorems(EDITIONS[task.edition], list(task.properties or ()), [task.name]):
+            if theorem.property.name not in known:
+                yield _as_result(theorem, Decision("error", 0, 0.0), "error", None, None, why)
+    elif task.kind == "lemma":
+        lemma = LEMMAS[task.name]
+        yield LemmaResult(
+            name=lemma.name, sentence=lemma.sentence, verdict="error", as_expected=False, obligations=0, seconds=0.0,
+            why=why,
+        )  # fmt: skip
+    yield Problem(task=words_of_task(task), verdict="error", why=why)
 
 
 def _report(
@@ -172,6 +191,7 @@ def _report(
             (r for r in results if isinstance(r, MutantResult)), key=lambda r: (call_order.index(r.call), r.check)
         ),
         blocked_advice=[r for r in results if isinstance(r, Advised)],
+        problems=[r for r in results if isinstance(r, Problem)],
         from_cache=from_cache,
         seconds=round(seconds, 3),
         complete=complete and len(found) == len(chosen),
@@ -421,7 +441,7 @@ def find(
     last: FindResult | None = None
     for theorem in chosen:
         task = Task("property", theorem.call, edition_name, (property_name,), timeout_ms)
-        found = list(carry_out_tasks([task], carry_out, RESULTS, is_decided, cache=cache))
+        found = list(carry_out_tasks([task], carry_out, RESULTS, is_decided, lost, cache=cache))
         result = next(r for _, r, _ in found if isinstance(r, TheoremResult))
         last = FindResult(
             property=property_name,

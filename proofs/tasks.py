@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import gc
-import signal
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
-from multiprocessing import get_context
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from functools import partial
 from typing import NamedTuple, Protocol, TypeVar
 
 from pydantic import BaseModel, TypeAdapter
+
+from checker.processes import Ended, Workers
 
 R = TypeVar("R", bound=BaseModel)
 
@@ -26,6 +27,24 @@ class Task(NamedTuple):
     """Names of properties; of a diff, the other edition; None where the kind of task says what is asked."""
     timeout_ms: int
     """For one query of the solver."""
+
+
+_KINDS = {
+    "theorem": "theorems and outcomes of",
+    "property": "theorems of",
+    "advice": "blocked advice of",
+    "lemma": "lemma",
+    "mutant": "mutants of",
+    "matrix": "matrix of",
+    "diff": "comparison of",
+    "trace": "traces to refutations of",
+    "failure-trace": "traces to failures of",
+}
+
+
+def words_of_task(task: Task) -> str:
+    """Return what the task is about, for people: `mutants of mremap (v10)`."""
+    return f"{_KINDS[task.kind]} {task.name} ({task.edition})"
 
 
 PRELOADED = ["proofs.run", "proofs.matrix", "proofs.diff", "proofs.traces"]
@@ -45,6 +64,7 @@ def carry_out_tasks(
     work: Callable[[Task], Iterator[R]],
     results: TypeAdapter[list[R]],
     decided: Callable[[R], bool],
+    lost: Callable[[Task, Sequence[R], str], Iterable[R]],
     *,
     jobs: int = 0,
     cache: Cache | None = None,
@@ -53,7 +73,8 @@ def carry_out_tasks(
     the cache only if all its results are `decided`.
 
     `jobs`: processes at a time, a new one for each task, so that the examples that the solver finds do not depend on
-    what it was asked before; 0: all in this process, and they may.
+    what it was asked before; 0: all in this process, and they may. Where a process is lost (it was killed, for want of
+    memory perhaps), `lost` makes results for what its task still owed, given what came of it before, and why.
     """
     left: list[Task] = []
     for task in tasks:
@@ -62,70 +83,41 @@ def carry_out_tasks(
             left.append(task)
         for result in known or ():
             yield task, result, True
+    found: dict[Task, list[R]] = {task: [] for task in left}
+    with closing(_in_processes(left, work, jobs) if jobs else _here(left, work)) as run:
+        for task, told in run:
+            if not isinstance(told, Ended):
+                found[task].append(told)
+                yield task, told, False
+            elif told.lost:
+                for result in lost(task, found[task], f"the process of this task was lost: {told.lost}"):
+                    yield task, result, False
+            elif cache is not None and all(decided(result) for result in found[task]):
+                cache.store(task, found[task])
 
-    def keep(task: Task, found: list[R]) -> None:
-        if cache is not None and all(decided(result) for result in found):
-            cache.store(task, found)
 
-    if not jobs:
-        for task in left:
-            found: list[R] = []
-            for result in work(task):
-                found.append(result)
-                yield task, result, False
-            keep(task, found)
-        return
-    yield from _in_processes(left, work, keep, jobs)
+def _here(tasks: Sequence[Task], work: Callable[[Task], Iterator[R]]) -> Generator[tuple[Task, R | Ended], None, None]:
+    for task in tasks:
+        for result in work(task):
+            yield task, result
+        yield task, Ended()
 
 
 def _in_processes(
-    tasks: Sequence[Task], work: Callable[[Task], Iterator[R]], keep: Callable[[Task, list[R]], None], jobs: int
-) -> Iterator[tuple[Task, R, bool]]:
-    # processes are forked from one that has only imported what they need: cheap, and alike for every task
-    context = get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
-    running: set[ProcessPoolExecutor] = set()
-    stopped = False
-
-    def alone(task: Task) -> list[R]:
-        # a Ctrl-C in the terminal reaches every process: only the first one answers it
-        ignore = signal.SIGINT, signal.SIG_IGN
-        with ProcessPoolExecutor(1, mp_context=context, initializer=signal.signal, initargs=ignore) as process:
-            running.add(process)
-            try:
-                answer = process.submit(_all_of, work, task)
-                if stopped:  # meanwhile, so that nobody else ends it
-                    _end(process)
-                return answer.result()
-            finally:
-                running.discard(process)
-
-    with ThreadPoolExecutor(jobs) as waiters:
-        of: dict[Future[list[R]], Task] = {waiters.submit(alone, task): task for task in tasks}
-        waiting = set(of)
-        try:
-            while waiting:
-                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                for future in done:
-                    keep(of[future], future.result())
-                    for result in future.result():
-                        yield of[future], result, False
-        except BaseException:
-            stopped = True
-            waiters.shutdown(wait=False, cancel_futures=True)
-            for process in tuple(running):
-                _end(process)
-            raise
+    tasks: Sequence[Task], work: Callable[[Task], Iterator[R]], jobs: int
+) -> Generator[tuple[Task, R | Ended], None, None]:
+    waiting = list(reversed(tasks))
+    with Workers[Task, R](partial(_tell_all, work), jobs, PRELOADED) as workers:
+        while waiting or workers.busy:
+            while waiting and workers.free:
+                workers.start(waiting.pop())
+            yield from workers.wait()
 
 
-def _end(pool: ProcessPoolExecutor) -> None:
-    for process in tuple((pool._processes or {}).values()):
-        process.terminate()
-
-
-def _all_of(work: Callable[[Task], Iterator[R]], task: Task) -> list[R]:
+def _tell_all(work: Callable[[Task], Iterator[R]], task: Task, tell: Callable[[R], bool]) -> None:
     # z3 gives the numbers of freed terms to new ones, and its models depend on them: so the collector, whose turns
     # depend on how many objects there are, shall see none but the task's
     gc.collect()
     gc.freeze()
-    return list(work(task))
+    for result in work(task):
+        tell(result)

@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
+from checker.signals import caught, exit_code, received
 from reports.cli_common import BadUsage, ExitCode, console, line, printable, unknown
 from reports.cli_streams import check_streams, give_up_output, output_fails
 
@@ -41,7 +42,7 @@ A formal specification of Linux mseal(2): prove what sealing promises, find how 
 
   2  wrong usage, a bad document, or an output that cannot be written: one line says what and where
 
-  130  interrupted: what was decided so far is printed
+  129, 130, 131, 143  ended by SIGHUP, SIGINT (Ctrl-C), SIGQUIT, SIGTERM: what was decided so far is printed
 
   141  whoever read the output has gone, as head(1) does
 
@@ -919,7 +920,11 @@ def manual(to: To = None) -> ExitCode:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with the given arguments (the process's own by default). Returns the exit code; never raises for
     what a user did."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    with caught():
+        return _run(list(sys.argv[1:] if arguments is None else arguments))
+
+
+def _run(given: list[str]) -> int:
     try:
         check_streams()
         for argument in given:
@@ -941,8 +946,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return ExitCode.NO_READER
         raise  # shell completion ends so
     except KeyboardInterrupt:
-        line(console(error=True), "interrupted")
-        return ExitCode.INTERRUPTED
+        return _interrupted()
     except MemoryError:
         return _wrong("out of memory: the document asks for more pages than can be kept")
     except OSError as error:
@@ -952,9 +956,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from checker.documents.base import BadDocument
 
         if not isinstance(error, BadDocument):
-            raise
+            return _interrupted(error)
         return _wrong(str(error))
-    return int(code or 0)
+    except Exception as error:
+        return _interrupted(error)
+    if code != ExitCode.INTERRUPTED:
+        return int(code or 0)
+    # a command has said what it had; where typer answered, nobody has said anything yet
+    return exit_code() if isinstance(code, ExitCode) else _interrupted()
+
+
+def _interrupted(error: Exception | None = None) -> int:
+    """Say so in a line. What a library makes of the signal may be any error; raises it if no signal came."""
+    if error is not None and not received():
+        raise error
+    with suppress(OSError):
+        line(console(error=True), f"sealspec: interrupted by {received() or 'Ctrl-C'}")
+    return exit_code()
 
 
 def _wrong(message: str) -> int:

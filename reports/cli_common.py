@@ -14,6 +14,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from proofs.cache import VerdictCache
+    from proofs.results import Problem
     from spec.editions import Edition
 
 PLAIN_WIDTH = 120
@@ -130,6 +131,12 @@ def verdict_cache(wanted: bool) -> VerdictCache | None:
     from proofs.cache import open_cache
 
     return open_cache(lambda text: line(console(error=True), f"sealspec: {printable(text)}", "yellow"))
+
+
+def print_problems(out: Console, problems: Iterable[Problem]) -> None:
+    """What has no result, and why."""
+    for problem in problems:
+        line(out, f"{problem.verdict}: {problem.task}: {problem.why}", "bold red")
 
 
 def known_before(number: int) -> str:

@@ -222,6 +222,8 @@ def _print_report(out: Console, report: ConformReport) -> None:
             line(out, f"  saved ({steps}): sealspec run {shlex.quote(kind.file)}")
     for text in report.unanswered:
         line(out, f"not finished by the kernel: {printable(text)}", "red")
+    for text in report.lost:
+        line(out, f"error: {text}", "bold red")
     if report.explained:
         told = f"{_many(len(report.explained), 'sequence')} explained by what the specification leaves open"
         line(out, f"{told}; the first: {printable(report.explained[0])}")
@@ -233,7 +235,8 @@ def _print_report(out: Console, report: ConformReport) -> None:
         line(out, f"{amount} in {spent}: every answer is one that {report.edition} allows", "green")
     else:
         kinds = _many(len(report.differences), "kind")
-        line(out, f"{amount} in {spent}: {kinds} of unexplained differences", "bold red")
+        told = f"{kinds} of unexplained differences" if report.differences else "not every sequence has an answer"
+        line(out, f"{amount} in {spent}: {told}", "bold red")
 
 
 def _many(number: int, thing: str) -> str:

@@ -20,6 +20,7 @@ from reports.cli_common import (
     edition_named,
     known_before,
     line,
+    print_problems,
     verdict_cache,
 )
 from reports.cli_interrupt import interruptible
@@ -161,6 +162,7 @@ def _level(parting: Parting, second: str) -> str:
 
 
 def _print_summary(out: Console, report: DiffReport) -> None:
+    print_problems(out, report.problems)
     verdicts = Counter(result.verdict for result in report.calls)
     told = ", ".join(f"{number} {verdict}" for verdict, number in verdicts.most_common())
     line(out, f"{counted(len(report.calls), 'call')}: {told}{known_before(report.from_cache)}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from reports.cli_common import ExitCode, console, known_before, line, verdict_cache
+from reports.cli_common import ExitCode, console, known_before, line, print_problems, verdict_cache
 from reports.cli_interrupt import interruptible
 from reports.cli_matrix import counted
 from reports.cli_prove import progress_bars
@@ -89,6 +89,7 @@ def _size(verdict: HistoryVerdict) -> str:
 
 
 def _print_summary(out: Console, report: HistoryReport) -> None:
+    print_problems(out, report.problems)
     verdicts = [verdict for row in report.rows for verdict in row.verdicts]
     wrong = [row.id for row in report.rows if not row.as_expected]
     found = sum(v.verdict == "refuted" for v in verdicts)

@@ -21,6 +21,7 @@ from reports.cli_common import (
     edition_named,
     known_before,
     line,
+    print_problems,
     verdict_cache,
 )
 from reports.cli_interrupt import interruptible
@@ -201,6 +202,7 @@ def print_settled(out: Console, settled: Sequence[Settlement]) -> None:
 
 
 def _print_summary(out: Console, report: MatrixReport) -> None:
+    print_problems(out, report.problems)
     counts = Counter(_kind(cell) for cell in report.cells)
     words = ", ".join(f"{counts[kind]} {SHOWN[kind][0][2:]}" for kind in SHOWN if counts[kind])
     line(out, f"{counted(len(report.cells), 'cell')}: {words}{known_before(report.from_cache)}")

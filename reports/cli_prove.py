@@ -25,6 +25,7 @@ from reports.cli_common import (
     edition_named,
     known_before,
     line,
+    print_problems,
     verdict_cache,
 )
 from reports.cli_interrupt import interruptible
@@ -235,6 +236,7 @@ def _print_unexpected(out: Console, report: ProofReport) -> None:
 
 
 def _print_summary(out: Console, report: ProofReport) -> None:
+    print_problems(out, report.problems)
     verdicts: Counter[str] = Counter(theorem.verdict for theorem in report.theorems)
     _row(out, "theorems", len(report.theorems), verdicts)
     lemmas: Counter[str] = Counter(lemma.verdict for lemma in report.lemmas)

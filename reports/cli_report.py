@@ -18,6 +18,7 @@ from reports.cli_common import (
     console,
     edition_named,
     line,
+    print_problems,
     printable,
     unknown,
     verdict_cache,
@@ -291,6 +292,7 @@ def _conclude(review: Review, out: str, formats: Sequence[str], count: int) -> N
     told = console()
     for edition in review.editions:
         _print_edition(told, edition)
+    print_problems(told, review.problems)
     contradicted = [live for case in review.cases for live in case.live if live.verdict == "not confirmed"]
     for live in contradicted:
         text = f"{live.property} ({live.call}, {live.edition}): not confirmed on {printable(live.kernel)}"

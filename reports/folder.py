@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from checker.output import check_folder_for_files
+from checker.signals import held
 from reports.cli_common import BadUsage, printable
 
 MARK: Final = ".sealspec-report"
@@ -94,12 +95,13 @@ def _put(made: Path, target: Path) -> None:
     """Rename the new folder to its place. A folder that is not empty cannot be renamed over: the old report steps aside
     first, and back if the new one cannot take its place."""
     old = made.with_name(f"{made.name}.old")
-    if target.exists():
-        os.replace(target, old)
-    try:
-        os.replace(made, target)
-    except OSError:
-        if old.exists():
-            os.replace(old, target)
-        raise
+    with held():
+        if target.exists():
+            os.replace(target, old)
+        try:
+            os.replace(made, target)
+        except OSError:
+            if old.exists():
+                os.replace(old, target)
+            raise
     shutil.rmtree(old, ignore_errors=True)

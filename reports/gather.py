@@ -20,8 +20,8 @@ from proofs.diff import diff
 from proofs.history import history
 from proofs.lemmas import LEMMAS
 from proofs.matrix import matrix
-from proofs.results import Cell, HistoryRow, ProofReport, TheoremResult
-from proofs.tasks import Cache, Task, carry_out_tasks
+from proofs.results import Cell, HistoryRow, Problem, ProofReport, TheoremResult
+from proofs.tasks import Cache, Task, carry_out_tasks, words_of_task
 from proofs.traces import FailureTrace, TraceResult, failure_name, failure_traces, traces
 from reports.exclusions import exclusions
 from reports.explain import Explanation, explain
@@ -50,6 +50,7 @@ from spec.editions import EDITIONS
 from spec.properties import PROPERTIES, SYSTEM_CALLS
 
 R = TypeVar("R")
+M = TypeVar("M", bound=Fact)
 OnStep = Callable[[str, int, int], None]
 """Progress: what is being worked out, how much of it is done, and how much there is (0: not known)."""
 
@@ -91,7 +92,8 @@ def gather(
     editions = tuple(gatherer.edition(name) for name in wanted.editions)
     matrix = gatherer.matrix() if wanted.matrix else None
     history = gatherer.history() if wanted.history and wanted.properties is wanted.calls is None else None
-    cases = gatherer.told()
+    cases = tuple(gatherer.told())
+    diffs, elsewhere = tuple(gatherer.diffs()), tuple(gatherer.elsewhere())
     used = {theorem.property for edition in editions for theorem in edition.theorems}
     return Review(
         properties=tuple(
@@ -101,16 +103,17 @@ def gather(
         ),
         editions=editions,
         against=wanted.against or "",
-        cases=tuple(cases),
+        cases=cases,
         matrix=matrix,
         history=history,
-        diffs=tuple(gatherer.diffs()),
-        elsewhere=tuple(gatherer.elsewhere()),
+        diffs=diffs,
+        elsewhere=elsewhere,
         assumptions=tuple(
             AssumptionFacts(name=a.name, sentence=a.sentence, why=a.why, hides=a.hides, always=a.name in ALWAYS)
             for a in ASSUMPTIONS.values()
         ),
         exclusions=exclusions(),
+        problems=tuple(gatherer.problems),
     )
 
 
@@ -122,6 +125,8 @@ class _Gatherer:
         self.cases: dict[str, Case] = {}
         self.failures: dict[str, Cell] = {}
         """The cells of the matrix that the cases by these ids are cases of."""
+        self.problems: list[Problem] = []
+        """What has no result."""
         self.known: dict[str, str] = {}
         """The ids of cases by their digests."""
 
@@ -166,6 +171,7 @@ class _Gatherer:
         )
         if not report.complete:
             raise KeyboardInterrupt
+        self.problems += report.problems
         return report
 
     def _theorem(self, result: TheoremResult) -> Theorem:
@@ -233,7 +239,15 @@ class _Gatherer:
             by_call.setdefault(case.document.call, {})[case.document.property] = case.id
         tasks = [Task("trace", call, edition, tuple(names), 0) for call, names in by_call.items()]
         results: TypeAdapter[list[TraceResult]] = TypeAdapter(list[TraceResult])
-        found = carry_out_tasks(tasks, traces, results, _always, jobs=self.wanted.jobs, cache=self.kept)
+
+        def lost(task: Task, found: Sequence[TraceResult], why: str) -> list[TraceResult]:
+            left = set(task.properties or ()) - {result.property for result in found}
+            self.problems.append(Problem(task=words_of_task(task), verdict="error", why=why))
+            return [
+                TraceResult(property=name, call=task.name, edition=task.edition, trace=None, why=why) for name in left
+            ]
+
+        found = carry_out_tasks(tasks, traces, results, _always, lost, jobs=self.wanted.jobs, cache=self.kept)
         watched = self._watched(f"{edition}: trace", found, len(cases))
         return {by_call[r.call][r.property]: (r.trace, r.why) for r in watched}
 
@@ -244,7 +258,15 @@ class _Gatherer:
             by_call.setdefault(case.document.call, {})[failure_name(self.failures[case.id])] = case.id
         tasks = [Task("failure-trace", call, edition, tuple(names), 0) for call, names in by_call.items()]
         results: TypeAdapter[list[FailureTrace]] = TypeAdapter(list[FailureTrace])
-        found = carry_out_tasks(tasks, failure_traces, results, _always, jobs=self.wanted.jobs, cache=self.kept)
+
+        def lost(task: Task, found: Sequence[FailureTrace], why: str) -> list[FailureTrace]:
+            left = set(task.properties or ()) - {result.failure for result in found}
+            self.problems.append(Problem(task=words_of_task(task), verdict="error", why=why))
+            return [
+                FailureTrace(failure=name, call=task.name, edition=task.edition, trace=None, why=why) for name in left
+            ]
+
+        found = carry_out_tasks(tasks, failure_traces, results, _always, lost, jobs=self.wanted.jobs, cache=self.kept)
         watched = self._watched(f"{edition}: trace to a failure", found, len(cases))
         return {by_call[r.call][r.failure]: (r.trace, r.why) for r in watched}
 
@@ -256,7 +278,7 @@ class _Gatherer:
         tasks = [Task("programs", call, edition, tuple(names), 0) for call, names in by_call.items()]
         results: TypeAdapter[list[ProgramsResult]] = TypeAdapter(list[ProgramsResult])
         work = partial(programs, documents)
-        made = carry_out_tasks(tasks, work, results, _always, cache=self.kept)
+        made = carry_out_tasks(tasks, work, results, _always, _again(work), cache=self.kept)
         return {r.digest: r.programs for r in self._watched(f"{edition}: program", made, len(documents))}
 
     # matrix, history, explanations ------------------------------------------------------------------------------------
@@ -274,6 +296,7 @@ class _Gatherer:
         )
         if not report.complete:
             raise KeyboardInterrupt
+        self.problems += report.problems
         return MatrixFacts(
             calls=tuple(report.calls),
             columns=tuple(dict.fromkeys((cell.errno, cell.cause) for cell in report.cells)),
@@ -310,6 +333,7 @@ class _Gatherer:
         )
         if not report.complete:
             raise KeyboardInterrupt
+        self.problems += report.problems
         return DiffFacts(
             first=first,
             second=second,
@@ -328,6 +352,7 @@ class _Gatherer:
         )
         if not report.complete:
             raise KeyboardInterrupt
+        self.problems += report.problems
         return tuple(self._happened(row) for row in report.rows)
 
     def _happened(self, row: HistoryRow) -> HistoryFacts:
@@ -352,7 +377,9 @@ class _Gatherer:
     def _explanations(self, edition: str, calls: Sequence[str]) -> Iterator[Explanation]:
         tasks = [Task("explanation", call, edition, None, 0) for call in calls]
         results: TypeAdapter[list[_Explained]] = TypeAdapter(list[_Explained])
-        made = carry_out_tasks(tasks, _explained, results, _always, jobs=self.wanted.jobs, cache=self.kept)
+        made = carry_out_tasks(
+            tasks, _explained, results, _always, _again(_explained), jobs=self.wanted.jobs, cache=self.kept
+        )
         found = {r.explanation.call: r.explanation for r in self._watched(f"{edition}: call", made, len(calls))}
         return (found[call] for call in calls)
 
@@ -370,6 +397,11 @@ def theorem_id(edition: str, property: str, call: str) -> str:
 def _always(result: object) -> bool:
     """What is worked out does not depend on a time limit."""
     return True
+
+
+def _again(work: Callable[[Task], Iterator[M]]) -> Callable[[Task, Sequence[M], str], list[M]]:
+    """For what takes neither time nor memory: where its process was lost, work it out in this one."""
+    return lambda task, found, why: list(work(task))[len(found) :]
 
 
 def _explained(task: Task) -> Iterator[_Explained]:

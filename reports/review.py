@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from checker.documents.counterexamples import Counterexample
 from checker.lab.replay import Replay
 from checker.version import WrittenBy, stamped
-from proofs.results import CallDiff, Cell, HistoryRow, Settlement, Verdict, Witness
+from proofs.results import CallDiff, Cell, HistoryRow, Problem, Settlement, Verdict, Witness
 from reports.explain import Explanation
 
 
@@ -226,6 +226,7 @@ class Review(Fact):
     )
     assumptions: tuple[AssumptionFacts, ...]
     exclusions: tuple[ExclusionTable, ...]
+    problems: tuple[Problem, ...] = Field(default=(), description="what has no result, and why")
 
     @property
     def as_expected(self) -> bool:
@@ -234,7 +235,7 @@ class Review(Fact):
         told += [facts.cell.verdict != "unknown" for facts in (self.matrix.cells if self.matrix else ())]
         told += [facts.row.as_expected for facts in self.history or ()]
         told += [call.decided for diff in self.diffs for call in diff.calls]
-        return all(told) and all(edition.as_expected for edition in self.editions)
+        return not self.problems and all(told) and all(edition.as_expected for edition in self.editions)
 
     @cached_property
     def case(self) -> dict[str, Case]:

@@ -4,6 +4,7 @@ environment explains it."""
 from __future__ import annotations
 
 import resource
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ from spec.errors import Errno
 
 TRIES: Final = 3
 """So often a kernel is asked again: whether memory runs out for it, whether it answers the same."""
+PART_SECONDS: Final = 0.2
+"""So often a process tells what came of its sequences."""
 HARDWARE_POISON: Final = 100
 CAP_IPC_LOCK: Final = 14
 
@@ -216,9 +219,9 @@ class BatchResult:
     differences: list[tuple[int, Scenario, Found]] = field(default_factory=list)
 
 
-def run_batch(batch: Batch, tell: Callable[[int], bool] = lambda reached: True) -> BatchResult:
-    """Run a batch, one sequence after the other. `tell(reached)` is called after each, and ends the batch if it says
-    False. Raises LabError."""
+def run_batch(batch: Batch, tell: Callable[[BatchResult], bool] = lambda result: True) -> BatchResult:
+    """Run a batch, one sequence after the other. `tell` is given what came of it so far after each, and ends the batch
+    if it says False. Raises LabError."""
     result = BatchResult(batch.first, batch.first)
     flavours = flavours_for(batch.edition, batch.machine)
     documents = [scenario(batch.seed, i, flavours) for i in range(batch.first, batch.end)]
@@ -227,13 +230,43 @@ def run_batch(batch: Batch, tell: Callable[[int], bool] = lambda reached: True) 
             if "error" in answer:
                 # once more, alone: a machine under load may be too slow for the time limit
                 (answer,) = run_scenarios([documents[index - batch.first]], batch.kernel, limit_ms=batch.limit_ms)
-            if not tell(index + 1):
-                break
             if "error" in answer:
                 result.unanswered.append(f"{answer['name']}: {answer['error']}")
             _compare(batch, index, answered(answer, batch.machine), result)
             result.reached = index + 1
+            if not tell(result):
+                break
     return result
+
+
+def run_in_parts(batch: Batch, tell: Callable[[BatchResult], bool]) -> None:
+    """Run a batch, and tell several times a second what came of the sequences since: so that little is lost where the
+    process is. Raises LabError."""
+    told, at = BatchResult(batch.first, batch.first), time.monotonic()
+
+    def since(whole: BatchResult) -> BatchResult:
+        return BatchResult(
+            told.reached,
+            whole.reached,
+            whole.steps - told.steps,
+            whole.explained[len(told.explained) :],
+            whole.unanswered[len(told.unanswered) :],
+            whole.differences[len(told.differences) :],
+        )
+
+    def part(whole: BatchResult) -> bool:
+        nonlocal told, at
+        if time.monotonic() - at < PART_SECONDS:
+            return True
+        new, at = since(whole), time.monotonic()
+        told = BatchResult(
+            whole.first, whole.reached, whole.steps, [*whole.explained], [*whole.unanswered], [*whole.differences]
+        )
+        return tell(new)
+
+    whole = run_batch(batch, part)
+    if whole.reached > told.reached:
+        tell(since(whole))
 
 
 def _compare(batch: Batch, index: int, document: Scenario, result: BatchResult) -> None:

@@ -21,25 +21,25 @@ tests/lab/test_conform.py does draw from Hypothesis, and shrinks by it.
 from __future__ import annotations
 
 import json
-import multiprocessing
-import signal
 import time
 from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
 from checker.documents.base import BadDocument, Count, Document, EditionName, Int
 from checker.documents.files import dump_document
 from checker.documents.scenarios import Kernel, Scenario
-from checker.lab.batches import Batch, BatchResult, Found, Machine, run_batch, up_to
+from checker.lab.batches import Batch, BatchResult, Found, Machine, run_in_parts, up_to
+from checker.lab.errors import LabError
 from checker.lab.run import ImageKernel
 from checker.lab.run import Kernel as LabKernel
 from checker.lab.shrink import shrink
 from checker.output import write_text
+from checker.processes import Ended, Workers
 from checker.version import WrittenBy, stamped, tool
 from spec.editions import Edition
 
@@ -49,6 +49,11 @@ HOST_BATCH: Final = 500
 """Sequences for one start of the oracle: starting it, and filling its nursery, is then a small part of the work."""
 GUEST_BATCH: Final = 2500
 """Sequences for one boot."""
+END_SECONDS: Final = 0.5
+"""So long the workers may take to end after the sequence at hand, when the run is ended."""
+SAVE_SECONDS: Final = 2.0
+"""So often the state file is written."""
+PRELOADED: Final = ["checker.lab.batches"]
 
 
 class DifferenceDoc(Document):
@@ -85,12 +90,15 @@ class ConformReport(Document):
     seconds: float = 0.0
     explained: tuple[str, ...] = Field(default=(), description="sequences that only the environment explains")
     unanswered: tuple[str, ...] = Field(default=(), description="sequences that the kernel did not finish")
+    lost: tuple[str, ...] = Field(
+        default=(), description="errors: sequences that were not compared, for their process was lost"
+    )
     differences: tuple[DifferenceDoc, ...] = ()
 
     @property
     def agrees(self) -> bool:
         """Every sequence was answered, and every answer is allowed."""
-        return not self.differences and not self.unanswered
+        return not self.differences and not self.unanswered and not self.lost
 
     @property
     def rate(self) -> float:
@@ -167,27 +175,6 @@ def merged(done: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     return tuple(result)
 
 
-_stop: Any = None
-_count: Any = None
-"""In a worker: an event that ends it, and the number of sequences that all workers have compared."""
-
-
-def _begin(stop: Any, count: Any) -> None:
-    """Set a worker up; Ctrl-C is for the parent, which then sets the event."""
-    global _stop, _count
-    _stop, _count = stop, count
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _work(batch: Batch) -> BatchResult:
-    def tell(reached: int) -> bool:
-        with _count.get_lock():
-            _count.value += 1
-        return not _stop.is_set()
-
-    return run_batch(batch, tell)
-
-
 def conform(
     settings: Settings, machine: Machine, resumed: ConformReport | None = None
 ) -> Generator[Progress, None, None]:
@@ -211,20 +198,19 @@ class Run:
         self.settings = settings
         self.machine = machine
         self.before = resumed.seconds if resumed else 0.0
-        self.report = resumed or ConformReport(
+        self.report = ConformReport(
             kernel=kernel_name(settings.kernel),
             release=machine.release,
             machine=machine.kernel,
             edition=settings.edition.name,
             seed=settings.seed,
         )
-        self.started = time.monotonic()
-        self.compared_before = self.report.sequences
-        context = multiprocessing.get_context("spawn")
-        self.stop = context.Event()
-        self.count = context.Value("q", 0)
-        self.pool = ProcessPoolExecutor(settings.jobs, context, _begin, (self.stop, self.count))
-        self.running: dict[Future[BatchResult], Batch] = {}
+        if resumed is not None:
+            self.report = resumed.model_copy(update={"lost": ()})  # they are run again
+        self.started = self.saved = time.monotonic()
+        self.workers = Workers[Batch, BatchResult](run_in_parts, settings.jobs, PRELOADED)
+        self.reached: dict[int, int] = {}
+        """By the first sequence of a batch: how far it came."""
         self.ended = False
         self.kinds = {d.kind: n for n, d in enumerate(self.report.differences)}
 
@@ -237,24 +223,32 @@ class Run:
         waiting = missing(self.report.done, settings.examples, size)
         deadline = self.started + settings.seconds if settings.seconds is not None else None
         more = True
-        while True:
-            while more and not self.stop.is_set() and len(self.running) <= settings.jobs:
+        while more or self.workers.busy:
+            while more and self.workers.free:
                 span = next(waiting, None)
                 if span is None:
                     more = False
                 else:
-                    batch = self.batch(*span)
-                    self.running[self.pool.submit(_work, batch)] = batch
-            if not self.running:
-                break
-            finished, _ = wait(self.running, timeout=0.2, return_when=FIRST_COMPLETED)
+                    self.workers.start(self.batch(*span))
+            for batch, told in self.workers.wait(0.2):
+                yield from self.heed(batch, told)
             if deadline is not None and time.monotonic() >= deadline:
-                self.stop.set()
-            for future in finished:
-                yield from self.take(self.running.pop(future), future.result())
-            yield Progress(self.compared_before + self.count.value, self.report)
+                more, deadline = False, None
+                self.workers.stop()
+            yield Progress(self.report.sequences, self.report)
         self.save()
         yield Progress(self.report.sequences, self.report)
+
+    def heed(self, batch: Batch, told: BatchResult | Ended) -> Generator[Progress, None, None]:
+        """A worker told something of its batch."""
+        if isinstance(told, BatchResult):
+            self.reached[batch.first] = told.reached
+            yield from self.take(batch, told)
+        elif told.lost and not self.ended:
+            left = f"sequences {self.reached.get(batch.first, batch.first)} to {batch.end - 1}"
+            text = f"{left} were not compared: their process was lost: {told.lost}"
+            self.report = self.report.model_copy(update={"lost": (*self.report.lost, text)})
+            yield self.progress(text)
 
     def batch(self, first: int, end: int) -> Batch:
         """Sequences of this run."""
@@ -283,7 +277,8 @@ class Run:
                 "unanswered": (*old.unanswered, *result.unanswered),
             }
         )
-        self.save()
+        if time.monotonic() - self.saved >= SAVE_SECONDS:
+            self.save()
 
     def enter(self, batch: Batch, document: Scenario, found: Found) -> None:
         """A difference of a new kind."""
@@ -310,26 +305,31 @@ class Run:
 
     def progress(self, message: str) -> Progress:
         """Something to be told at once."""
-        return Progress(self.compared_before + self.count.value, self.report, message)
+        return Progress(self.report.sequences, self.report, message)
 
     def save(self) -> None:
         """Write the state file, whole."""
         seconds = self.before + time.monotonic() - self.started
         self.report = self.report.model_copy(update={"seconds": round(seconds, 3)})
+        self.saved = time.monotonic()
         if self.settings.state is not None:
             write_text(self.settings.state, dump_document(stamped(self.report)))
 
     def end(self) -> None:
-        """End the workers, each after the sequence at hand, and save how far they came. New kinds of differences are
+        """End the workers, after the sequence at hand or soon, and save how far they came. New kinds of differences are
         entered, and no longer shrunk."""
-        self.stop.set()
-        self.pool.shutdown(wait=True, cancel_futures=True)
         self.ended = True
-        for future, batch in self.running.items():
-            if not future.cancelled() and future.exception() is None:
-                for _ in self.take(batch, future.result()):
-                    pass
-        self.running.clear()
+        if not self.workers.busy:
+            return
+        deadline = time.monotonic() + END_SECONDS
+        with self.workers:
+            self.workers.stop()
+            with suppress(LabError, OSError):  # what one worker met, others meet too
+                while self.workers.busy and (left := deadline - time.monotonic()) > 0:
+                    for batch, told in self.workers.wait(left):
+                        for _ in self.heed(batch, told):
+                            pass
+        self.save()
 
 
 def save_scenario(path: Path, document: Scenario, edition: Edition) -> None:

@@ -189,6 +189,13 @@ def _drop_privileges() -> bool:
     return call(NR_CAPSET, ctypes.addressof(header), ctypes.addressof(data)) == 0
 
 
+def _die_with(parent: int) -> None:
+    """Have the kernel kill this process when its parent ends; end if it has ended already."""
+    call(NR_PRCTL, PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
 class Child:
     """One scenario's process."""
 
@@ -200,7 +207,6 @@ class Child:
         self.unprivileged = _drop_privileges()
         self.last = ["", ""]
         self.mapped: list[tuple[int, int]] = []
-        call(NR_PRCTL, PR_SET_PDEATHSIG, signal.SIGKILL)
         cpu = int(seconds) + 2
         mapped = int(_text("/proc/self/statm").split()[0]) * PAGE
         for which, value in (
@@ -419,9 +425,9 @@ class Child:
 
     def _fork(self) -> int:
         """Go on in a child; the parent waits for it and ends the way it did."""
-        child = os.fork()
+        parent, child = os.getpid(), os.fork()
         if child == 0:
-            call(NR_PRCTL, PR_SET_PDEATHSIG, signal.SIGKILL)
+            _die_with(parent)
             self._open_files()
             return 0
         status = os.waitpid(child, 0)[1]
@@ -453,10 +459,11 @@ def _run(machine: Machine, lines: list[str], seconds: float) -> None:
 def _scenario(machine: Machine, lines: list[str], seconds: float) -> tuple[bytes, str]:
     """Run a scenario in a child; return what it wrote and how it ended."""
     reading, writing = os.pipe()
-    child = os.fork()
+    parent, child = os.getpid(), os.fork()
     if child == 0:
         status = 99
         try:
+            _die_with(parent)
             os.dup2(writing, FD_OUT)
             os.close(reading)
             os.close(writing)

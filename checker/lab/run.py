@@ -21,7 +21,6 @@ import selectors
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,6 +31,7 @@ from checker.lab.build import build_oracle
 from checker.lab.cpio import archive
 from checker.lab.errors import LabError
 from checker.lab.script import Hello, ScriptOptions, decode, decode_hello, encode
+from checker.processes import program
 
 Scenario = Mapping[str, object]
 """A scenario document, as read from JSON."""
@@ -163,37 +163,66 @@ def _program(kernel: Kernel) -> Path:
     return _LIVE
 
 
-def _command(kernel: Kernel, oracle: Path, script: Path, folder: Path) -> list[str]:
-    """Return the command that runs ``script`` and writes results to its standard output.
+class _MemoryFile:
+    """A file that has no name: nobody need remove it, whatever becomes of this process."""
 
-    For a guest, writes the initramfs into ``folder``.  Raises :class:`LabError` where
-    QEMU or the image is missing.
+    def __init__(self, contents: bytes = b"") -> None:
+        """Make it; raises OSError where there is no memory."""
+        self.number = os.memfd_create("mseal-lab")
+        with os.fdopen(os.dup(self.number), "wb") as file:
+            file.write(contents)
+        os.lseek(self.number, 0, os.SEEK_SET)
+
+    @property
+    def path(self) -> str:
+        """Return its name in a process that has it under the same number."""
+        return f"/proc/self/fd/{self.number}"
+
+    def text(self) -> str:
+        """Return what is in it."""
+        return os.pread(self.number, 1 << 20, 0).decode("utf-8", "replace")
+
+    def close(self) -> None:
+        """Give it up."""
+        os.close(self.number)
+
+
+@dataclass(frozen=True)
+class _Files:
+    """What a run needs: its script, and for a guest the initramfs with it, and what the console says."""
+
+    script: _MemoryFile
+    initramfs: _MemoryFile
+    console: _MemoryFile
+
+
+def _command(kernel: Kernel, oracle: Path, files: _Files) -> list[str]:
+    """Return the command that runs the script, which is the standard input of a program here, and writes results to its
+    standard output.
+
+    Raises :class:`LabError` where QEMU or the image is missing.
     """
+    script = "/proc/self/fd/0"
     if isinstance(kernel, HostKernel):
-        return [str(oracle), str(script)]
+        return [str(oracle), script]
     if isinstance(kernel, LiveKernel):
-        return ["env", "PYTHONMALLOC=malloc", sys.executable, "-S", "-s", "-B", "-P", str(oracle), str(script)]
+        return ["env", "PYTHONMALLOC=malloc", sys.executable, "-S", "-s", "-B", "-P", str(oracle), script]
     qemu = shutil.which(_QEMU)
     if qemu is None:
         raise LabError(f"no {_QEMU}: install it (Debian: apt-get install qemu-system-x86)")
     if not kernel.path.is_file():
         raise LabError(f"no kernel image {str(kernel.path)!r}")
-    initramfs = folder / "initramfs"
-    initramfs.write_bytes(archive({"init": (0o755, oracle.read_bytes()), "script": (0o644, script.read_bytes())}))
     return [
         qemu, "-accel", "tcg", "-cpu", kernel.cpu, "-smp", "1", "-m", str(kernel.memory_mib),
         "-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none", "-no-reboot",
-        "-serial", f"file:{folder / 'console'}", "-serial", "stdio",
-        "-kernel", str(kernel.path), "-initrd", str(initramfs), "-append", _COMMAND_LINE,
+        "-serial", f"file:{files.console.path}", "-serial", "stdio",
+        "-kernel", str(kernel.path), "-initrd", files.initramfs.path, "-append", _COMMAND_LINE,
     ]  # fmt: skip
 
 
-def _last_words(folder: Path, stderr: str = "") -> str:
+def _last_words(console: _MemoryFile, stderr: str = "") -> str:
     """Return the one line of the guest's console, or of QEMU's standard error, that says most of why it ended."""
-    lines: list[str] = []
-    with contextlib.suppress(OSError):
-        lines = (folder / "console").read_text("utf-8", "replace").splitlines()
-    said = [line.strip() for line in (*lines, *stderr.splitlines()) if line.strip()]
+    said = [line.strip() for text in (console.text(), stderr) for line in text.splitlines() if line.strip()]
     panics = [line for line in said if "Kernel panic" in line]
     return (panics or said[-1:] or ["nothing was said"])[0][:300]
 
@@ -215,62 +244,51 @@ def _one_run(
     boot = kernel.boot_seconds if isinstance(kernel, ImageKernel) else 30.0
     patience = 2 * limit_ms / 1000 + (60.0 if guest else 10.0)
     by_number = dict(pending)
-    with tempfile.TemporaryDirectory(prefix="mseal-lab-") as name:
-        folder = Path(name)
-        script = folder / "script"
-        script.write_bytes(encode(pending, options))
-        command = _command(kernel, oracle, script, folder)
+    script = encode(pending, options)
+    unpacked = archive({"init": (0o755, oracle.read_bytes()), "script": (0o644, script)}) if guest else b""
+    with contextlib.ExitStack() as stack:
+        given, initramfs, console = (
+            stack.enter_context(contextlib.closing(_MemoryFile(contents))) for contents in (script, unpacked, b"")
+        )
+        command = _command(kernel, oracle, _Files(given, initramfs, console))
         started = time.monotonic()
         report.boots += 1
-        # in a process group of its own: Ctrl-C is for this program, which then ends the other
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, process_group=0
-        )
+        stdin = subprocess.DEVNULL if guest else given.number
+        shared = (given.number, initramfs.number, console.number) if guest else ()
+        process = stack.enter_context(program(command, stdin=stdin, pass_fds=shared))
         assert process.stdout is not None and process.stderr is not None
-        lines = _Lines(process.stdout)
+        lines = stack.enter_context(contextlib.closing(_Lines(process.stdout)))
         try:
-            try:
-                first = lines.next(boot)
-            except TimeoutError:
-                raise LabError(f"{kernel.describe()}: no greeting in {boot:g} s: {_last_words(folder)}") from None
-            if first is None:
-                process.wait()
-                message = process.stderr.read().decode("utf-8", "replace").strip()
-                raise LabError(
-                    f"{kernel.describe()}: ended (exit {process.returncode}) before the oracle spoke: "
-                    f"{_last_words(folder, message)}"
-                )
-            hello = decode_hello(first)
-            report.hello = hello
-            report.boot_seconds = time.monotonic() - started
-            if not hello.has_mseal:
-                raise LabError(f"{kernel.describe()}: kernel {hello.release} has no mseal (6.10 or later)")
-            number = -1
-            answers: list[str] = []
-            while True:
-                try:
-                    line = lines.next(patience)
-                except TimeoutError:
-                    return
-                if line is None or line.startswith("Q\t"):
-                    return
-                if line.startswith("S\t"):
-                    number, answers = int(line[2:]), []
-                elif line.startswith("E\t"):
-                    yield number, decode(by_number[number], answers, line[2:])
-                else:
-                    answers.append(line)
-        finally:
-            lines.close()
-            if process.poll() is None and not guest:
-                process.terminate()
-            elif process.poll() is None:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(0.05)
-                process.kill()
-            process.stdout.close()
-            process.stderr.close()
+            first = lines.next(boot)
+        except TimeoutError:
+            raise LabError(f"{kernel.describe()}: no greeting in {boot:g} s: {_last_words(console)}") from None
+        if first is None:
             process.wait()
+            message = process.stderr.read().decode("utf-8", "replace").strip()
+            raise LabError(
+                f"{kernel.describe()}: ended (exit {process.returncode}) before the oracle spoke: "
+                f"{_last_words(console, message)}"
+            )
+        hello = decode_hello(first)
+        report.hello = hello
+        report.boot_seconds = time.monotonic() - started
+        if not hello.has_mseal:
+            raise LabError(f"{kernel.describe()}: kernel {hello.release} has no mseal (6.10 or later)")
+        number = -1
+        answers: list[str] = []
+        while True:
+            try:
+                line = lines.next(patience)
+            except TimeoutError:
+                return
+            if line is None or line.startswith("Q\t"):
+                return
+            if line.startswith("S\t"):
+                number, answers = int(line[2:]), []
+            elif line.startswith("E\t"):
+                yield number, decode(by_number[number], answers, line[2:])
+            else:
+                answers.append(line)
 
 
 def run_scenarios(

@@ -249,9 +249,9 @@ def test_an_image_that_does_not_boot(tmp_path: Path) -> None:
 def test_a_guest_that_dies_costs_one_scenario(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Where the whole guest goes down, the scenario is named and the rest run in a new one."""
 
-    def fake(kernel: object, oracle: Path, script: Path, folder: Path) -> list[str]:
+    def fake(kernel: object, oracle: Path, files: lab._Files) -> list[str]:
         """Run the real program, but end everything where scenario 1 would answer."""
-        return ["sh", "-c", f"'{oracle}' '{script}' | sed '/^S.1$/Q'"]
+        return ["sh", "-c", f"'{oracle}' '{files.script.path}' | sed '/^S.1$/Q'"]
 
     monkeypatch.setattr(lab, "_command", fake)
     report = RunReport()
@@ -266,7 +266,8 @@ def test_missing_tools_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     """Without QEMU or gcc the message says what to install."""
     monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(LabError, match="install qemu-system-x86"):
-        lab._command(ImageKernel(tmp_path), tmp_path, tmp_path, tmp_path)
+        empty = lab._MemoryFile()
+        lab._command(ImageKernel(tmp_path), tmp_path, lab._Files(empty, empty, empty))
     monkeypatch.setattr(platform, "system", lambda: "Linux")
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     with pytest.raises(LabError, match="no gcc"):

@@ -105,8 +105,10 @@ def test_the_undecided_is_not_kept(tmp_path: Path) -> None:
     made = [Advised(value=1, name="one"), Advised(value=2, name="two")]
 
     def ask(decided: set[int]) -> list[tuple[int, bool]]:
-        answers = carry_out_tasks([task], lambda task: iter(made), adapter, lambda a: a.value in decided, cache=cache)
-        return [(result.value, known) for _, result, known in answers]
+        run = carry_out_tasks(
+            [task], lambda task: iter(made), adapter, lambda a: a.value in decided, lambda *lost: (), cache=cache
+        )
+        return [(result.value, known) for _, result, known in run]
 
     assert ask({1}) == [(1, False), (2, False)]
     assert list(tmp_path.iterdir()) == []

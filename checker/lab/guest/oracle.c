@@ -758,6 +758,14 @@ static int present(word addr)
 	return (int)(entry >> 63);
 }
 
+/* Child: the kernel kills it when its parent ends, and it may have ended already. */
+static void die_with(long parent)
+{
+	SYS3(__NR_prctl, 1 /* PR_SET_PDEATHSIG */, SIGKILL, 0);
+	if (SYS3(__NR_getppid, 0, 0, 0) != parent)
+		SYS3(__NR_exit_group, 1, 0, 0);
+}
+
 /*
  * A child takes memory until the page is gone, or until the kernel has no more and kills the child.
  * That may have to be done more than once: where there is next to nothing to take back, the kernel
@@ -766,13 +774,13 @@ static int present(word addr)
 static void make_memory_scarce(word addr)
 {
 	const word size = 16UL << 20;
-	long pid = SYS3(__NR_fork, 0, 0, 0);
+	long parent = SYS3(__NR_getpid, 0, 0, 0), pid = SYS3(__NR_fork, 0, 0, 0);
 	int status;
 
 	if (pid == 0) {
 		long fd = SYS3(__NR_openat, AT_FDCWD, "/proc/self/oom_score_adj", O_WRONLY);
 
-		SYS3(__NR_prctl, 1 /* PR_SET_PDEATHSIG */, SIGKILL, 0);
+		die_with(parent);
 		SYS3(__NR_write, fd, "1000", 4);
 		for (;;) {
 			long at = sys6(__NR_mmap, 0, size, PROT_READ | PROT_WRITE,
@@ -844,13 +852,13 @@ static void limit(int which, int exhausted)
 /* Goes on in a child; the parent waits for it and ends the way it did. */
 static long fork_on(void)
 {
-	long pid = SYS3(__NR_fork, 0, 0, 0);
+	long parent = SYS3(__NR_getpid, 0, 0, 0), pid = SYS3(__NR_fork, 0, 0, 0);
 	int status = 0;
 
 	if (failed(pid))
 		return pid;
 	if (pid == 0) {
-		SYS3(__NR_prctl, 1 /* PR_SET_PDEATHSIG */, SIGKILL, 0);
+		die_with(parent);
 		open_own_files();
 		return 0;
 	}
@@ -1084,13 +1092,15 @@ static void scenario(const char *id, size_t id_length, const char *from, const c
 	char text[64];
 	char *at = text;
 	int status = 0, timeout = 0;
-	long pid, got;
+	long parent = SYS3(__NR_getpid, 0, 0, 0), pid, got;
 
 	shared->used = 0;
 	shared->overflow = 0;
 	pid = SYS3(__NR_fork, 0, 0, 0);
-	if (pid == 0)
+	if (pid == 0) {
+		die_with(parent);
 		run(from, to);
+	}
 	emit("S\t", 2);
 	emit(id, id_length);
 	emit("\n", 1);
@@ -1157,7 +1167,6 @@ static __attribute__((noreturn)) void tend(int orders, int done)
 {
 	struct order order;
 
-	SYS3(__NR_prctl, 1 /* PR_SET_PDEATHSIG */, SIGKILL, 0);
 	out_used = 0; /* what is in there, the parent writes */
 	if (fill(NURSERY_ROOM))
 		SYS3(__NR_exit_group, 1, 0, 0);
@@ -1172,12 +1181,14 @@ static __attribute__((noreturn)) void tend(int orders, int done)
 
 static int start_nursery(void)
 {
+	long parent = SYS3(__NR_getpid, 0, 0, 0);
 	int orders[2], done[2];
 
 	if (SYS3(__NR_pipe2, orders, 0, 0) || SYS3(__NR_pipe2, done, 0, 0))
 		return 0;
 	nursery = SYS3(__NR_fork, 0, 0, 0);
 	if (nursery == 0) {
+		die_with(parent);
 		SYS3(__NR_close, orders[1], 0, 0);
 		SYS3(__NR_close, done[0], 0, 0);
 		tend(orders[0], done[1]);

@@ -1,0 +1,30 @@
+"""The command `sealspec`. From its first moment a signal ends it in an orderly way, while modules are imported too."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+
+from checker import signals
+
+
+def main() -> int:
+    """Run the command; returns the exit code."""
+    with signals.caught():
+        try:
+            from reports.cli import main as command
+
+            code = command()
+        except BaseException:  # what a module makes of the signal while it is imported may be any error
+            if not signals.received():
+                raise
+            with suppress(OSError, AttributeError, ValueError):  # standard error may be closed
+                os.write(sys.stderr.fileno(), f"sealspec: interrupted by {signals.received()}\n".encode())
+            code = signals.exit_code()
+        signals.ignore()
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
