@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from checker.signals import held
+
 MAX_LINKS: Final = 40
 """As the kernel follows."""
 KERNEL_FOLDERS: Final = ("/proc/", "/sys/")
@@ -113,13 +115,14 @@ def _check_folder(folder: str) -> None:
     """A file can be made in the folder."""
     if not os.path.isdir(folder):
         raise OSError(errno.ENOENT, f"there is no folder {folder}")
-    try:
-        number, name = tempfile.mkstemp(dir=folder, prefix=".sealspec-")
-    except OSError as error:
-        reason = os.strerror(errno.EACCES) if folder.startswith(("/proc", "/sys")) else error.strerror
-        raise OSError(error.errno, f"no file can be made in {folder}: {reason}") from None
-    os.close(number)
-    os.unlink(name)
+    with held():
+        try:
+            number, name = tempfile.mkstemp(dir=folder, prefix=".sealspec-")
+        except OSError as error:
+            reason = os.strerror(errno.EACCES) if folder.startswith(("/proc", "/sys")) else error.strerror
+            raise OSError(error.errno, f"no file can be made in {folder}: {reason}") from None
+        os.close(number)
+        os.unlink(name)
 
 
 def check_folder_for_files(name: str) -> None:
@@ -174,21 +177,22 @@ def _write_all(number: int, data: bytes) -> None:
 
 def _replace(path: str, data: bytes, found: os.stat_result | None) -> None:
     """Write a file beside its place, with the mode and owner of the one that is there, and rename it."""
-    number, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".sealspec-")
-    try:
+    with held():
+        number, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".sealspec-")
         try:
-            _write_all(number, data)
-            if found is not None and (found.st_uid, found.st_gid) != (os.geteuid(), os.getegid()):
-                os.fchown(number, found.st_uid, found.st_gid)
-            os.fchmod(number, stat.S_IMODE(found.st_mode) if found is not None else 0o666 & ~_umask())
-            os.fsync(number)
-        finally:
-            os.close(number)
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
+            try:
+                _write_all(number, data)
+                if found is not None and (found.st_uid, found.st_gid) != (os.geteuid(), os.getegid()):
+                    os.fchown(number, found.st_uid, found.st_gid)
+                os.fchmod(number, stat.S_IMODE(found.st_mode) if found is not None else 0o666 & ~_umask())
+                os.fsync(number)
+            finally:
+                os.close(number)
+            os.replace(temporary, path)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                os.unlink(temporary)
+            raise
 
 
 def _umask() -> int:
@@ -199,6 +203,11 @@ def _umask() -> int:
 
 def _overwrite(path: str, data: bytes) -> None:
     """Write a file in place. Its room is taken first, and what it held is put back if it cannot be written."""
+    with held():
+        _overwrite_whole(path, data)
+
+
+def _overwrite_whole(path: str, data: bytes) -> None:
     number = os.open(path, os.O_RDWR)
     try:
         before = os.pread(number, os.fstat(number).st_size, 0)

@@ -265,8 +265,8 @@ def test_a_guest_that_dies_costs_one_scenario(monkeypatch: pytest.MonkeyPatch, t
 def test_missing_tools_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without QEMU or gcc the message says what to install."""
     monkeypatch.setattr(shutil, "which", lambda _: None)
+    empty = lab._MemoryFile()
     with pytest.raises(LabError, match="install qemu-system-x86"):
-        empty = lab._MemoryFile()
         lab._command(ImageKernel(tmp_path), tmp_path, lab._Files(empty, empty, empty))
     monkeypatch.setattr(platform, "system", lambda: "Linux")
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
