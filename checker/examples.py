@@ -22,7 +22,7 @@ from spec.editions import Edition
 from spec.properties import Property
 from spec.syscalls import CALLS
 from spec.terms import Bool, Num, whole
-from spec.vma import EMPTY_PAGE, Page, Vma, well_formed_page, well_formed_vma
+from spec.vma import ATTRIBUTES, EMPTY_PAGE, Page, Vma, well_formed_page, well_formed_vma
 from spec.words import TASK_PAGES
 
 
@@ -141,7 +141,8 @@ def problems(state: State) -> list[str]:
 def violation(
     prop: Property, example: Example, edition: Edition, dropped: str | None = None
 ) -> tuple[int, Transition, State] | None:
-    """The first page at which the concrete outcome breaks the property, if one does."""
+    """The first page at which the concrete outcome breaks the property, if one does: rather one that the call has
+    changed than one at which only a counter tells."""
     transition, after = example.run(edition, dropped)
     if not prop.outcomes(transition):
         return None
@@ -149,10 +150,18 @@ def violation(
     for of_every_page in (prop.every, prop.none):
         if of_every_page is not None and not all(of_every_page(transition, q) for q in pages):
             return None
-    for arguments in _pages_for(prop, pages):
+    changed = [page for page in pages if _has_changed(transition, page)]
+    for arguments in _pages_for(prop, [*changed, *(page for page in pages if page not in changed)]):
         if prop.when(transition, *arguments) and not prop.holds(transition, *arguments):
             return arguments[0], transition, after
     return None
+
+
+def _has_changed(t: Transition, page: int) -> bool:
+    """The page is otherwise than before, or a boundary at it is."""
+    was, now = t.before.at(page), t.after.at(page)
+    seen = [(v.mapped, v.page, v.visible, *(getattr(v.vma, name) for name in ATTRIBUTES)) for v in (was, now)]
+    return seen[0] != seen[1] or t.before.cut(page) != t.after.cut(page)
 
 
 def witnesses(prop: Property, example: Example, edition: Edition) -> bool:

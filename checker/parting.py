@@ -20,7 +20,8 @@ from checker.examples import ConcreteSnapshot, Example
 from checker.machine import WordGuards
 from checker.naming import named_from
 from checker.pairs import Pair
-from checker.prove import SEARCH_LIMIT, Prover, strangeness
+from checker.preferences import cost
+from checker.prove import SEARCH_LIMIT, Prover
 from checker.view import PageView, Transition
 from spec.editions import Edition
 from spec.properties import Property
@@ -275,8 +276,7 @@ class PairProver(Prover):
             if vmas not in room:  # the paths that have examples of so many VMAs at all
                 room[vmas] = [item for item in opened if self._fits(item, vmas, 64)]
             sized = [item for item in room[vmas] if self._fits(item, vmas, pages)]
-            anonymous = [item for item in sized if self._fits(item, vmas, pages, anonymous=True)]
-            for some in (anonymous[:4], sized[:8]):
+            for some in self._plainest_paths(sized, vmas, pages):
                 tried = [self._parted(prop, item, vmas, pages) for item in some]
                 found = [parted for parted in tried if parted is not None]
                 if found:
@@ -304,4 +304,4 @@ class PairProver(Prover):
 def oddness(parted: Parted) -> int:
     """How far an example is from the plainest: marks of VMAs, flags of the call, failures of the environment."""
     flags = sum(bin(word).count("1") for name, word in parted.words.items() if name in ("prot", "flags"))
-    return strangeness(Example(parted.state, parted.call, None, parted.failures)) + flags
+    return cost(Example(parted.state, parted.call, None, parted.failures)) + flags

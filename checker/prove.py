@@ -4,33 +4,28 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import z3
 
 from checker.bounded_search import find_bounded
 from checker.calls import CallPath, ExploredCall
 from checker.examples import Example, from_model, problems, violation, with_small_contents, witnesses
-from checker.layout import ELSEWHERE_TOP
+from checker.preferences import WINDOW, Degree, cost, degrees, named_views, preferences
 from spec.errors import Errno
 from spec.properties import Property
-from spec.terms import Bool, and_, any_, eq, implies, ite, le, lt, ne, not_, or_
-from spec.vma import ANONYMOUS, HUGE_PAGES, HUGETLB, SPECIAL, Page, Vma, starts_huge_page
+from spec.terms import Bool, and_, any_, eq, implies, le, lt, ne, not_, or_
+from spec.vma import HUGE_PAGES, starts_huge_page
 
 P, Q = z3.Int("page"), z3.Int("second_page")
 """The Skolem constants: the pages that stand for all."""
 
-WELL_FORMED_ARGUMENTS = ("aligned", "new_aligned", "fits", "new_fits", "small")
-"""Flags of decoded arguments that are plain when they are true."""
-
-ROOM = "no room under the map-count limit for a split"
-
 SEARCH_LIMIT = 3_000_000
 """Solver steps (z3's rlimit, so that results do not depend on the machine) for one query of the search for examples."""
 
-WINDOW = 0x2_0000_0000
-"""Counterexamples are looked for from this page on (the window of the scenario format)."""
+MOST_PATHS = 6
+"""Paths of one degree of plainness on which an example is made, to choose the plainest from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +64,6 @@ class Examination:
     def proved(self) -> bool:
         """It holds on every path."""
         return not self.opened and not self.unknown
-
-
-def strangeness(example: Example) -> int:
-    """How far an example is from plain read-write anonymous memory; what is refused by huge pages counts most."""
-    plain = Vma(start=0, end=0, read=True, write=True)
-    skip = ("start", "end", "offset", "object", "anon_vma")
-    names = [f.name for f in fields(Vma) if f.name not in skip]
-    odd: int = sum(getattr(vma, n) != getattr(plain, n) for vma in example.state.vmas for n in names)
-    return odd + 20 * sum(vma.backing in (SPECIAL, HUGETLB) for vma in example.state.vmas) + 2 * len(example.failures)
 
 
 class Prover:
@@ -279,7 +265,7 @@ class Prover:
             violated = violation(prop, example, self.explored.edition)
             if violated is not None:
                 found.append((example, violated[0]))
-        return min(found, key=lambda f: (*f[0].state.size, strangeness(f[0])), default=None)
+        return min(found, key=lambda f: (*f[0].state.size, cost(f[0])), default=None)
 
     def _smallest(
         self, prop: Property, opened: list[_Open], below: tuple[int, int] | None
@@ -302,10 +288,9 @@ class Prover:
                 if pages < vmas:
                     continue
                 sized = [item for item in items if self._fits(item, vmas, pages)]
-                anonymous = [item for item in sized if self._fits(item, vmas, pages, anonymous=True)]
-                for some in (anonymous[:4], sized[:12]):
+                for some in self._plainest_paths(sized, vmas, pages):
                     found = [
-                        (strangeness(f[0]) + 3 * item.path.transition.failed, f)
+                        (cost(f[0]) + 3 * item.path.transition.failed, f)
                         for item in some
                         if (f := self._sized(prop, item, vmas, pages)) is not None
                     ]
@@ -317,13 +302,19 @@ class Prover:
                     break
         return None
 
-    def _fits(self, item: _Open, vmas: int, pages: int, *, anonymous: bool = False) -> bool:
-        """Some model has at most so many VMAs and pages (and nothing but plain anonymous memory)."""
+    def _plainest_paths(self, sized: Sequence[_Open], vmas: int, pages: int) -> Iterator[Sequence[_Open]]:
+        """Paths with a case of this size, a few at a time: first those on which all is plain, last whatever there is.
+        The next few are wanted only if the concrete reading confirms none of those before."""
+        for degree in degrees(self.explored):
+            yield [item for item in sized if self._fits(item, vmas, pages, degree)][:MOST_PATHS]
+        yield sized[: 2 * MOST_PATHS]
+
+    def _fits(self, item: _Open, vmas: int, pages: int, degree: Degree | None = None) -> bool:
+        """Some model has at most so many VMAs and pages (and is plain to this degree)."""
         self.solver.push()
         self.solver.add(*self._path_facts(item.path), *item.goal, *self._size_limits(item, vmas, pages))
-        if anonymous:
-            named = [v for v in self.explored.world.views.values() if v[0].get_id() in item.path.space.named]
-            self.solver.add(*[implies(mapped, eq(vma.backing, ANONYMOUS)) for _, mapped, vma, _ in named])
+        if degree is not None:
+            self.solver.add(*[fact if isinstance(fact, z3.ExprRef) else z3.BoolVal(fact) for fact in degree(item.path)])
         self.solver.add(*self._attributes(item.path))
         answer = self.solver.check()
         self.solver.pop()
@@ -391,16 +382,17 @@ class Prover:
             if solver.check() != z3.sat:
                 return None
             model = solver.model()
-            model = self._grant(self._plain(item) if plain else self._plain(item)[:1], model)
+            wanted = preferences(self.explored, path)
+            model = self._grant(wanted if plain else wanted[:1], model)
             return from_model(self.explored, path, model)
         finally:
             while solver.num_scopes():
                 solver.pop()
 
-    def _grant(self, wishes: list[z3.BoolRef], model: z3.ModelRef) -> z3.ModelRef:
-        """Assert as many wishes as possible, earlier ones first: a few at once if that can be, else one by one."""
-        for first in range(0, len(wishes), 6):
-            some = wishes[first : first + 6]
+    def _grant(self, wanted: list[z3.BoolRef], model: z3.ModelRef) -> z3.ModelRef:
+        """Assert as many of these as possible, earlier ones first: a few at once if that can be, else one by one."""
+        for first in range(0, len(wanted), 6):
+            some = wanted[first : first + 6]
             granted = self._granted(some, model)
             if granted is not None:
                 model = granted
@@ -409,25 +401,22 @@ class Prover:
                 model = self._granted([wish], model) or model
         return model
 
-    def _granted(self, wishes: list[z3.BoolRef], model: z3.ModelRef) -> z3.ModelRef | None:
-        """A model in which all these wishes hold, which are asserted then; None if there is none."""
-        if all(z3.is_true(model.eval(wish)) for wish in wishes):
-            self.solver.add(*wishes)
+    def _granted(self, wanted: list[z3.BoolRef], model: z3.ModelRef) -> z3.ModelRef | None:
+        """A model in which all these hold, which are asserted then; None if there is none."""
+        if all(z3.is_true(model.eval(wish)) for wish in wanted):
+            self.solver.add(*wanted)
             return model
         self.solver.push()
-        self.solver.add(*wishes)
+        self.solver.add(*wanted)
         if self.solver.check() == z3.sat:
             found: z3.ModelRef = self.solver.model()
             return found
         self.solver.pop()
         return None
 
-    def _named(self, item: _Open) -> list[tuple[z3.ArithRef, Bool, Vma, Page]]:
-        return [v for v in self.explored.world.views.values() if v[0].get_id() in item.path.space.named]
-
     def _neighbours_differ(self, item: _Open) -> list[z3.BoolRef]:
         facts: list[Bool] = []
-        for (_, m, v, _), (_, n, w, _) in itertools.combinations(self._named(item), 2):
+        for (_, m, v, _), (_, n, w, _) in itertools.combinations(named_views(self.explored, item.path), 2):
             facts.append(implies(and_(m, n, ne(v.start, w.start)), ne(v.write, w.write)))
         return [f for f in facts if isinstance(f, z3.ExprRef)]
 
@@ -456,62 +445,3 @@ class Prover:
         limits += [or_(not_(starts_huge_page(t)), eq(t, 0), and_(le(WINDOW, t), lt(t, WINDOW + 24))) for t in places]
         limits.append(eq(starts_huge_page(z3.IntVal(0)), True))
         return [x for x in limits if isinstance(x, z3.ExprRef)]
-
-    def _plain(self, item: _Open) -> list[z3.BoolRef]:
-        """Wishes that make an example plain: readable and writable private anonymous memory, nothing marked, no keys,
-        few pages, contents zero unless they matter."""
-        wishes: list[Bool] = []
-        if item.path.transition.check == ROOM:
-            spare = 1 if str(item.path.space.count).endswith("+ 1") else 0
-            wishes.append(eq(self.explored.world.map_count, self.explored.world.max_map_count - spare))
-        elif item.path.transition.check == "no free range is large enough":
-            to = self.explored.arguments
-            wishes.append(le(ELSEWHERE_TOP, to.new_pages if hasattr(to, "new_pages") else to.pages))
-        arguments = self.explored.arguments
-        world = self.explored.world
-        if "guarded" in world.functions:  # an example shows no guard pages: what faults must lie beyond its object
-            guarded = world.functions["guarded"]
-            wishes += [not_(guarded(vma.start)) for _, _, vma, _ in self._named(item)]
-        for name in ("start", "page", "old"):
-            term = getattr(arguments, name, None)
-            if term is not None and self.explored.call.name != "brk":
-                wishes += [and_(le(WINDOW, term), le(term, WINDOW + 16))]
-        if hasattr(arguments, "new"):
-            wishes.append(or_(eq(arguments.new, 0), and_(le(WINDOW, arguments.new), le(arguments.new, WINDOW + 16))))
-        for name in ("end", "new_pages", "old_pages", "pages"):
-            term = getattr(arguments, name, None)
-            if term is not None:
-                base = getattr(arguments, "start", 0) if name == "end" else 0
-                wishes += [le(term - base, n) for n in (4, 2, 1)]
-        for name in ("access_denied", "write_denied"):
-            if name in world.functions:
-                wishes += [not_(world.functions[name](key)) for key in range(2)]
-        unmarked = ["inherited", "locked", "growsdown", "dontfork", "wipeonfork", "droppable"]
-        unmarked += ["dontdump", "mergeable", "account", "noreserve"]
-        wishes.append(not_(world.no_keys))
-        seen: set[int] = set()
-        for term, mapped, vma, page in world.views.values():
-            if term.get_id() not in item.path.space.named or vma.start.get_id() in seen:  # type: ignore[union-attr]
-                continue
-            seen.add(vma.start.get_id())  # type: ignore[union-attr]
-            plain = [
-                eq(vma.backing, 0), not_(vma.shared), not_(vma.may_share),
-                vma.may_read, vma.may_write, vma.may_exec, not_(vma.exec),
-                *(not_(getattr(vma, n)) for n in unmarked),
-                eq(vma.reading, 0), eq(vma.thp, 0), eq(vma.pkey, 0), eq(vma.anon_vma, 0),
-                vma.read, vma.write, not_(vma.sealed),
-                eq(vma.offset, ite(eq(vma.backing, 0), vma.start, 0)), eq(vma.object, 1),
-            ]  # fmt: skip
-            wishes += [implies(mapped, w) for w in plain]
-            wishes += [implies(mapped, eq(vma.start, WINDOW)), implies(mapped, le(vma.start, WINDOW + 2))]
-            wishes += [not_(page.copied), not_(page.lazy), not_(page.guard), eq(page.own, 0), le(page.own, 9)]
-        for f in fields(arguments):
-            term = getattr(arguments, f.name)
-            if f.type == "Bool":
-                wishes.append(term if f.name in WELL_FORMED_ARGUMENTS else not_(term))
-        plain_codes = {"pkey": -1, "type": 2, "file": 0, "offset": 0, "byte": 1, "new": 0}
-        wishes += [eq(getattr(arguments, n), v) for n, v in plain_codes.items() if hasattr(arguments, n)]
-        if hasattr(arguments, "advice"):
-            wishes += [eq(arguments.advice, 4), eq(arguments.advice, 1)]
-        wishes += [eq(world.exec_key, 0), eq(world.max_map_count, 65530), eq(world.map_count, 3)]
-        return [or_(w) if isinstance(w, bool) else w for w in wishes if isinstance(w, z3.ExprRef)]
