@@ -113,7 +113,7 @@ def _check(text: str, *, quiet: bool) -> ExitCode:
         source, program = Path(name) / "reproducer.c", Path(name) / "reproducer"
         source.write_text(text, "utf-8")
         done = subprocess.run(
-            [compiler, *COMPILE, "-o", str(program), str(source)], capture_output=True, text=True, check=False
+            [compiler, *COMPILE, "-o", str(program), str(source)], capture_output=True, encoding="utf-8", check=False
         )
         if done.returncode != 0:
             raise BadUsage(f"--check: gcc does not compile the program: {_first_line(done.stderr)}")
@@ -122,7 +122,7 @@ def _check(text: str, *, quiet: bool) -> ExitCode:
                 [str(program)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
-                text=True,
+                encoding="utf-8",
                 timeout=SECONDS,
                 check=False,
             )

@@ -103,7 +103,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def build(kind: str, sources: Path, folder: Path) -> Path:
     """Make a wheel or an sdist of a source tree."""
     code = f"import sys; from setuptools import build_meta; print(build_meta.build_{kind}(sys.argv[1]))"
-    done = subprocess.run([sys.executable, "-c", code, str(folder)], cwd=sources, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code, str(folder)], cwd=sources, capture_output=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
     return folder / done.stdout.splitlines()[-1]
 
@@ -126,7 +126,7 @@ def python(installed: Path, cwd: Path, code: str, *arguments: str) -> subprocess
     sites = dict.fromkeys((str(installed), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sites), "MSEAL_SPEC_CACHE": ""}
     command = [sys.executable, "-S", "-c", code, *arguments]  # -S: no .pth file leads back to the checkout
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, encoding="utf-8", timeout=300)
 
 
 MAIN = "import sys; from reports.cli import main; sys.exit(main(sys.argv[1:]))"

@@ -132,7 +132,7 @@ def _limited() -> frozenset[str]:
     names = {name for known in FAILURES.values() for name in known}
     locking = {name for name in names if "RLIMIT_MEMLOCK" in name}
     found: set[str] = set()
-    strict = Path("/proc/sys/vm/overcommit_memory").read_text().strip() == "2"
+    strict = Path("/proc/sys/vm/overcommit_memory").read_text("utf-8").strip() == "2"
     if strict or resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
         found |= names - locking
     if resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] != resource.RLIM_INFINITY and not _may_lock():
@@ -142,7 +142,7 @@ def _limited() -> frozenset[str]:
 
 def _may_lock() -> bool:
     """This process has CAP_IPC_LOCK: RLIMIT_MEMLOCK is not for it."""
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text("utf-8").splitlines())
     return bool(int(status["CapEff"], 16) >> CAP_IPC_LOCK & 1)
 
 

@@ -43,7 +43,10 @@ def cache_dir() -> Path:
     cannot be.
     """
     base = os.environ.get("XDG_CACHE_HOME", "")
-    root = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
+    try:
+        root = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
+    except RuntimeError:
+        raise LabError("there is no home folder for the lab's cache; set XDG_CACHE_HOME") from None
     folder = root / "mseal-spec" / "lab"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -78,7 +81,9 @@ def build_oracle(cache: Path | None = None) -> Path:
         raise LabError(f"the lab's program cannot be kept in {folder}: {error.strerror or error}") from None
     os.close(handle)
     try:
-        done = subprocess.run([compiler, *FLAGS, "-o", name, str(SOURCE)], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [compiler, *FLAGS, "-o", name, str(SOURCE)], capture_output=True, encoding="utf-8", check=False
+        )
         if done.returncode != 0:
             raise LabError(f"gcc does not compile {SOURCE.name}:\n{done.stderr.strip()}")
         os.chmod(name, 0o755)

@@ -11,14 +11,16 @@ from __future__ import annotations
 import stat
 from collections.abc import Mapping
 
-_TRAILER = "TRAILER!!!"
+TRAILER = "TRAILER!!!"
+"""The name of the last member, which is empty."""
 
 
-def _entry(name: str, mode: int, inode: int, data: bytes, device: tuple[int, int]) -> bytes:
-    """Return one archive member; ``mode`` has type and permission bits, as in stat."""
+def entry(name: str, mode: int, inode: int, data: bytes, device: tuple[int, int] = (0, 0), mtime: int = 0) -> bytes:
+    """Return one archive member; ``mode`` has type and permission bits, as in stat. What a symbolic link points at is
+    its data."""
     encoded = name.encode("utf-8") + b"\0"
     major, minor = device
-    fields = (inode, mode, 0, 0, 1, 0, len(data), 0, 0, major, minor, len(encoded), 0)
+    fields = (inode, mode, 0, 0, 1, mtime, len(data), 0, 0, major, minor, len(encoded), 0)
     header = b"070701" + b"".join(b"%08x" % field for field in fields)
     head = header + encoded
     head += b"\0" * (-len(head) % 4)
@@ -34,11 +36,11 @@ def archive(files: Mapping[str, tuple[int, bytes]]) -> bytes:
     Times and owners are zero, so equal inputs give equal bytes.
     """
     parts = [
-        _entry("dev", stat.S_IFDIR | 0o755, 1, b"", (0, 0)),
-        _entry("dev/console", stat.S_IFCHR | 0o600, 2, b"", (5, 1)),
+        entry("dev", stat.S_IFDIR | 0o755, 1, b""),
+        entry("dev/console", stat.S_IFCHR | 0o600, 2, b"", (5, 1)),
     ]
     for number, (path, (permissions, content)) in enumerate(files.items(), start=3):
-        parts.append(_entry(path, stat.S_IFREG | permissions, number, content, (0, 0)))
-    parts.append(_entry(_TRAILER, 0, 0, b"", (0, 0)))
+        parts.append(entry(path, stat.S_IFREG | permissions, number, content))
+    parts.append(entry(TRAILER, 0, 0, b""))
     body = b"".join(parts)
     return body + b"\0" * (-len(body) % 512)

@@ -200,7 +200,7 @@ def test_failures_are_those_of_the_specification() -> None:
     """FAILURES lists every may_fail check, under its call."""
     found: dict[str, set[str]] = {}
     for path in Path(spec.syscalls.__file__).parent.glob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "may_fail":
                 why = ast.literal_eval(node.args[1])
                 found.setdefault(why.split(":")[0], set()).add(why)

@@ -354,7 +354,7 @@ def test_asking_for_them_is_wrong_usage(arguments: list[str], capsys: pytest.Cap
 
 def test_running_them_is_a_bad_document(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "scenario.json"
-    file.write_text(json.dumps({"name": "n", "steps": [SILENT]}))
+    file.write_text(json.dumps({"name": "n", "steps": [SILENT]}), encoding="utf-8")
     assert main(["run", str(file), "--edition", "mimmutable"]) == 2
     assert "/steps/0/call: edition mimmutable says nothing of mremap" in capsys.readouterr().err
 

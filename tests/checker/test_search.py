@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 
 import networkx as nx
 import pytest
@@ -78,9 +77,7 @@ EXPECTED = [
 
 @pytest.mark.parametrize(("name", "edition", "expected", "errno"), EXPECTED)
 def test_expected_trace(name: str, edition: str, expected: str, errno: str) -> None:
-    begun = time.process_time()
     document = attack_trace(PROPERTIES[name], EDITIONS[edition])
-    assert time.process_time() - begun < 20  # about 3 on an idle machine
     assert document is not None
     assert calls(document) == expected.split()
     assert document.steps[-1].result.errno == errno

@@ -6,11 +6,10 @@ apart as a guest would and runs what is in it on this machine's kernel.
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import json
 import os
-import platform
+import shlex
 import shutil
 import signal
 import subprocess
@@ -25,12 +24,10 @@ from checker.lab.errors import LabError
 from checker.lab.probe import probe
 from checker.lab.run import LiveKernel
 from reports.cli import main
+from tests.lab.kernels import ROOT, V10, compiled, guest, is_running
 
-ROOT = Path(__file__).resolve().parents[2]
-SHARED = Path(os.environ.get("MSEAL_SPEC_SHARED", ROOT.parent / "shared"))
-V10 = SHARED / "kernels" / "v10-on-6.12.bzImage"
-
-QEMU = """#!{python}
+QEMU = """#!/bin/sh
+exec {python} - "$@" <<'END'
 import os, subprocess, sys, tempfile
 
 data = open(sys.argv[sys.argv.index("-initrd") + 1], "rb").read()
@@ -49,21 +46,8 @@ guest = subprocess.Popen([folder + "/init", folder + "/script"], stdout=subproce
 for line in guest.stdout:
     sys.stdout.buffer.write(line.replace(b"{old}", b"{new}"))
     sys.stdout.buffer.flush()
+END
 """
-
-
-def mseal_works() -> bool:
-    """This machine can stand for a guest."""
-    if platform.system() != "Linux" or platform.machine() != "x86_64" or not shutil.which("gcc"):
-        return False
-    return bool(ctypes.CDLL(None, use_errno=True).syscall(462, 0, 0, 0) == 0)
-
-
-live = pytest.mark.skipif(not mseal_works(), reason="needs x86-64 Linux with mseal, and gcc")
-guest = pytest.mark.skipif(
-    not (shutil.which("qemu-system-x86_64") and shutil.which("gcc") and V10.is_file()),
-    reason="needs QEMU, gcc and the recorded guest's image",
-)
 
 
 def image(path: Path) -> Path:
@@ -80,12 +64,15 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str = "-", ne
     tools.mkdir()
     (tmp_path / "guests").mkdir()
     path = tools / "qemu-system-x86_64"
-    path.write_text(QEMU.format(python=sys.executable, folder=str(tmp_path / "guests"), old=old, new=new))
+    path.write_text(
+        QEMU.format(python=shlex.quote(sys.executable), folder=str(tmp_path / "guests"), old=old, new=new),
+        encoding="utf-8",
+    )
     path.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
 
 
-@live
+@compiled
 def test_from_a_version_to_a_verdict(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -104,7 +91,7 @@ def test_from_a_version_to_a_verdict(
     target = tmp_path / "lab.json"
     assert main(["lab", "6.18.44", *options, "--json", str(target)]) == 0
     shown = capsys.readouterr().out
-    (kernel,) = json.loads(target.read_text())["kernels"]
+    (kernel,) = json.loads(target.read_text("utf-8"))["kernels"]
     expected = probe(LiveKernel()).edition
     assert (kernel["target"], kernel["release"], kernel["edition"]) == ("6.18.44", os.uname().release, expected)
     assert (kernel["replays"], kernel["error"]) == (None, "")
@@ -113,12 +100,12 @@ def test_from_a_version_to_a_verdict(
     assert row.split()[1] == expected and row.split()[-2:] == ["60", "0"]
 
     assert main(["lab", "6.19.1", "6.18.44", *options, "--no-conform", "--json", str(target)]) == 2
-    first, second = json.loads(target.read_text())["kernels"]
+    first, second = json.loads(target.read_text("utf-8"))["kernels"]
     assert "a-suite has 6.18.44" in first["error"] and second["edition"] == expected
     assert "could not be asked" in capsys.readouterr().out
 
 
-@live
+@compiled
 def test_a_kernel_that_is_no_edition(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -134,7 +121,7 @@ def test_a_kernel_that_is_no_edition(
     assert main(["lab", "6.18.1", str(path), *options]) == 1
 
 
-@live
+@compiled
 def test_an_image_that_does_not_boot(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -142,7 +129,8 @@ def test_an_image_that_does_not_boot(
     stand_in(tmp_path, monkeypatch)
     (tmp_path / "tools" / "qemu-system-x86_64").write_text(
         '#!/bin/sh\nfor word; do case $word in file:*) printf "one\\n[0.1] Kernel panic - no timer\\n <TASK>\\n"'
-        ' >"${word#file:}"; esac; done; exit 3\n'
+        ' >"${word#file:}"; esac; done; exit 3\n',
+        encoding="utf-8",
     )
     assert main(["lab", str(image(tmp_path / "vmlinuz")), "--no-replay", "--no-conform"]) == 2
     shown = capsys.readouterr().out
@@ -201,7 +189,7 @@ def test_a_guest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     target = tmp_path / "lab.json"
     options = ["--no-replay", "--examples", "40", "--jobs", "1", "--out", str(tmp_path / "out"), "--json", str(target)]
     assert main(["lab", str(V10), *options]) == 0
-    (kernel,) = json.loads(target.read_text())["kernels"]
+    (kernel,) = json.loads(target.read_text("utf-8"))["kernels"]
     assert kernel["edition"] == kernel["probe"]["edition"] == "v10"
     assert kernel["boot_seconds"] > 0 and kernel["conform"]["sequences"] == 40
     assert not (tmp_path / "out").exists()
@@ -225,7 +213,7 @@ def test_interrupt_ends_the_guest(tmp_path: Path) -> None:
         "--jobs",
         "1",
     ]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, preexec_fn=heed)
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, encoding="utf-8", preexec_fn=heed)
     assert process.stdout is not None
     while "behaves as" not in process.stdout.readline():
         assert process.poll() is None
@@ -234,4 +222,4 @@ def test_interrupt_ends_the_guest(tmp_path: Path) -> None:
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "1 of 1 kernels were not done" in said
-    assert path.name not in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    assert not is_running(path.name)

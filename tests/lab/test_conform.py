@@ -429,7 +429,7 @@ def test_command(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch
     edition = probe(LiveKernel()).nearest
     code = main(["conform", "--examples", "40", "--seed", "6", "--jobs", "1", "--edition", edition, "--json", "r.json"])
     out = capsys.readouterr().out.splitlines()
-    report = ConformReport.model_validate_json((tmp_path / "r.json").read_text())
+    report = ConformReport.model_validate_json((tmp_path / "r.json").read_text("utf-8"))
     assert code == int(not report.agrees)
     assert report.sequences == 40 and report.edition == edition
     assert out[-1] == (f"reproduce with: sealspec conform --seed 6 --examples 40 --edition {edition} --kernel running")
@@ -458,7 +458,7 @@ def test_the_state_of_another_run_is_refused(
     what: str,
 ) -> None:
     state = ConformReport(kernel="running", release="6.18.0", machine=Kernel(), edition="v6.18", seed=7)
-    (tmp_path / "state").write_text(state.model_copy(update=change).model_dump_json())
+    (tmp_path / "state").write_text(state.model_copy(update=change).model_dump_json(), encoding="utf-8")
     monkeypatch.setattr(batches, "look_at", lambda kernel: WITH_KEYS)
     assert main(["conform", "--seed", "7", "--edition", "v6.18", "--resume", str(tmp_path / "state")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
@@ -469,7 +469,7 @@ def test_the_state_of_another_run_is_refused(
 def test_a_state_that_is_none_is_refused(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str
 ) -> None:
-    (tmp_path / "state").write_text(text)
+    (tmp_path / "state").write_text(text, encoding="utf-8")
     monkeypatch.setattr(batches, "look_at", lambda kernel: WITH_KEYS)
     assert main(["conform", "--edition", "v6.18", "--resume", str(tmp_path / "state")]) == 2
     (line,) = capsys.readouterr().err.splitlines()

@@ -64,16 +64,16 @@ def _fake_apt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     tools, log = tmp_path / "bin", tmp_path / "log"
     tools.mkdir()
     for name, text in TOOLS.items():
-        (tools / name).write_text(f"#!/bin/sh\n{text}")
+        (tools / name).write_text(f"#!/bin/sh\n{text}", encoding="utf-8")
         (tools / name).chmod(0o755)
     for name in ("sh", "cat", "cp", "mkdir"):
         found = shutil.which(name)
         assert found is not None
         (tools / name).symlink_to(found)
     (tmp_path / "apt" / "sources.list.d").mkdir(parents=True)
-    (tmp_path / "apt" / "sources.list.d" / "debian.sources").write_text(SOURCES)
+    (tmp_path / "apt" / "sources.list.d" / "debian.sources").write_text(SOURCES, encoding="utf-8")
     (tmp_path / "image").write_bytes(image())
-    log.write_text("")
+    log.write_text("", encoding="utf-8")
     monkeypatch.setattr(fetch, "APT", tmp_path / "apt")
     monkeypatch.setenv("PATH", str(tools))
     for name, value in {"LOG": log, "IMAGE": tmp_path / "image", "BIN": tools}.items():
@@ -89,27 +89,27 @@ def test_a_kernel_is_fetched_once(log: Path, tmp_path: Path) -> None:
     path = fetch_kernel("6.12.117", folder=folder, say=said.append)
     assert path.read_bytes() == image()
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
-    assert "URIs: http://one.example/debian-security\nSuites: bookworm-security\n" in log.read_text()
+    assert "URIs: http://one.example/debian-security\nSuites: bookworm-security\n" in log.read_text("utf-8")
     assert said == ["asking Debian's bookworm-security for 6.12.117", "fetching linux-image-6.12.117+deb12-cloud-amd64"]
     assert sorted(p.name for p in folder.iterdir()) == ["apt", "vmlinuz-6.12.117"]
-    before = log.read_text()
+    before = log.read_text("utf-8")
     assert fetch_kernel("6.12.117", folder=folder) == path
-    assert log.read_text() == before
+    assert log.read_text("utf-8") == before
     assert cached(folder) == {"6.12.117": path}
 
 
 def test_later_kernels_are_in_another_package(log: Path, tmp_path: Path) -> None:
     """From 7.x on the image lies in linux-binary-..., under the modules."""
     assert fetch_kernel("7.3.4", folder=tmp_path / "kernels").read_bytes() == image()
-    assert "Suites: trixie-backports\n" in log.read_text()
-    assert "download linux-binary-7.3.4+deb13-cloud-amd64\n" in log.read_text()
+    assert "Suites: trixie-backports\n" in log.read_text("utf-8")
+    assert "download linux-binary-7.3.4+deb13-cloud-amd64\n" in log.read_text("utf-8")
 
 
 def test_what_there_is_instead_is_said(log: Path, tmp_path: Path) -> None:
     """A version that no suite has: every suite was asked, and the versions that it has are named."""
     with pytest.raises(LabError, match=r"no cloud kernel 6\.19\.14 now \(trixie-backports has 6\.12\.117, 6\.18\.9, 7"):
         fetch_kernel("6.19.14", folder=tmp_path / "kernels")
-    assert log.read_text().count("Types: deb\n") == 2
+    assert log.read_text("utf-8").count("Types: deb\n") == 2
     assert dict(offered(tmp_path / "kernels")) == {
         "bookworm-security": ["6.12.117", "6.18.9", "7.3.4"],
         "trixie-backports": ["6.12.117", "6.18.9", "7.3.4"],
@@ -146,7 +146,7 @@ def test_what_is_half_done_is_not_kept(
 
 def test_a_folder_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where something is in the way, the folder is named and the way out said."""
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(LabError, match=r"cannot be kept in .*/file/kernels: .*--kernels"):
         kernels_dir(tmp_path / "file" / "kernels")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
@@ -162,7 +162,7 @@ def test_without_apt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(LabError, match=r"no Debian security entry.*path of a vmlinuz"):
         fetch_kernel("6.12.117", folder=tmp_path / "kernels")
     (tmp_path / "nothing" / "sources.list.d").mkdir(parents=True)
-    (tmp_path / "nothing" / "sources.list.d" / "d.sources").write_text(SOURCES)
+    (tmp_path / "nothing" / "sources.list.d" / "d.sources").write_text(SOURCES, encoding="utf-8")
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(LabError, match="no apt-get"):
         fetch_kernel("6.12.117", folder=tmp_path / "kernels")
@@ -188,11 +188,11 @@ def test_qemu_is_installed_by_root_only(log: Path, tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(LabError, match="apt-get install qemu-system-x86"):
         ensure_qemu(said.append)
-    assert not said and not log.read_text()
+    assert not said and not log.read_text("utf-8")
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     assert ensure_qemu(said.append) == str(tmp_path / "bin" / "qemu-system-x86_64")
     assert len(said) == 1 and "as root" in said[0]
-    assert "--no-install-recommends install qemu-system-x86\n" in log.read_text()
-    before = log.read_text()
+    assert "--no-install-recommends install qemu-system-x86\n" in log.read_text("utf-8")
+    before = log.read_text("utf-8")
     ensure_qemu(said.append)
-    assert len(said) == 1 and log.read_text() == before
+    assert len(said) == 1 and log.read_text("utf-8") == before

@@ -211,12 +211,14 @@ def test_source_lists_are_read(tmp_path: Path) -> None:
     (tmp_path / "sources.list").write_text(
         "# deb http://commented/debian x main\n"
         "deb [arch=amd64 signed-by=/k.gpg] http://one/debian bookworm main contrib # c\n"
-        "deb-src http://one/debian bookworm main\n"
+        "deb-src http://one/debian bookworm main\n",
+        encoding="utf-8",
     )
     (tmp_path / "sources.list.d" / "d.sources").write_text(
         "Types: deb deb-src\n# a comment\nURIs: http://two/debian-security\n"
         "Suites: bookworm-security\nComponents: main\nSigned-By: /s.gpg\n\n"
-        "Types: deb\nURIs: http://three/x\nSuites: y\nComponents: main\nEnabled: no\n"
+        "Types: deb\nURIs: http://three/x\nSuites: y\nComponents: main\nEnabled: no\n",
+        encoding="utf-8",
     )
     sources = system_sources(tmp_path)
     assert [s.uri for s in sources] == ["http://one/debian", "http://two/debian-security"]

@@ -77,7 +77,7 @@ def test_what_cannot_be_used_is_decided_anew(tmp_path: Path) -> None:
     first = run(VerdictCache(tmp_path, silent))
     theorem = Task("theorem", "munmap", "v10", ("never-unmapped", "well-formed-stays"), 20_000)
     path = VerdictCache(tmp_path, silent).path(theorem)
-    good = path.read_text()
+    good = path.read_text("utf-8")
     entry = json.loads(good)
     broken = [
         "",
@@ -91,12 +91,12 @@ def test_what_cannot_be_used_is_decided_anew(tmp_path: Path) -> None:
     ]
     assert VerdictCache(tmp_path, silent).load(theorem, RESULTS) is not None
     for text in broken:
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
         assert VerdictCache(tmp_path, silent).load(theorem, RESULTS) is None, text[:40]
     again = run(VerdictCache(tmp_path, silent))
     assert again.from_cache == len(first.mutants)
     assert [t.verdict for t in again.theorems] == [t.verdict for t in first.theorems]
-    assert json.loads(path.read_text())["key"] == entry["key"]
+    assert json.loads(path.read_text("utf-8"))["key"] == entry["key"]
 
 
 def test_the_undecided_is_not_kept(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_an_edit_during_the_run_keeps_nothing(checkout: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     told: list[str] = []
     report = run(VerdictCache(tmp_path / "file" / "folder", told.append))
     assert report.as_expected
@@ -192,7 +192,7 @@ SHARED_BY_ALL = ("spec/properties.py", "spec/space.py", "checker/unbounded.py", 
 @pytest.mark.parametrize("file", [*SHARED_BY_ALL, "proofs/run.py"])
 def test_what_all_depend_on(file: str, checkout: Path) -> None:
     before = keys(checkout)
-    (checkout / file).write_text((checkout / file).read_text() + "# another word\n")
+    (checkout / file).write_text((checkout / file).read_text("utf-8") + "# another word\n", encoding="utf-8")
     after = keys(checkout)
     assert all(after[task] != before[task] for task in TASKS)
 
@@ -200,7 +200,7 @@ def test_what_all_depend_on(file: str, checkout: Path) -> None:
 @pytest.mark.parametrize("file", ["checker/search.py", "proofs/cache.py", "proofs/history.py"])
 def test_what_none_depends_on(file: str, checkout: Path) -> None:
     before = keys(checkout)
-    (checkout / file).write_text((checkout / file).read_text() + "# another word\n")
+    (checkout / file).write_text((checkout / file).read_text("utf-8") + "# another word\n", encoding="utf-8")
     assert keys(checkout) == before
 
 
@@ -244,7 +244,7 @@ assert list(matrix.cells(task) if task.kind == "matrix" else run.carry_out(task)
 sys.setprofile(None)
 print(json.dumps(sorted(n for n in ran if n.split(".")[0] in ("spec", "checker", "proofs"))))
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, encoding="utf-8", cwd=ROOT, check=True)
     ran = set(json.loads(done.stdout))
     assert {"checker.prove", "spec.syscalls.munmap", "spec.vma"} <= ran
     assert ran <= {*Sources().needed(ASKED_BY[kind], name), *SHARED}
@@ -267,7 +267,7 @@ def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
 def test_one_line_about_a_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     monkeypatch.setenv("MSEAL_SPEC_CACHE", str(tmp_path / "file"))
     assert main(["prove", "--property", "mseal32-refuses", "--no-mutants", "--no-lemmas"]) == 0
     out, err = capsys.readouterr()

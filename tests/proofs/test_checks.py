@@ -21,9 +21,9 @@ def current(call: str) -> list[list[str]]:
 
 @pytest.mark.parametrize("call", CALLS)
 def test_checks_are_as_recorded(call: str) -> None:
-    recorded = json.loads(GOLDEN.read_text())
+    recorded = json.loads(GOLDEN.read_text("utf-8"))
     assert current(call) == recorded[call], f"the checks of {call} have changed; if that is meant, record them anew"
 
 
 def test_nothing_else_is_recorded() -> None:
-    assert set(json.loads(GOLDEN.read_text())) == set(CALLS)
+    assert set(json.loads(GOLDEN.read_text("utf-8"))) == set(CALLS)

@@ -52,7 +52,7 @@ def test_rows_that_are_as_stated(monkeypatch: pytest.MonkeyPatch) -> None:
                 assert verdict.size is not None
                 assert verdict.size.vmas <= MAX_VMAS and verdict.size.calls <= MAX_CALLS
                 assert len(verdict.counterexample.before.vmas) == verdict.size.vmas
-    jsonschema.validate(json.loads(report.model_dump_json()), json.loads(SCHEMA.read_text()))
+    jsonschema.validate(json.loads(report.model_dump_json()), json.loads(SCHEMA.read_text("utf-8")))
     assert HistoryReport.model_validate_json(report.model_dump_json()) == report
 
 

@@ -257,7 +257,7 @@ def test_a_report_is_as_published() -> None:
         ("v10", "munmap"), ("v10", "mseal"), ("v6.12", "munmap"), ("v6.12", "mseal"),
     ]  # fmt: skip
     written = report.model_dump_json()
-    jsonschema.validate(json.loads(written), json.loads((ROOT / "docs" / "schema" / "matrix.json").read_text()))
+    jsonschema.validate(json.loads(written), json.loads((ROOT / "docs" / "schema" / "matrix.json").read_text("utf-8")))
     assert MatrixReport.model_validate_json(written) == report
 
 

@@ -6,6 +6,7 @@ import json
 import lzma
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -41,7 +42,7 @@ def scenario(*steps: dict[str, Any], **more: Any) -> dict[str, Any]:
 def file_of(folder: Path, *documents: object, name: str = "document.json") -> str:
     """A file of one document, or of JSON lines."""
     path = folder / name
-    path.write_text("".join(json.dumps(document) + "\n" for document in documents))
+    path.write_text("".join(json.dumps(document) + "\n" for document in documents), encoding="utf-8")
     return str(path)
 
 
@@ -90,7 +91,7 @@ def discarded() -> Counterexample:
 
 def valid(document: object, schema: str) -> None:
     """Raises ValidationError unless the document is what the published schema says."""
-    jsonschema.Draft202012Validator(json.loads((SCHEMAS / schema).read_text())).validate(document)
+    jsonschema.Draft202012Validator(json.loads((SCHEMAS / schema).read_text("utf-8"))).validate(document)
 
 
 # bad input --------------------------------------------------------------------------------------------------------
@@ -260,7 +261,7 @@ def test_several_scenarios_are_json_lines(tmp_path: Path, capsys: pytest.Capture
     path = file_of(tmp_path, scenario(MAP), scenario(MAP, SEAL), name="two.jsonl")
     target = tmp_path / "out.jsonl"
     assert main(["run", path, "--quiet", "--json", str(target)]) == 0
-    results = [json.loads(text) for text in target.read_text().splitlines()]
+    results = [json.loads(text) for text in target.read_text("utf-8").splitlines()]
     assert [len(result["steps"]) for result in results] == [1, 2]
     for result in results:
         valid(result, "run.json")
@@ -288,15 +289,15 @@ def test_names_cannot_paint_over_the_terminal(tmp_path: Path, capsys: pytest.Cap
 def test_show(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     document = discarded()
     path = tmp_path / "counterexample.json"
-    path.write_text(dump_document(document))
-    valid(json.loads(path.read_text()), "counterexample.json")
+    path.write_text(dump_document(document), encoding="utf-8")
+    valid(json.loads(path.read_text("utf-8")), "counterexample.json")
     drawn = {}
     for form in ("text", "svg", "dot"):
         assert main(["show", str(path), "--format", form]) == 0
         drawn[form] = capsys.readouterr().out
         target = tmp_path / form
         assert main(["show", str(path), "--format", form, "--to", str(target)]) == 0
-        assert target.read_text() == drawn[form]
+        assert target.read_text("utf-8") == drawn[form]
         assert capsys.readouterr().out == ""
     assert "private-file-contents-stay" in drawn["text"]
     assert max(map(len, drawn["text"].splitlines())) <= 72
@@ -394,7 +395,7 @@ def sealspec(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "reports.cli", *arguments]
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=60, env=environment, cwd=ROOT, check=False, **options
+        command, capture_output=True, encoding="utf-8", timeout=60, env=environment, cwd=ROOT, check=False, **options
     )
 
 
@@ -420,8 +421,8 @@ def test_standard_input_and_a_closed_pipe(tmp_path: Path) -> None:
     result = sealspec("run", "-", input=json.dumps(scenario(MAP, SEAL)))
     assert (result.returncode, result.stderr) == (0, "")
     path = file_of(tmp_path, *(scenario(MAP, SEAL, UNMAP) for _ in range(400)), name="many.jsonl")
-    shell = f"{sys.executable} -m reports.cli run {path} | head -n 1"
-    piped = subprocess.run(shell, shell=True, capture_output=True, text=True, cwd=ROOT, check=False, timeout=60)
+    shell = f"{shlex.quote(sys.executable)} -m reports.cli run {shlex.quote(path)} | head -n 1"
+    piped = subprocess.run(shell, shell=True, capture_output=True, encoding="utf-8", cwd=ROOT, check=False, timeout=60)
     assert piped.stderr == ""
     assert piped.stdout.startswith("a sample")
 
@@ -430,7 +431,7 @@ def test_version_and_pins() -> None:
     result = sealspec("--version")
     assert result.returncode == 0
     assert "z3-solver" in result.stdout
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     wanted = [*project["dependencies"], *project["optional-dependencies"]["test"]]
-    pinned = set(re.findall(r"^([A-Za-z0-9_-]+)==", (ROOT / "constraints.txt").read_text(), re.M))
+    pinned = set(re.findall(r"^([A-Za-z0-9_-]+)==", (ROOT / "constraints.txt").read_text("utf-8"), re.M))
     assert {re.split(r"[<>=]", name)[0] for name in wanted} <= pinned

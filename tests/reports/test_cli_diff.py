@@ -24,7 +24,7 @@ from spec.syscalls import CALLS
 
 DOCS = Path(__file__).parents[2] / "docs"
 DOCUMENT = DOCS / "DIFF.md"
-SCHEMA = json.loads((DOCS / "schema" / "diff.json").read_text())
+SCHEMA = json.loads((DOCS / "schema" / "diff.json").read_text("utf-8"))
 
 
 @cache
@@ -34,7 +34,7 @@ def mprotect() -> tuple[int, str, dict[str, Any]]:
     with TemporaryDirectory() as folder, redirect_stdout(out):
         written = Path(folder, "diff.json")
         code = main(["diff", "v10", "v6.12", "mprotect", "--jobs", "1", "--json", str(written)])
-        return code, out.getvalue(), json.loads(written.read_text())
+        return code, out.getvalue(), json.loads(written.read_text("utf-8"))
 
 
 def test_mprotect_is_weaker() -> None:
@@ -87,7 +87,7 @@ def test_a_page_level_that_is_the_same(capsys: pytest.CaptureFixture[str]) -> No
     assert row.split()[:7] == ["munmap", "=", "same", "!", "differs", "!", "differs"]
     assert "munmap: the result differs [1 VMA, 3 pages]" in out
     assert "munmap: the boundaries differ [2 VMAs, 3 pages]" in out
-    (example,) = re.findall(r"\$ sealspec diff v10 v6.12 munmap\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    (example,) = re.findall(r"\$ sealspec diff v10 v6.12 munmap\n(.*?)```", DOCUMENT.read_text("utf-8"), re.DOTALL)
     printed = "\n".join(text.rstrip() for text in out.splitlines())
     for shown in example.split("...\n"):
         assert shown in printed, "docs/DIFF.md shows something else"

@@ -33,7 +33,7 @@ def test_the_whole_history(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     ):
         assert text in out, text
     assert out.count("breaks the property") >= 3  # the drawings
-    report = json.loads(target.read_text())
+    report = json.loads(target.read_text("utf-8"))
     found = [v["counterexample"] for row in report["rows"] for v in row["verdicts"] if v["expected"] == "found"]
     assert len(found) == 21
     for document in found:

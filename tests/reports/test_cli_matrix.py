@@ -108,7 +108,7 @@ def test_interrupted(spoiled: Spoiled, tmp_path: Path, capsys: pytest.CaptureFix
     target = tmp_path / "matrix.json"
     assert main(["matrix", "-e", "v10", "--jobs", "7", "--json", str(target)]) == 130
     assert "interrupted" in capsys.readouterr().out
-    assert json.loads(target.read_text())["complete"] is False
+    assert json.loads(target.read_text("utf-8"))["complete"] is False
 
 
 @pytest.mark.parametrize(
@@ -136,5 +136,5 @@ def test_for_real(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert '("munmap is atomic")' in out
     assert "v10: holds\n" in out
     assert "v6.12: holds for pages only" in out
-    report = MatrixReport.model_validate_json(target.read_text())
+    report = MatrixReport.model_validate_json(target.read_text("utf-8"))
     assert len(report.cells) == 2 * len(COLUMNS)

@@ -118,7 +118,7 @@ def test_all_as_expected(proofs: ModuleType, tmp_path: Path, capsys: pytest.Capt
     assert edition == "v10"
     assert given["properties"] == ["never-unmapped", "never-grown"]
     assert (given["timeout_ms"], given["lemmas"], given["mutants"], given["calls"]) == (500, False, True, None)
-    assert len(json.loads(target.read_text())["theorems"]) == 2
+    assert len(json.loads(target.read_text("utf-8"))["theorems"]) == 2
     out, err = capsys.readouterr()
     assert err == ""
     for text in ("refuted, as expected", "2: 1 proved, 1 refuted", "1: 1 killed", "everything is as expected"):
@@ -189,7 +189,7 @@ def test_interrupted_with_a_report(proofs: ModuleType, tmp_path: Path, capsys: p
     out = capsys.readouterr().out
     assert "never-unmapped" in out
     assert "interrupted" in out
-    assert json.loads(target.read_text())["complete"] is False
+    assert json.loads(target.read_text("utf-8"))["complete"] is False
 
 
 def test_interrupted_without_a_report(proofs: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
@@ -221,7 +221,7 @@ def test_one_theorem_for_real(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     target = tmp_path / "report.json"
     options = ["--property", "mseal32-refuses", "--no-mutants", "--no-lemmas", "--json", str(target)]
     assert main(["prove", *options]) == 0
-    written = ProofReport.model_validate_json(target.read_text())
+    written = ProofReport.model_validate_json(target.read_text("utf-8"))
     assert [(t.property, t.verdict) for t in written.theorems] == [("mseal32-refuses", "proved")]
     assert "everything is as expected" in capsys.readouterr().out
 
@@ -241,9 +241,9 @@ def test_find_a_trace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     target = tmp_path / "trace.json"
     files = ["--json", str(target), "--svg", str(tmp_path / "a.svg"), "--dot", str(tmp_path / "a.dot")]
     assert main(["find", "private-file-contents-stay", "--trace", *files]) == 0
-    assert len(json.loads(target.read_text())["steps"]) == 5
-    assert (tmp_path / "a.svg").read_text().startswith("<")
-    assert (tmp_path / "a.dot").read_text().startswith("digraph")
+    assert len(json.loads(target.read_text("utf-8"))["steps"]) == 5
+    assert (tmp_path / "a.svg").read_text("utf-8").startswith("<")
+    assert (tmp_path / "a.dot").read_text("utf-8").startswith("digraph")
     assert "call 5: madvise" in capsys.readouterr().out
 
 
@@ -257,7 +257,7 @@ def test_ctrl_c(jobs: str, tmp_path: Path) -> None:
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
         cwd=ROOT,
         env=environment,
     )
@@ -267,7 +267,7 @@ def test_ctrl_c(jobs: str, tmp_path: Path) -> None:
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert "interrupted" in out
-    assert json.loads(target.read_text())["complete"] is False
+    assert json.loads(target.read_text("utf-8"))["complete"] is False
 
 
 def test_ctrl_c_ends_a_query() -> None:
@@ -287,6 +287,6 @@ except KeyboardInterrupt:
     print("interrupted" if time.monotonic() - begun < 10 else "too late")
 """
     result = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=False, timeout=60
+        [sys.executable, "-c", program], capture_output=True, encoding="utf-8", cwd=ROOT, check=False, timeout=60
     )
     assert result.stdout == "interrupted\n", result.stderr

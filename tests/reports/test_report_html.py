@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import posixpath
 import re
 import subprocess
@@ -346,7 +347,7 @@ def test_the_documents_beside_the_pages_are_theirs(review: Review, tmp_path: Pat
         [document] = load_document(tmp_path / "report" / f"{case.file}.json")
         assert document == case.document
         if case.programs.c:
-            assert (tmp_path / "report" / f"{case.file}.c").read_text() == case.programs.c
+            assert (tmp_path / "report" / f"{case.file}.c").read_text("utf-8") == case.programs.c
 
 
 def test_the_matrix_has_every_cell(review: Review, small: dict[str, Page]) -> None:
@@ -372,7 +373,7 @@ def test_assumptions_and_exclusions_are_there(review: Review, small: dict[str, P
     for assumption in review.assumptions:
         assert assumption.sentence in told and assumption.hides in told
     titles = [table.title for table in review.exclusions]
-    assert titles == re.findall(r"^## (.*)$", (ROOT / "docs" / "EXCLUSIONS.md").read_text(), flags=re.MULTILINE)
+    assert titles == re.findall(r"^## (.*)$", (ROOT / "docs" / "EXCLUSIONS.md").read_text("utf-8"), flags=re.MULTILINE)
     assert all(title in told for title in titles)
     [weaknesses] = [table for table in review.exclusions if table.title == "W1 to W25"]
     assert [row[0] for row in weaknesses.rows] == [f"W{n}" for n in range(1, 26)]
@@ -448,11 +449,11 @@ def test_the_time_machine(two_editions: Review) -> None:
 
 def test_the_schema_is_published() -> None:
     published = ROOT / "docs" / "schema" / "review.json"
-    assert published.read_text() == review_schema(), "run: python -m reports.review > docs/schema/review.json"
+    assert published.read_text("utf-8") == review_schema(), "run: python -m reports.review > docs/schema/review.json"
 
 
 def test_a_review_is_as_its_schema_says(two_editions: Review) -> None:
-    schema = json.loads((ROOT / "docs" / "schema" / "review.json").read_text())
+    schema = json.loads((ROOT / "docs" / "schema" / "review.json").read_text("utf-8"))
     jsonschema.Draft202012Validator(schema).validate(json.loads(render(two_editions)))
     assert Review.model_validate_json(render(two_editions)) == two_editions
 
@@ -469,11 +470,13 @@ def test_equal_results_are_equal_bytes(review: Review, tmp_path: Path, cache_fol
     """Decided here, or taken from the cache in another process that hashes in another order: the same bytes."""
     given = tmp_path / "replays.json"
     lives = tuple(live for case in review.cases for live in case.live)
-    given.write_text(ReplayReport(probe=None, replays=lives).model_dump_json())
+    given.write_text(ReplayReport(probe=None, replays=lives).model_dump_json(), encoding="utf-8")
     run = [sys.executable, "-m", "reports.cli", "report", *SELECTION, "--formats", "html,json"]
     run += ["--replay", str(given), "--out", str(tmp_path / "report")]
-    environment = {"PYTHONHASHSEED": "7", "MSEAL_SPEC_CACHE": str(cache_folder)}
-    done = subprocess.run(run, cwd=ROOT, env=environment, check=False, capture_output=True, text=True, timeout=120)
+    environment = os.environ | {"PYTHONHASHSEED": "7", "MSEAL_SPEC_CACHE": str(cache_folder)}
+    done = subprocess.run(
+        run, cwd=ROOT, env=environment, check=False, capture_output=True, encoding="utf-8", timeout=120
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert f"begin with {tmp_path / 'report'}/index.html" in done.stdout
     written = contents(tmp_path / "report")
@@ -492,8 +495,8 @@ def test_a_report_replaces_a_report(review: Review, tmp_path: Path) -> None:
 
 def test_what_is_no_report_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "letter.txt").write_text("keep me")
-    (tmp_path / "file").write_text("keep me")
+    (tmp_path / "mine" / "letter.txt").write_text("keep me", encoding="utf-8")
+    (tmp_path / "file").write_text("keep me", encoding="utf-8")
     for name, told in (("mine", "not a report"), ("file", "no folder"), ("missing/below", "there is no folder")):
         assert main(["report", *SELECTION, "--out", str(tmp_path / name)]) == 2
         err = capsys.readouterr().err
@@ -550,7 +553,7 @@ BAD_RUNS = (
 @pytest.mark.parametrize("text", BAD_RUNS)
 def test_what_is_no_run_on_a_kernel(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = tmp_path / "given.json"
-    given.write_text(text)
+    given.write_text(text, encoding="utf-8")
     assert main(["report", "--out", str(tmp_path / "x"), "--replay", str(given)]) == 2
     err = capsys.readouterr().err
     assert err.count("\n") == 1 and str(given) in err
@@ -567,7 +570,7 @@ def test_runs_that_belong_to_nothing_are_told(
     strangers = [document.model_copy(update={"edition": name}) for name in ("v6.11", "v6.12", "v6.17", "v6.18", "v7.3")]
     given = tmp_path / "replays.json"
     runs = (*(live(stranger, "not confirmed") for stranger in strangers), live(document, "confirmed"))
-    given.write_text(ReplayReport(probe=None, replays=runs).model_dump_json())
+    given.write_text(ReplayReport(probe=None, replays=runs).model_dump_json(), encoding="utf-8")
     monkeypatch.setenv("MSEAL_SPEC_CACHE", str(cache_folder))
     assert main(["report", *SELECTION, "--out", str(tmp_path / "report"), "--replay", str(given)]) == 0
     err = capsys.readouterr().err
@@ -584,9 +587,9 @@ def test_a_kernel_that_contradicts_fails_the_report(
     case = review.case["v10/failed-mseal-seals-nothing/mseal"]
     told = case.live[0].model_copy(update={"verdict": "not confirmed", "reason": "the kernel sealed nothing"})
     given = tmp_path / "replays.json"
-    given.write_text(ReplayReport(probe=None, replays=(told,)).model_dump_json())
+    given.write_text(ReplayReport(probe=None, replays=(told,)).model_dump_json(), encoding="utf-8")
     monkeypatch.setenv("MSEAL_SPEC_CACHE", str(cache_folder))
     assert main(["report", *SELECTION, "--out", str(tmp_path / "report"), "--replay", str(given)]) == 1
     assert "not confirmed on 6.99.0-sample" in capsys.readouterr().out
-    page = (tmp_path / "report" / f"{case.file}.html").read_text()
+    page = (tmp_path / "report" / f"{case.file}.html").read_text("utf-8")
     assert "The kernel sealed nothing." in page
