@@ -78,10 +78,10 @@ def program(document: Path, tmp_path: Path, form: str = "c") -> Path:
     """The compiled program of a document."""
     source, target = tmp_path / f"{form}.c", tmp_path / form
     assert main(["reproduce", str(document), "--format", form, "--to", str(source)]) == 0
-    return compiled(source, target)
+    return compile_program(source, target)
 
 
-def compiled(source: Path, target: Path) -> Path:
+def compile_program(source: Path, target: Path) -> Path:
     """The program, compiled without a warning."""
     done = subprocess.run(
         ["gcc", *WARNINGS, "-o", str(target), str(source)], capture_output=True, encoding="utf-8", check=False
@@ -96,7 +96,7 @@ def program_that_expects(document: Path, tmp_path: Path) -> Path:
     assert isinstance(told, Scenario) and told.edition is not None
     source = tmp_path / "expects.c"
     source.write_text(to_c(Script(told, told.edition, ("A test.",), "test"), ktap=False), encoding="utf-8")
-    return compiled(source, tmp_path / "expects")
+    return compile_program(source, tmp_path / "expects")
 
 
 def run(path: Path) -> tuple[int, str]:
@@ -226,7 +226,7 @@ def test_answers_that_are_not_the_editions(
     assert "1 of 1 expected answer differ" in err
 
 
-@live
+@compiled
 def test_recorded_sequences_come_out_again(tmp_path: Path) -> None:
     """What a kernel of this edition answered to sequences of all sorts, programs find again: every result, and every
     page after every call."""
