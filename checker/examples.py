@@ -143,15 +143,26 @@ def violation(
 ) -> tuple[int, Transition, State] | None:
     """The first page at which the concrete outcome breaks the property, if one does: rather one that the call has
     changed than one at which only a counter tells."""
+    return breaking(prop, example, edition, dropped=dropped)
+
+
+def breaking(
+    prop: Property, example: Example, edition: Edition, *, at: int | None = None, dropped: str | None = None
+) -> tuple[int, Transition, State] | None:
+    """As `violation`; `at` is the one page that counts."""
     transition, after = example.run(edition, dropped)
     if not prop.outcomes(transition):
         return None
     pages = example.pages(after)
+    if at is not None:
+        pages = sorted({*pages, at})
     for of_every_page in (prop.every, prop.none):
         if of_every_page is not None and not all(of_every_page(transition, q) for q in pages):
             return None
-    changed = [page for page in pages if _has_changed(transition, page)]
-    for arguments in _pages_for(prop, [*changed, *(page for page in pages if page not in changed)]):
+    changed_first = sorted(pages, key=lambda page: not _has_changed(transition, page))
+    for arguments in _pages_for(prop, changed_first):
+        if at not in (None, arguments[0]):
+            continue
         if prop.when(transition, *arguments) and not prop.holds(transition, *arguments):
             return arguments[0], transition, after
     return None

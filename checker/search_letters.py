@@ -11,14 +11,13 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
+from checker import claims
 from checker.documents.base import HEAP_PAGE
 from checker.documents.scenarios import FAILURES
-from checker.machine import WordGuards
 from spec.advice import ADVICE, DONTFORK, DONTNEED, FREE, PAGEOUT, POPULATE_WRITE, WIPEONFORK, known_advice
 from spec.arguments import Decoded
 from spec.editions import Edition
 from spec.mapping import MAP_ANONYMOUS, MAP_DROPPABLE, MAP_FIXED, MAP_PRIVATE, MAP_SHARED, NO_FILE, WRITABLE_FILE
-from spec.space import Done, Refused
 from spec.syscalls import CALLS
 from spec.syscalls.mprotect import PROT_READ, PROT_WRITE
 from spec.syscalls.mremap import DONTUNMAP, FIXED, MAYMOVE
@@ -55,14 +54,7 @@ class Letter:
 def decoded(edition: Edition, letter: Letter) -> Decoded | None:
     """What the argument stage makes of the words; None if the call ends there, so that nothing changes, or if the
     edition leaves it out."""
-    if not edition.has(letter.call):
-        return None
-    call = CALLS[letter.call]
-    try:
-        arguments: Decoded = call.arguments(WordGuards(edition), *letter.words.values())
-    except (Refused, Done):
-        return None
-    return arguments
+    return claims.decoded(edition, letter.call, tuple(letter.words.values()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,14 +10,15 @@ special mapping, which no call makes.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+from checker.claims import assumptions_of, differs, range_of, size_of, why
 from checker.concrete import State
 from checker.documents.base import HEAP_PAGE
-from checker.documents.counterexamples import Counterexample, CounterexampleStep, Culprit, ResultDoc, Size
+from checker.documents.counterexamples import Counterexample, CounterexampleStep, Culprit, ResultDoc
 from checker.documents.layouts import LayoutDoc
 from checker.examples import violation
 from checker.machine import perform
@@ -43,14 +44,11 @@ from checker.search_letters import (
     single,
 )
 from checker.search_steps import Edge, Start, canonical, empty_space
-from checker.view import Transition
 from spec.advice import DONTFORK, DONTNEED, FREE, WIPEONFORK
-from spec.arguments import PageRange
 from spec.editions import Edition
 from spec.properties import Property
 from spec.syscalls.mprotect import PROT_READ
-from spec.terms import Num, whole
-from spec.vma import BOOKKEEPING, SPECIAL, Vma, changed_fields
+from spec.vma import SPECIAL, Vma
 
 MAX_CALLS: Final = 6
 LIMIT: Final = 50_000
@@ -284,7 +282,7 @@ def trace_document(
     last: Edge | None = None
     for letter in letters:
         last = Start(state.copy(), edition).edge(letter)
-        pages = _range(state, edition, letter)
+        pages = range_of(decoded(edition, letter))
         result = perform(state, edition, letter.call, letter.words, failures=letter.failures)
         steps.append(
             CounterexampleStep(
@@ -305,37 +303,15 @@ def trace_document(
         edition=edition.name,
         call=letters[-1].call,
         expected=expected,
-        assumptions=prop.assumptions,
+        assumptions=assumptions_of(prop),
         before=before,
         steps=tuple(steps),
         culprit=Culprit(page=None if prop.pageless else page, why=why(prop, last.transition, page)),
-        size=_size(steps),
+        size=size_of(before, steps),
     )
     differences = re_execute(document)
     assert not differences, "\n".join(differences)
     return document
-
-
-def _size(steps: Sequence[CounterexampleStep]) -> Size:
-    """As many VMAs and pages as the fullest layout has."""
-    vmas = max(len(step.after.vmas) for step in steps)
-    pages = max(sum(vma.end - vma.start for vma in step.after.vmas) for step in steps)
-    return Size(vmas=vmas, pages=pages, calls=len(steps))
-
-
-def _range(state: State, edition: Edition, letter: Letter) -> tuple[int, int] | None:
-    """The pages that a call is about: first, and behind the last. None for a call that names none."""
-    to = decoded(edition, letter)
-    if letter.call == "brk":
-        old, new = state.brk, whole(getattr(to, "page", state.brk))
-        return min(old, new), max(old, new)
-    if isinstance(to, PageRange):
-        return whole(to.start), whole(to.end)
-    for first, size in (("page", "pages"), ("old", "old_pages")):
-        if hasattr(to, first):
-            start = whole(getattr(to, first))
-            return start, start + whole(getattr(to, size, 1))
-    return None
 
 
 def _culprit(prop: Property, edge: Edge, first: int) -> int:
@@ -344,47 +320,4 @@ def _culprit(prop: Property, edge: Edge, first: int) -> int:
     if prop.second or prop.pageless:
         return first
     broken = (page for page in edge.pages(edge.after) if prop.when(t, page) and not prop.holds(t, page))
-    return next((page for page in broken if _differ(t, page)), first)
-
-
-def why(prop: Property, t: Transition, page: int) -> str:
-    """How the call broke the property there, in a few words."""
-    ended = "succeeded" if not t.failed else f"failed with {t.errno.name} ({t.check})"
-    counted = f"map_count was {t.before.map_count} and is now {t.after.map_count}"
-    count = "" if t.before.map_count == t.after.map_count else f"; {counted}"
-    if prop.pageless or (count and not _differ(t, page)):
-        return f"{t.call} {ended}{count}"
-    return f"{t.call} {ended}; the page {_change(t, page)}"
-
-
-def _change(t: Transition, page: Num) -> str:
-    a, b = t.before.at(page), t.after.at(page)
-    if a.mapped and b.mapped:
-        found = [f"{name} was {_shown(x)} and is now {_shown(y)}" for name, x, y in _values(t, page) if x != y]
-        return f"changed: {'; '.join(found)}" if found else "did not change"
-    if not a.mapped and not b.mapped:
-        return "was not mapped and is not"
-    return "is no longer mapped" if a.mapped else "is now mapped" + (" and sealed" if b.vma.sealed else "")
-
-
-def _differ(t: Transition, page: Num) -> bool:
-    a, b = t.before.at(page), t.after.at(page)
-    if a.mapped != b.mapped or t.before.cut(page) != t.after.cut(page):
-        return True
-    return bool(a.mapped and any(x != y for _, x, y in _values(t, page)))
-
-
-def _values(t: Transition, page: Num) -> Iterator[tuple[str, object, object]]:
-    a, b = t.before.at(page), t.after.at(page)
-    yield "what it reads", a.visible, b.visible
-    yield "its guard mark", a.page.guard, b.page.guard
-    yield "a VMA boundary before it", t.before.cut(page), t.after.cut(page)
-    for name in changed_fields(a.vma, b.vma):
-        if name not in BOOKKEEPING:
-            yield name, getattr(a.vma, name), getattr(b.vma, name)
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:#x}" if isinstance(value, int) else str(value)
+    return next((page for page in broken if differs(t, page)), first)

@@ -17,6 +17,7 @@ import z3
 from pydantic import TypeAdapter
 
 from checker.calls import WordPath, explore_arguments, symbolic_arguments, words_of
+from checker.claims import range_of
 from checker.concrete import State
 from checker.documents.counterexamples import Size
 from checker.documents.layouts import LayoutDoc
@@ -38,7 +39,6 @@ from checker.parting import (
 from checker.parting_search import search_small
 from checker.paths import TooManyPaths
 from checker.prove import Examination
-from proofs.evidence import range_of
 from proofs.lemmas import lemma_result
 from proofs.merges import merges_more
 from proofs.results import (
@@ -440,7 +440,7 @@ def parting_of(name: str, parted: Parted, editions: tuple[Edition, Edition]) -> 
         call=parted.call,
         words=dict(parted.words),
         failures=sorted(parted.failures),
-        range=range_of(example) if pair.to is not None else None,
+        range=range_of(example.arguments) if pair.to is not None else None,
         page=None if PARTINGS[name].pageless else parted.page,
         first=outcomes[0],
         second=outcomes[1],

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import cast
 
 from checker.calls import words_for
-from checker.documents.counterexamples import Counterexample, CounterexampleStep, Culprit, ResultDoc, Size
+from checker.claims import assumptions_of, range_of, size_of
+from checker.documents.counterexamples import Counterexample, CounterexampleStep, Culprit, ResultDoc
 from checker.documents.layouts import LayoutDoc
 from checker.examples import Example
 from proofs.results import Witness
 from proofs.theorems import Theorem
-from spec.assumptions import ALWAYS
 from spec.editions import Edition
 from spec.terms import whole
 
@@ -43,35 +42,19 @@ def counterexample_of(theorem: Theorem, example: Example, page: int | None) -> C
         call=example.call,
         words=dict(words),
         failures=tuple(sorted(example.failures)),
-        range=range_of(example),
+        range=range_of(example.arguments),
         result=ResultDoc(value=whole(transition.value), errno=transition.errno.name, check=transition.check),
         after=after_doc,
     )
-    vmas = len(example.state.vmas)
-    pages = sum(cast(int, v.end - v.start) for v in example.state.vmas)
-    why = prop.sentence
     return Counterexample(
         property=prop.name,
         sentence=prop.sentence,
         edition=edition.name,
         call=example.call,
         expected=theorem.expected,
-        assumptions=(*ALWAYS, *prop.assumptions),
+        assumptions=assumptions_of(prop),
         before=before_doc,
         steps=(step,),
-        culprit=Culprit(page=None if pageless else page, why=why),
-        size=Size(vmas=vmas, pages=pages, calls=1),
+        culprit=Culprit(page=None if pageless else page, why=prop.sentence),
+        size=size_of(before_doc, [step]),
     )
-
-
-def range_of(example: Example) -> tuple[int, int] | None:
-    """The pages that the call is about, for drawing."""
-    to = example.arguments
-    if hasattr(to, "start") and hasattr(to, "end"):
-        return to.start, to.end
-    if hasattr(to, "old"):
-        reach = to.old_pages if to.old_pages < 1 << 30 else 1
-        return to.old, to.old + max(reach, 1)
-    if hasattr(to, "pages"):
-        return to.page, to.page + to.pages
-    return (to.page, to.page + 1) if hasattr(to, "page") else None

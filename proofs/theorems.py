@@ -295,6 +295,12 @@ def theorems(edition: Edition, properties: list[str] | None = None, calls: list[
     ]
 
 
+def expected_of(property: str, call: str, edition: str) -> str:
+    """The verdict that is expected of a theorem by the names of its parts; empty if there is no such theorem."""
+    found = theorems(EDITIONS[edition], [property], [call])
+    return found[0].expected if found else ""
+
+
 def _order(call: str) -> int:
     return list(CALLS).index(call)
 

@@ -59,7 +59,7 @@ def print_row(out: Console, row: HistoryRow) -> bool:
     for call, verdicts in groupby(row.verdicts, lambda verdict: verdict.call):
         _print_verdicts(out, call, list(verdicts))
     example = next((v.counterexample for v in row.verdicts if v.expected == "found" and v.counterexample), None)
-    fine = example is None or confirmed(example, row.property)
+    fine = example is None or confirmed(example, row.property) is not None
     if example is not None and fine:
         line(out)
         out.print(textwrap.indent(drawing(example, "text"), "  "), end="", soft_wrap=True)

@@ -25,6 +25,7 @@ from reports.cli_common import (
 )
 from reports.cli_interrupt import interruptible
 from reports.cli_prove import Watcher, progress_bars
+from reports.cli_run import confirmed
 from reports.outputs import Outputs
 
 if TYPE_CHECKING:
@@ -66,9 +67,13 @@ def replay(request: Request) -> ExitCode:
         documents = refuted_theorems(out, edition, request.report, cache=request.cache)
     else:
         assert request.document is not None
-        documents = _documents(request.document, request.number)
-        for document in documents:
+        given = _documents(request.document, request.number)
+        for document in given:
             check_runs_here(document.edition, request.document)
+        known = _all_confirmed(given, request.document, request.number)
+        if known is None:
+            return ExitCode.DIFFERS
+        documents = known
     results = _try_all(out, documents, kernel, verbose=not request.every)
     _print_summary(out, results)
     if request.json_file is not None:
@@ -176,11 +181,22 @@ def _documents(path: str, number: int | None) -> list[Counterexample]:
     return [documents[number - 1]]
 
 
+def _all_confirmed(documents: Sequence[Counterexample], path: str, number: int | None) -> list[Counterexample] | None:
+    """The documents if each is true; if not, None, after saying of each that is not. Raises BadDocument for one that
+    lies about itself."""
+    several = number is not None or len(documents) > 1
+    names = [f"{printable(path)}, counterexample {number or n}" for n in range(1, len(documents) + 1)]
+    found = [
+        confirmed(document, name if several else printable(path))
+        for document, name in zip(documents, names, strict=True)
+    ]
+    known = [document for document in found if document is not None]
+    return known if len(known) == len(found) else None
+
+
 def refuted_theorems(out: Console, edition: str, report: str | None, *, cache: bool) -> list[Counterexample]:
     """The counterexamples to the refuted theorems of an edition: from a report, or proved now."""
-    result = _prove(edition, cache) if report is None else _load_report(report)
-    if result.edition != edition:
-        raise BadUsage(f"{printable(report or '')}: a report about {printable(result.edition)}, not {edition}")
+    result = _prove(edition, cache) if report is None else _load_report(report, edition)
     open_ones = [theorem for theorem in result.theorems if theorem.verdict not in ("proved", "refuted")]
     found = [theorem.counterexample for theorem in result.theorems if theorem.counterexample is not None]
     line(out, f"{edition}: {_many(len(found), 'refuted theorem')} of {len(result.theorems)}")
@@ -210,23 +226,42 @@ def _prove(edition: str, cache: bool) -> ProofReport:
     return report
 
 
-def _load_report(path: str) -> ProofReport:
-    """What `sealspec prove --json` wrote. Raises BadUsage."""
-    from pydantic import ValidationError
-
+def _load_report(path: str, edition: str) -> ProofReport:
+    """What `sealspec prove --json` wrote about an edition. Raises BadDocument if it is that of another one, or if a
+    counterexample in it is not true."""
+    from checker.claims import NotConfirmed, check_claim
+    from checker.documents.base import BadDocument, shown
+    from checker.documents.files import load_model
     from proofs.results import ProofReport
+    from proofs.theorems import expected_of
 
-    name = printable(path)
-    try:
-        with open("/dev/stdin" if path == "-" else path, encoding="utf-8") as file:
-            return ProofReport.model_validate_json(file.read())
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadUsage(f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = "/".join(str(part) for part in first["loc"])
-        reason = printable(f"{where}: {first['msg']}" if where else first["msg"])
-        raise BadUsage(f"{name}: not a report of sealspec prove --json: {reason}") from None
+    report = load_model("/dev/stdin" if path == "-" else path, ProofReport, "a report of sealspec prove --json")
+    if report.edition != edition:
+        raise BadDocument("/edition", f"a report about {shown(report.edition)}, not {edition}", path)
+    for n, theorem in enumerate(report.theorems):
+        at, example = f"/theorems/{n}", theorem.counterexample
+        if not expected_of(theorem.property, theorem.call, edition) or theorem.edition != edition:
+            name = f"{theorem.property} of {theorem.call} in {theorem.edition}"
+            raise BadDocument(at, f"{edition} has no theorem {shown(name)}", path)
+        if (theorem.verdict == "refuted") != (example is not None):
+            raise BadDocument(
+                f"{at}/verdict", f"{theorem.verdict}, and yet the counterexample is {_there(example)}", path
+            )
+        if example is None:
+            continue
+        if (example.property, example.call, example.edition) != (theorem.property, theorem.call, edition):
+            raise BadDocument(f"{at}/counterexample", "it is about another theorem", path)
+        try:
+            check_claim(example, expected_of)
+        except BadDocument as bad:
+            raise BadDocument(f"{at}/counterexample{bad.pointer}", bad.reason, path) from None
+        except NotConfirmed as unlike:
+            raise BadDocument(f"{at}/counterexample", f"{unlike}: {unlike.differences[0]}", path) from None
+    return report
+
+
+def _there(example: Counterexample | None) -> str:
+    return "missing" if example is None else "there"
 
 
 # results --------------------------------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ def reproduce(document: str, number: int, form: str, to: str | None, check: bool
     given = _document(document, number)
     check_runs_here(given.edition or DEFAULT_EDITION, document)
     try:
-        script = _script(given, _command(document, number, form))
+        script = _script(given, printable(document), _command(document, number, form))
         if script is None:
             return ExitCode.DIFFERS
         text = to_syz(script) if form == "syz" else to_c(script, ktap=form == "kselftest")
@@ -74,7 +74,7 @@ def _command(document: str, number: int, form: str) -> str:
     return f"sealspec reproduce {printable(os.path.basename(document))}{which} --format {form}"
 
 
-def _script(document: AnyDocument, command: str) -> Script | None:
+def _script(document: AnyDocument, name: str, command: str) -> Script | None:
     """What the program is to do; None, after saying so, if the document is not what its edition does. Raises CannotSay
     where no calls lead there."""
     from checker.documents.counterexamples import Counterexample
@@ -84,7 +84,8 @@ def _script(document: AnyDocument, command: str) -> Script | None:
     from reports.cli_run import confirmed
     from reports.reproduce import script_for
 
-    return script_for(document, command) if confirmed(document, document.property) else None
+    example = confirmed(document, name)
+    return script_for(example, command) if example is not None else None
 
 
 def _script_of_scenario(scenario: Scenario, command: str) -> Script | None:

@@ -172,8 +172,8 @@ def show(document: str, form: str, to: str | None, number: int) -> ExitCode:
     if form not in SHOW_FORMATS:
         raise BadUsage(f"--format {printable(form)!r}: a drawing is {', '.join(SHOW_FORMATS)}")
     files = Outputs({"--to": to or "-"}, inputs=[document])
-    example = _counterexample(document, number)
-    if not confirmed(example, printable(document)):
+    example = confirmed(_counterexample(document, number), printable(document))
+    if example is None:
         return ExitCode.DIFFERS
     files.write("--to", drawing(example, form))
     return ExitCode.OK
@@ -192,17 +192,23 @@ def _counterexample(path: str, number: int) -> Counterexample:
     return examples[number - 1]
 
 
-def confirmed(example: Counterexample, name: str) -> bool:
-    """The concrete reading does what the document says; if not, say where they differ on standard error."""
-    from checker.scenario import re_execute
+def confirmed(example: Counterexample, name: str) -> Counterexample | None:
+    """The document if it is true: the calls do what it says, and so break what it says. If they do something else,
+    None, after saying on standard error where they differ.
 
-    differences = re_execute(example)
-    if differences:
+    Raises BadDocument for one that lies about itself (see checker.claims).
+    """
+    from checker.claims import NotConfirmed, check_claim
+    from proofs.theorems import expected_of
+
+    try:
+        return check_claim(example, expected_of, name)
+    except NotConfirmed as unlike:
         err = console(error=True)
-        line(err, f"{name}: not confirmed: the concrete reading of {example.edition} does something else", "red")
-        for text in differences:
+        line(err, f"{name}: {unlike}", "red")
+        for text in unlike.differences:
             line(err, f"  {printable(text)}")
-    return not differences
+        return None
 
 
 def drawing(example: Counterexample, form: str) -> str:

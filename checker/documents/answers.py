@@ -12,6 +12,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
+from checker.documents.base import shown
 from spec.words import PAGES
 
 WINDOW_PAGES: Final = 48
@@ -69,12 +70,6 @@ def vma_line(text: str) -> VmaLine:
     if not -PAGES <= line.first < line.end <= PAGES:
         raise ValueError(f"the range of a line of VMAs goes from a page to a later one; not {shown(text)}")
     return line
-
-
-def shown(value: object) -> str:
-    """Return a value as Python writes it, cut if it is long: for messages."""
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _like(pattern: str, says: str) -> Callable[[str], str]:

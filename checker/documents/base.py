@@ -45,16 +45,22 @@ class Document(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def shown(value: object) -> str:
+    """A value as Python writes it, cut if it is long: for messages."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
 def near(name: object, known: Iterable[str]) -> str:
     """A hint that names the closest of the known names, or all of them if none is close."""
     names = list(known)
-    close = difflib.get_close_matches(str(name), names, n=1)
+    close = difflib.get_close_matches(str(name)[:60], names, n=1)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}"
 
 
 def _edition_name(value: object) -> str:
     if not isinstance(value, str) or value not in EDITIONS:
-        raise ValueError(f"unknown edition {value!r}; {near(value, EDITIONS)}")
+        raise ValueError(f"unknown edition {shown(value)}; {near(value, EDITIONS)}")
     return value
 
 

@@ -10,7 +10,7 @@ from pydantic import (
     model_validator,
 )
 
-from checker.documents.base import Count, Document, EditionName, Int, PageNumber, Word, near
+from checker.documents.base import Count, Document, EditionName, Int, PageNumber, Word, near, shown
 from checker.documents.layouts import LayoutDoc
 from checker.documents.scenarios import ErrnoName, check_failures
 from checker.version import WrittenBy
@@ -30,7 +30,7 @@ class ResultDoc(Document):
     @classmethod
     def _known(cls, name: str) -> str:
         if name not in Errno.__members__:
-            raise ValueError(f"unknown errno {name!r}; {near(name, Errno.__members__)}")
+            raise ValueError(f"unknown errno {shown(name)}; {near(name, Errno.__members__)}")
         return name
 
 
@@ -50,7 +50,7 @@ class CounterexampleStep(Document):
     @classmethod
     def _known_call(cls, name: str) -> str:
         if name not in CALLS:
-            raise ValueError(f"unknown call {name!r}; {near(name, CALLS)}")
+            raise ValueError(f"unknown call {shown(name)}; {near(name, CALLS)}")
         return name
 
     @model_validator(mode="after")
@@ -58,7 +58,7 @@ class CounterexampleStep(Document):
         names = CALLS[self.call].words
         if set(names) != set(self.words):
             raise ValueError(
-                f"{self.call} takes the words {', '.join(names) or '(none)'}; not {', '.join(self.words) or '(none)'}"
+                f"{self.call} takes the words {', '.join(names) or '(none)'}; not {shown(', '.join(self.words))}"
             )
         check_failures(self.call, self.failures)
         return self

@@ -7,16 +7,17 @@ import lzma
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from checker.documents.base import MAX_BYTES, BadDocument, Document, near
+from checker.documents.base import MAX_BYTES, BadDocument, Document, near, shown
 from checker.documents.counterexamples import Counterexample
 from checker.documents.scenarios import STEPS, RunResult, Scenario
 from checker.output import write_text
 
 AnyDocument: TypeAlias = Scenario | Counterexample
+M = TypeVar("M", bound=BaseModel)
 
 
 def parse_document(data: object) -> AnyDocument:
@@ -45,21 +46,47 @@ def load_document(path: str | os.PathLike[str]) -> list[AnyDocument]:
     of them possibly xz-compressed (`.xz`). Raises BadDocument for whatever is wrong, a file that cannot be read too.
     """
     name = os.fspath(path)
+    text = read_text(name)
+    if not _is_lines(name, text):
+        return [_parse_text(text, name)]
+    return [_parse_text(line, f"{name}:{n}") for n, line in enumerate(text.split("\n"), 1) if line.strip()]
+
+
+def read_text(name: str) -> str:
+    """The text of a file, which may be xz-compressed (`.xz`). Raises BadDocument if it is not to be had or empty."""
     try:
         with lzma.open(name, "rb") if name.endswith(".xz") else open(name, "rb") as file:
             raw = file.read(MAX_BYTES + 1)
         if len(raw) > MAX_BYTES:
             raise BadDocument("", f"larger than {MAX_BYTES} bytes", name)
         text = raw.decode("utf-8-sig")
-    except (OSError, lzma.LZMAError, EOFError) as error:
+    except (OSError, ValueError, lzma.LZMAError, EOFError) as error:
+        if isinstance(error, BadDocument):
+            raise
+        if isinstance(error, UnicodeDecodeError):
+            raise BadDocument("", f"not UTF-8 text (byte {error.start})", name) from None
         raise BadDocument("", f"cannot be read: {getattr(error, 'strerror', None) or error}", name) from None
-    except UnicodeDecodeError as error:
-        raise BadDocument("", f"not UTF-8 text (byte {error.start})", name) from None
     if not text.strip():
         raise BadDocument("", "the file is empty", name)
-    if not _is_lines(name, text):
-        return [_parse_text(text, name)]
-    return [_parse_text(line, f"{name}:{n}") for n, line in enumerate(text.split("\n"), 1) if line.strip()]
+    return text
+
+
+def load_model(path: str | os.PathLike[str], model: type[M], kind: str) -> M:
+    """The document of a file, which is one JSON object of this model: `kind` says in words what it is. Raises
+    BadDocument for whatever is wrong."""
+    name = os.fspath(path)
+    return as_model(parse_json(read_text(name), name), model, name, kind)
+
+
+def as_model(data: object, model: type[M], source: str, kind: str) -> M:
+    """A JSON value as a document of this model. Raises BadDocument, which names the source."""
+    if not isinstance(data, dict):
+        raise BadDocument("", f"not {kind}: the document is not a JSON object", source)
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        bad = _explained(error, data)
+        raise BadDocument(bad.pointer, f"not {kind}: {bad.reason}", source) from None
 
 
 def _is_lines(name: str, text: str) -> bool:
@@ -74,6 +101,16 @@ def _is_lines(name: str, text: str) -> bool:
 
 
 def _parse_text(text: str, source: str) -> AnyDocument:
+    data = parse_json(text, source)
+    try:
+        return parse_document(data)
+    except BadDocument as bad:
+        raise BadDocument(bad.pointer, bad.reason, source) from None
+
+
+def parse_json(text: str, source: str) -> object:
+    """A JSON value, as strict as RFC 8259 has it: no key twice, no NaN. Raises BadDocument, which names the source."""
+
     def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         read = dict(pairs)
         if len(read) != len(pairs):
@@ -85,7 +122,7 @@ def _parse_text(text: str, source: str) -> AnyDocument:
         raise BadDocument("", f"{constant} is not JSON")
 
     try:
-        return parse_document(json.loads(text, object_pairs_hook=distinct, parse_constant=no_constant))
+        data: object = json.loads(text, object_pairs_hook=distinct, parse_constant=no_constant)
     except BadDocument as bad:
         raise BadDocument(bad.pointer, bad.reason, source) from None
     except json.JSONDecodeError as error:
@@ -96,6 +133,7 @@ def _parse_text(text: str, source: str) -> AnyDocument:
         raise BadDocument("", "not a document: nested too deeply", source) from None
     except ValueError:  # Python refuses to read integers of thousands of digits
         raise BadDocument("", "a number has too many digits", source) from None
+    return data
 
 
 def _explained(error: ValidationError, data: object) -> BadDocument:
@@ -109,19 +147,18 @@ def _explained(error: ValidationError, data: object) -> BadDocument:
         reason = f"the key {key!r} is missing"
     elif kind == "extra_forbidden":
         step = STEPS.get(str(holder.get("call"))) if isinstance(holder, dict) else None
-        reason = f"unknown key {key!r}" + (
+        reason = f"unknown key {shown(key)}" + (
             f"; {near(key, step.model_fields)}" if step and pointer.startswith("/steps/") else ""
         )
     elif kind == "union_tag_invalid":
         pointer += "/call"
-        reason = f"unknown call {context['tag']!r}; {near(context['tag'], STEPS)}"
+        reason = f"unknown call {shown(context['tag'])}; {near(context['tag'], STEPS)}"
     elif kind == "union_tag_not_found":
         reason = "a step is an object with the key 'call'"
     elif kind == "value_error":
         reason = str(context["error"])
     else:
-        shown = repr(given)
-        reason = f"{first['msg']}, not {shown if len(shown) <= 60 else shown[:57] + '...'}"
+        reason = f"{first['msg']}, not {shown(given)}"
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     return BadDocument(pointer, reason + more)
 

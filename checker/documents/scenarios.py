@@ -12,7 +12,7 @@ from pydantic import (
 )
 
 from checker.documents.answers import BreakRet, Bytes, PlacedRet, Ret, Vmas
-from checker.documents.base import Address, Document, EditionName, Int, Word, near
+from checker.documents.base import Address, Document, EditionName, Int, Word, near, shown
 from checker.documents.layouts import LayoutDoc
 from checker.version import WrittenBy
 from spec.errors import Errno
@@ -43,7 +43,7 @@ def check_failures(call: str, failures: Iterable[str]) -> None:
     for name in failures:
         if name not in known:
             hint = near(name, known) if known else "the environment makes none of its checks fail"
-            raise ValueError(f"{call} has no environment failure {name!r}; {hint}")
+            raise ValueError(f"{call} has no environment failure {shown(name)}; {hint}")
 
 
 class StepBase(Document):

@@ -19,16 +19,17 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
+from checker.claims import decoded
 from checker.concrete import ConcreteSpace, Result, State, TooManyPages
 from checker.documents.answers import WINDOW_PAGES
 from checker.documents.base import HEAP_PAGE, BadDocument
 from checker.documents.counterexamples import Counterexample, CounterexampleStep
 from checker.documents.layouts import LayoutDoc
 from checker.documents.scenarios import FAILURES, Kernel, Scenario, Step
-from checker.examples import Example, violation
+from checker.examples import Example, breaking
 from checker.lab.relocate import FILE_BYTES, VDSO_PAGES, CannotTry, Moved, relocate, uses_heap
 from checker.lab.script import BadStep, limits_of
-from checker.machine import WordGuards, perform
+from checker.machine import perform
 from checker.scenario import HEAP_SHOWN, WINDOW, Answer, Runner, edition_on, re_execute
 from spec.advice import ADVICE
 from spec.editions import EDITIONS, Edition
@@ -47,7 +48,6 @@ from spec.mapping import (
     WRITABLE_FILE,
 )
 from spec.properties import PROPERTIES
-from spec.space import Done, Refused
 from spec.syscalls import CALLS
 from spec.syscalls.mremap import FIXED, MAYMOVE
 from spec.terms import whole
@@ -371,19 +371,11 @@ def _breaks(state: State, document: Counterexample, edition: Edition) -> bool:
     prop, step = PROPERTIES.get(document.property), document.steps[-1]
     if prop is None or document.call not in prop.calls or step.call != document.call:
         return True
-    call = CALLS[step.call]
-    try:
-        decoded = call.arguments(WordGuards(edition), *(step.words[name] for name in call.words))
-    except (Refused, Done):
+    arguments = decoded(edition, step.call, [step.words[name] for name in CALLS[step.call].words])
+    if arguments is None:
         return True
-    example = Example(state, step.call, decoded, frozenset(_all_failures(step)))
-    found = violation(prop, example, edition)
-    page = document.culprit.page
-    if found is None or page is None:
-        return found is not None
-    _, transition, after = found
-    others = [(page, other) for other in example.pages(after)] if prop.second else [(page,)]
-    return any(prop.when(transition, *pages) and not prop.holds(transition, *pages) for pages in others)
+    example = Example(state, step.call, arguments, frozenset(_all_failures(step)))
+    return breaking(prop, example, edition, at=document.culprit.page) is not None
 
 
 # building -------------------------------------------------------------------------------------------------------------

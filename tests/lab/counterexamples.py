@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from checker.documents.counterexamples import Counterexample, CounterexampleStep, Culprit, ResultDoc, Size
+from checker.claims import assumptions_of, decoded, range_of, size_of
+from checker.documents.counterexamples import Counterexample, CounterexampleStep, Culprit, ResultDoc
 from checker.documents.layouts import LayoutDoc
 from checker.machine import perform
 from checker.scenario import WINDOW
+from proofs.theorems import expected_of
 from spec.editions import EDITIONS
+from spec.properties import PROPERTIES
+from spec.syscalls import CALLS
 
 PAGE = 4096
 AT = WINDOW * PAGE
@@ -38,7 +42,7 @@ def counterexample(
     failures: tuple[str, ...] = (),
 ) -> Counterexample:
     """The document of calls (name, 64-bit words) from a layout. `page` of the window breaks the property; the
-    environment makes `failures` happen in the last call."""
+    environment makes `failures` happen in the last call. It is true if that is so."""
     state = before.to_state()
     steps = []
     for number, (call, words) in enumerate(calls):
@@ -49,20 +53,23 @@ def counterexample(
                 call=call,
                 words=words,
                 failures=given,
+                range=range_of(decoded(EDITIONS[edition], call, [words[name] for name in CALLS[call].words])),
                 result=ResultDoc(value=result.value, errno=result.errno.name, check=result.check),
                 after=LayoutDoc.from_state(state),
             )
         )
+    prop = PROPERTIES.get(property)
     return Counterexample(
         property=property,
-        sentence="",
+        sentence=prop.sentence if prop else "",
         edition=edition,
         call=calls[-1][0],
-        expected="broken",
+        expected=expected_of(property, calls[-1][0], edition),
+        assumptions=assumptions_of(prop) if prop else (),
         before=before,
         steps=tuple(steps),
-        culprit=Culprit(page=None if page is None else WINDOW + page, why=""),
-        size=Size(vmas=len(before.vmas), pages=0, calls=len(calls)),
+        culprit=Culprit(page=None if page is None else WINDOW + page, why=prop.sentence if prop else ""),
+        size=size_of(before, steps),
     )
 
 

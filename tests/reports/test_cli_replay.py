@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,16 @@ from spec.editions import KERNELS
 from tests.lab.counterexamples import counterexample, layout, on, vma
 from tests.lab.kernels import running, running_edition
 
-IMPOSSIBLE = counterexample(layout(), ("mseal32", on(0, 1, flags=0)), edition="v6.18", property="mseal32-refuses")
+IMPOSSIBLE = counterexample(
+    layout(vma(0, 1)), ("mmap", on(0, 1, prot=0, flags=0x31, file=0, object=0, off=0)), edition="v6.18",
+    property="failure-changes-no-page", page=0, failures=("mmap: memory for the new VMA runs out",),
+)  # fmt: skip
+"""It is true, and no program can bring it about."""
+FIXED = counterexample(
+    layout(vma(0, 1, "r--", flags=["sealed"])), ("madvise", on(0, 1, behavior=1)), edition="v10",
+    property="eperm-only-with-cause",
+)  # fmt: skip
+"""Later kernels do not refuse this advice."""
 
 
 def cut(edition: str) -> Counterexample:
@@ -55,15 +65,27 @@ def file_of(folder: Path, *documents: Counterexample) -> str:
 def test_documents_are_replayed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """All documents of a file, or one by its number; the exit code says whether one is not confirmed."""
     edition = running_edition()
-    path = file_of(tmp_path, cut(edition), IMPOSSIBLE, tampered(edition))
+    if edition == "v10":
+        pytest.skip("this kernel has the bit mask of v10")
+    path = file_of(tmp_path, cut(edition), IMPOSSIBLE, FIXED)
     assert main(["replay", path]) == 1
     out = capsys.readouterr().out
     assert "1 confirmed, 1 not confirmed, 1 cannot be tried here" in out
-    assert "! = 0" in out and "= -1 ENOMEM" in out  # side by side, the differing line marked
+    assert re.search(r"! = -1 EPERM +(!)? *= 0", out), out  # side by side, the differing line marked
     assert main(["replay", path, "--number", "1"]) == 0
     assert "page 0: r--p anon = 00 -> r--p anon sl = 00" in capsys.readouterr().out
     assert main(["replay", path, "--number", "2"]) == 0
-    assert "no such call" in capsys.readouterr().out
+    assert "no program can bring about at will" in capsys.readouterr().out
+
+
+def test_a_document_that_is_not_what_its_edition_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No kernel is asked: what a kernel confirmed could not be what the document says."""
+    path = file_of(tmp_path, cut("v6.18"), tampered("v6.18"))
+    assert main(["replay", path]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "counterexample 2: not confirmed: the concrete reading of v6.18 does something else" in err
+    assert "/steps/0/result/errno: the document says 'OK', the concrete reading 'ENOMEM'" in err
 
 
 NOT_LINUX = cut("mimmutable")
@@ -173,18 +195,18 @@ def report_of(edition: str) -> ProofReport:
     """One theorem proved, one refuted, one undecided."""
     document = cut(edition)
 
-    def theorem(call: str, verdict: str, example: Counterexample | None) -> dict[str, Any]:
+    def theorem(name: str, call: str, verdict: str, example: Counterexample | None) -> dict[str, Any]:
         texts = dict.fromkeys(("sentence", "source", "engine", "reason", "mended", "why"), "")
         return {
-            **texts, "property": "failed-mseal-seals-nothing", "call": call, "edition": edition, "expected": "broken",
+            **texts, "property": name, "call": call, "edition": edition, "expected": "broken",
             "verdict": verdict, "as_expected": True, "seconds": 0.0, "queries": 1, "assumptions": [], "witness": None,
             "counterexample": None if example is None else example.model_dump(mode="json"),
         }  # fmt: skip
 
     theorems = [
-        theorem("mseal", "refuted", document),
-        theorem("mremap", "unknown", None),
-        theorem("brk", "proved", None),
+        theorem("failed-mseal-seals-nothing", "mseal", "refuted", document),
+        theorem("never-unmapped", "mremap", "unknown", None),
+        theorem("never-unmapped", "brk", "proved", None),
     ]
     return ProofReport.model_validate(
         {
