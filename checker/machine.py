@@ -16,9 +16,10 @@ from spec.words import WORD
 class WordGuards(Guards):
     """The argument stage over Python words."""
 
-    def __init__(self, edition: Edition, dropped: str | None = None) -> None:
+    def __init__(self, edition: Edition, dropped: str | None = None, failures: Iterable[str] = ()) -> None:
         self.edition = edition
         self.dropped = dropped
+        self.failures = frozenset(failures)
 
     def decide(self, cond: Bool) -> bool:
         assert isinstance(cond, bool), cond
@@ -26,6 +27,9 @@ class WordGuards(Guards):
 
     def skipped(self, check: str) -> bool:
         return check == self.dropped
+
+    def environment(self, why: str) -> Bool:
+        return why in self.failures
 
 
 def perform(
@@ -45,7 +49,7 @@ def perform(
     Raises KeyError for an unknown call or a missing argument: documents are validated before they come here.
     """
     call: Call = CALLS[name]
-    guards = WordGuards(edition, dropped)
+    guards = WordGuards(edition, dropped, failures)
     space = ConcreteSpace(state, edition, dropped=dropped, failures=failures, place=place)
 
     def both_stages() -> Num:

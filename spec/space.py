@@ -72,6 +72,17 @@ class Guards(ABC):
         """A dropped check is reached. A mutant need only be looked at where the check would have refused, and a
         symbolic reading assumes that it would have."""
 
+    def environment(self, why: str) -> Bool:
+        """Something that the specification leaves open (memory, limits) goes wrong: a free choice. In the argument
+        stage only where it was chosen before; a symbolic reading chooses in the body."""
+        return False
+
+    def may_fail(self, errno: Errno, why: str) -> None:
+        """The environment may make the call fail here with `errno`; `why` says what ran out."""
+        failing = self.environment(why)
+        if not (is_decided(failing) and not failing):
+            self.fail_if(failing, errno, why)
+
     def finish_if(self, cond: Bool, check: str, value: Num = 0) -> None:
         """The call returns `value` without doing more if `cond`."""
         if self.decide(cond):
@@ -321,12 +332,6 @@ class AddressSpace(Guards):
         """Go on as a forked child: `inherit(vma)` says whether the child has the VMA, and how; `page` what of it."""
 
     # derived ----------------------------------------------------------------------------------------------------
-
-    def may_fail(self, errno: Errno, why: str) -> None:
-        """The environment may make the call fail here with `errno`; `why` says what ran out."""
-        failing = self.environment(why)
-        if not (is_decided(failing) and not failing):
-            self.fail_if(failing, errno, why)
 
     def refuse_cuts(
         self, start: Num, end: Num, errno: Errno = Errno.EINVAL, unless: Callable[[Vma], Bool] = lambda vma: False

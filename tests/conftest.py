@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -14,11 +15,19 @@ settings.register_profile("repeatable", settings.get_profile("shared"), derandom
 settings.load_profile("repeatable" if os.environ.get("CI") else "shared")
 
 
+@pytest.fixture(scope="session")
+def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that is first on PATH from the beginning: also processes that are started early find what a test puts
+    there."""
+    return tmp_path_factory.mktemp("tools")
+
+
 @pytest.fixture(autouse=True, scope="session")
-def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def _own_folders(tmp_path_factory: pytest.TempPathFactory, tools: Path) -> Iterator[None]:
     """Nothing is kept in the user's folders, nor found there: HOME may be missing or read-only."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("user") / "cache"))
+        patch.setenv("PATH", str(tools), prepend=os.pathsep)
         yield
 
 

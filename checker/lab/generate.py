@@ -511,7 +511,7 @@ class _Maker:
                     flags=PRIVATE_ANON | FIXED, fd=-1, off=0,
                 )  # fmt: skip
             elif what == 6:
-                aims = (f"brk+{hex(r.randrange(0, 8 * PAGE))}", 0, 1 << 32, TASK_SIZE + PAGE, WORD - PAGE, WORD - 1)
+                aims = (f"brk+{hex(r.randrange(0, 8 * PAGE))}", 0, 1 << 20, TASK_SIZE + PAGE, WORD - PAGE, WORD - 1)
                 self.add("brk", addr=r.choice(aims))
             elif what == 7:
                 self.add("madvise", addr=where, len=size, behavior=self.pick(ADVICE))

@@ -108,7 +108,7 @@ CALLS: dict[str, Call] = {
             openbsd="sys/uvm/uvm_mmap.c sys_madvise, sys_minherit, uvm_map.c uvm_map_clean, uvm_map_inherit",
         ),
         Call("brk", ("addr",), brk.arguments, brk.brk, brk.Break, "mm/mmap.c sys_brk"),
-        Call("mlock", ("addr", "len"), mlock.arguments, mlock.mlock, PageRange, "mm/mlock.c do_mlock"),
+        Call("mlock", ("addr", "len"), mlock.lock_arguments, mlock.mlock, PageRange, "mm/mlock.c do_mlock"),
         Call("munlock", ("addr", "len"), mlock.arguments, mlock.munlock, PageRange, "mm/mlock.c sys_munlock"),
         Call(
             "fork",

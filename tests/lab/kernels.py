@@ -17,6 +17,8 @@ import pytest
 from checker.lab.probe import probe
 from checker.lab.run import LiveKernel
 
+PATIENT = 600_000
+"""Milliseconds for one scenario: no machine is as slow as that, nor an emulated one."""
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = Path(os.environ.get("MSEAL_SPEC_SHARED") or ROOT.parent / "shared")
 V10 = SHARED / "kernels" / "v10-on-6.12.bzImage"

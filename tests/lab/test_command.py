@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -58,27 +59,31 @@ def image(path: Path) -> Path:
     return path
 
 
-def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str = "-", new: str = "-") -> None:
-    """Put the program that stands for QEMU first on PATH; it says `new` where the guest says `old`."""
-    tools = tmp_path / "tools"
-    tools.mkdir()
-    (tmp_path / "guests").mkdir()
+StandIn = Callable[..., None]
+
+
+@pytest.fixture
+def stand_in(tools: Path, tmp_path: Path) -> Iterator[StandIn]:
+    """Puts the program that stands for QEMU, or another one, on PATH; it says `new` where the guest says `old`."""
     path = tools / "qemu-system-x86_64"
-    path.write_text(
-        QEMU.format(python=shlex.quote(sys.executable), folder=str(tmp_path / "guests"), old=old, new=new),
-        encoding="utf-8",
-    )
-    path.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+
+    def put(*, old: str = "-", new: str = "-", text: str = QEMU) -> None:
+        (tmp_path / "guests").mkdir()
+        words = {"python": shlex.quote(sys.executable), "folder": str(tmp_path / "guests"), "old": old, "new": new}
+        path.write_text(text.format(**words) if text is QEMU else text, encoding="utf-8")
+        path.chmod(0o755)
+
+    yield put
+    path.unlink()
 
 
 @compiled
 def test_from_a_version_to_a_verdict(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stand_in: StandIn
 ) -> None:
     """The kernel is fetched, booted, recognised and compared: a row for it, a document, exit code 0. A kernel that
     cannot be had does not keep the others from being asked, but is the exit code then."""
-    stand_in(tmp_path, monkeypatch)
+    stand_in()
 
     def fetched(version: str, *, folder: Path | None, **_: object) -> Path:
         if version != "6.18.44":
@@ -107,11 +112,11 @@ def test_from_a_version_to_a_verdict(
 
 @compiled
 def test_a_kernel_that_is_no_edition(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stand_in: StandIn
 ) -> None:
     """A kernel that does not show seals: said with the probes that differ, exit code 1, whatever could not be booted
     beside it."""
-    stand_in(tmp_path, monkeypatch, old=" sl", new="")
+    stand_in(old=" sl", new="")
     path = image(tmp_path / "vmlinuz")
     options = ["--no-replay", "--no-conform"]
     assert main(["lab", str(path), *options]) == 1
@@ -122,13 +127,10 @@ def test_a_kernel_that_is_no_edition(
 
 
 @compiled
-def test_an_image_that_does_not_boot(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_image_that_does_not_boot(tmp_path: Path, capsys: pytest.CaptureFixture[str], stand_in: StandIn) -> None:
     """What a guest says last is its entry, in one line; its panic before all else."""
-    stand_in(tmp_path, monkeypatch)
-    (tmp_path / "tools" / "qemu-system-x86_64").write_text(
-        '#!/bin/sh\nfor word; do case $word in file:*) printf "one\\n[0.1] Kernel panic - no timer\\n <TASK>\\n"'
+    stand_in(
+        text='#!/bin/sh\nfor word; do case $word in file:*) printf "one\\n[0.1] Kernel panic - no timer\\n <TASK>\\n"'
         ' >"${word#file:}"; esac; done; exit 3\n',
         encoding="utf-8",
     )

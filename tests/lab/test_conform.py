@@ -359,6 +359,8 @@ FAILED = {"ret": "-1", "errno": int(Errno.ENOMEM), "vmas": [], "bytes": ""}
         ([mmap(0, **FAILED), mmap(2, ret="p2", errno=0, vmas=["0-1 rw-p anon", "2-3 rw-p anon"])], False),
         ([mmap(0, **{**FAILED, "errno": int(Errno.EPERM)})], False),
         ([{"call": "mseal", "addr": at(0), "len": 0, **FAILED}], False),
+        ([{"call": "mlock", "addr": at(0), "len": (1 << 64) - PAGE, **FAILED}], True),  # the limit before the range
+        ([{"call": "munlock", "addr": at(0), "len": (1 << 64) - PAGE, **FAILED}], False),
         ([mmap(5, flags=0x22, ret="p9", errno=0, vmas=["9-10 rw-p anon"])], True),
         ([mmap(5, flags=0x22, ret="elsewhere", errno=0, vmas=[])], True),
         ([mmap(9), mmap(5, flags=0x22, ret="p9", errno=0, vmas=["9-10 rw-p anon"])], False),

@@ -15,7 +15,7 @@ from checker.lab.errors import LabError
 from checker.lab.generate import generate
 from checker.lab.run import HostKernel, LiveKernel, RunReport, parse_kernel, run_scenarios
 from tests.lab.counterexamples import AT, PAGE
-from tests.lab.kernels import compiled, max_map_count, running
+from tests.lab.kernels import PATIENT, compiled, max_map_count, running
 
 LIVE = Path(checker.lab.__file__).parent / "live.py"
 
@@ -102,9 +102,9 @@ SPECIAL_STEPS: list[dict[str, Any]] = [
 def test_both_programs_give_the_same_answers() -> None:
     """Random scenarios of all flavours, and one for each kind of step, to the byte."""
     documents = [*generate(21, 150), *SPECIAL_STEPS]
-    expected = list(run_scenarios(documents, HostKernel()))
+    expected = list(run_scenarios(documents, HostKernel(), limit_ms=PATIENT))
     # what the vdso's second page begins with is the kernel's business, but it is the same in both
-    assert list(run_scenarios(documents, LiveKernel())) == expected
+    assert list(run_scenarios(documents, LiveKernel(), limit_ms=PATIENT)) == expected
     assert not [answer["error"] for answer in expected if "error" in answer]
 
 
@@ -151,7 +151,9 @@ def test_no_setting_of_the_machine_changes() -> None:
     limit = Path("/proc/sys/vm/max_map_count")
     before = limit.read_text("ascii")
     (answer,) = run_scenarios(
-        [{"name": "f", "steps": [{"call": "fill", "free": 0}, mapping(0), mapping(2)]}], LiveKernel()
+        [{"name": "f", "steps": [{"call": "fill", "free": 0}, mapping(0), mapping(2)]}],
+        LiveKernel(),
+        limit_ms=PATIENT,
     )
     assert [s["errno"] for s in answer["steps"]] == [0, 0, 12]  # type: ignore[attr-defined]
     assert limit.read_text("ascii") == before
