@@ -74,7 +74,7 @@ def stand_in(tools: Path, tmp_path: Path) -> Iterator[StandIn]:
         path.chmod(0o755)
 
     yield put
-    path.unlink()
+    path.unlink(missing_ok=True)
 
 
 @compiled
@@ -131,8 +131,7 @@ def test_an_image_that_does_not_boot(tmp_path: Path, capsys: pytest.CaptureFixtu
     """What a guest says last is its entry, in one line; its panic before all else."""
     stand_in(
         text='#!/bin/sh\nfor word; do case $word in file:*) printf "one\\n[0.1] Kernel panic - no timer\\n <TASK>\\n"'
-        ' >"${word#file:}"; esac; done; exit 3\n',
-        encoding="utf-8",
+        ' >"${word#file:}"; esac; done; exit 3\n'
     )
     assert main(["lab", str(image(tmp_path / "vmlinuz")), "--no-replay", "--no-conform"]) == 2
     shown = capsys.readouterr().out
