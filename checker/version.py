@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
 from functools import cache
 from importlib import metadata
-from pathlib import Path
 from typing import Annotated, Final, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from checker.revision import revision
+
 NAME: Final = "mseal-spec"
-BAKED: Final = Path(__file__).with_name("REVISION")
-"""Written when a wheel is built (setup.py)."""
-UNKNOWN: Final = "unknown"
 
 
 class Tool(BaseModel):
@@ -42,28 +39,6 @@ def version() -> str:
         return metadata.version(NAME)
     except metadata.PackageNotFoundError:  # run from a checkout that was never installed
         return "0"
-
-
-@cache
-def revision() -> str:
-    """Return the revision of the source: what git says of a checkout, or what was noted when the wheel was built."""
-    root = Path(__file__).resolve().parents[1]
-    if (root / ".git").exists():  # not the repository of somebody else, in which this is installed
-        return described(root)
-    try:
-        return BAKED.read_text(encoding="ascii").strip() or UNKNOWN
-    except OSError:
-        return UNKNOWN
-
-
-def described(root: Path) -> str:
-    """Return what git says of a checkout; `unknown` where it says nothing."""
-    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-    try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return UNKNOWN
-    return done.stdout.strip() or UNKNOWN
 
 
 @cache

@@ -65,7 +65,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-MAX_JOBS = 1024
+MAX_JOBS = 256
 MAX_SECONDS = 1e6
 """About eleven days. The solver counts milliseconds in 32 bits."""
 MAX_SEQUENCES = 10**9
@@ -191,7 +191,8 @@ OTHER_CODES = (
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from checker.version import revision, version
+        from checker.revision import revision
+        from checker.version import version
 
         print(f"sealspec {version()} (revision {revision()}), z3-solver {metadata.version('z3-solver')}")
         raise typer.Exit

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 PLAIN_WIDTH = 120
 """Columns of what is written to something that is not a terminal."""
+LEAST_WIDTH = 20
 DEFAULT_EDITION = "v10"
 
 
@@ -42,7 +43,9 @@ class BadUsage(Exception):
 def console(*, error: bool = False) -> Console:
     """A console on standard output (or standard error) that prints text as it is: no markup, no highlighting."""
     stream = sys.stderr if error else sys.stdout
-    width = None if stream.isatty() or "COLUMNS" in os.environ else PLAIN_WIDTH
+    width = None if stream.isatty() else PLAIN_WIDTH
+    if (given := os.environ.get("COLUMNS", "")).isdecimal():
+        width = max(int(given), LEAST_WIDTH)
     return Console(stderr=error, width=width, markup=False, highlight=False, emoji=False, soft_wrap=False)
 
 

@@ -91,7 +91,7 @@ class Outputs:
 
 
 def _cannot(option: str, name: str, error: OSError, written: Iterable[str] = (), left: Iterable[str] = ()) -> BadUsage:
-    told = f"{option} {printable(name)}: cannot be written: {error.strerror or error}"
+    told = f"{option} {printable(name) or repr(name)}: cannot be written: {error.strerror or error}"
     if done := ", ".join(written):
         told += f"; {done} was written"
     if missing := ", ".join(left):
