@@ -47,6 +47,11 @@ def tool() -> Tool:
     return Tool(version=version(), revision=revision())
 
 
+def signature() -> str:
+    """Return the same in words."""
+    return f"{NAME} {version()}, revision {revision()}"
+
+
 def stamped(document: D) -> D:
     """Return the document with the program that writes it, if it is of a kind that says so."""
     if "tool" not in type(document).model_fields:

@@ -15,6 +15,7 @@ import json
 from collections import Counter
 from typing import Literal, TypedDict
 
+from checker.version import signature
 from reports.findings import Finding, findings
 from reports.plain import item, joined, number, one_line, sentence, text_of, wrap
 from reports.review import EditionFacts, Review
@@ -52,7 +53,7 @@ def _check(review: Review, edition: EditionFacts) -> Check:
 
 
 def _details(edition: EditionFacts, found: list[Finding]) -> str:
-    lines = wrap(f"{edition.kernel}; {edition.solver}")
+    lines = wrap(f"{edition.kernel}; {edition.solver}; {signature()}")
     lines += [
         line
         for theorem in edition.theorems

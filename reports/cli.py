@@ -191,10 +191,9 @@ OTHER_CODES = (
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from checker.revision import revision
-        from checker.version import version
+        from checker.version import signature
 
-        print(f"sealspec {version()} (revision {revision()}), z3-solver {metadata.version('z3-solver')}")
+        print(f"{signature()}; z3-solver {metadata.version('z3-solver')}")
         raise typer.Exit
 
 

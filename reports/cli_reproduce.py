@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from checker.version import signature
 from reports.cli_common import (
     DEFAULT_EDITION,
     BadUsage,
@@ -71,7 +72,7 @@ def _document(path: str, number: int) -> AnyDocument:
 def _command(document: str, number: int, form: str) -> str:
     """The command that makes the program, without the folders of this machine."""
     which = f" --number {number}" if number != 1 else ""
-    return f"sealspec reproduce {printable(os.path.basename(document))}{which} --format {form}"
+    return f"sealspec reproduce {printable(os.path.basename(document))}{which} --format {form} ({signature()})"
 
 
 def _script(document: AnyDocument, name: str, command: str) -> Script | None:

@@ -145,9 +145,9 @@ class _Gatherer:
             solver=report.solver,
             complete=report.complete,
             theorems=tuple(self._theorem(result) for result in report.theorems),
-            lemmas=tuple(Lemma(**r.model_dump(exclude={"seconds"})) for r in report.lemmas),
+            lemmas=tuple(Lemma(**r.model_dump()) for r in report.lemmas),
             outcomes=tuple(Ending(**r.model_dump(exclude={"witness"})) for r in report.reachability),
-            mutants=tuple(Mutant(**r.model_dump(exclude={"seconds"})) for r in report.mutants),
+            mutants=tuple(Mutant(**r.model_dump()) for r in report.mutants),
             blocked_advice=tuple(Advice(**r.model_dump()) for r in report.blocked_advice),
             explanations=tuple(self._explanations(name, list(dict.fromkeys(t.call for t in report.theorems)))),
         )
@@ -182,7 +182,7 @@ class _Gatherer:
             file=self._place(result.edition, "theorems", f"{result.property}-{result.call}"),
             lemmas=tuple(LEMMAS) if proof else (),
             counterexample=id if result.counterexample is not None else "",
-            **result.model_dump(exclude={"seconds", "queries", "counterexample"}),
+            **result.model_dump(exclude={"queries", "counterexample"}),
         )
 
     def _place(self, edition: str, folder: str, name: str) -> str:
@@ -339,7 +339,7 @@ class _Gatherer:
             second=second,
             fields=report.fields,
             calls=tuple(call.model_copy(update={"seconds": 0.0}) for call in report.calls),
-            lemmas=tuple(Lemma(**r.model_dump(exclude={"seconds"})) for r in report.lemmas),
+            lemmas=tuple(Lemma(**r.model_dump()) for r in report.lemmas),
         )
 
     def history(self) -> tuple[HistoryFacts, ...]:

@@ -18,6 +18,7 @@ from markupsafe import Markup, escape
 
 from checker.documents.counterexamples import Counterexample, CounterexampleStep, Culprit, ResultDoc
 from checker.documents.layouts import LayoutDoc
+from checker.version import signature
 from proofs.results import CallDiff, Cell, Parting, Settlement
 from reports.explain import CHANGING, Check, Explanation
 from reports.findings import TOPICS, find_command, findings, origin, prove_command, smallest, topic_of, undecided
@@ -34,7 +35,6 @@ from reports.strip_style import STYLE
 from reports.strip_words import CODES, Names, backing, extras, map_count, protection
 from spec.assumptions import ALWAYS
 from spec.editions import EDITIONS, Standing
-from spec.syscalls import CALLS
 
 VERDICTS: Final = {
     "proved": ("✓", "it holds, for any number of VMAs; the solver found no exception"),
@@ -539,12 +539,6 @@ def by_then(check: Check) -> str:
     return ", ".join(done) or "nothing"
 
 
-def full(text: str) -> str:
-    """The text as a sentence; the name of a call keeps its small letter."""
-    first = re.split(r"\W", text.strip(), maxsplit=1)[0]
-    return text.strip()[:1] + sentence(text)[1:] if first in CALLS else sentence(text)
-
-
 def _apart(parting: Parting) -> Apart:
     """A case as it is shown: it is drawn as the counterexamples are, once for each edition."""
     documents = [
@@ -722,7 +716,8 @@ def _environment() -> Environment:
         Standing=Standing,
         kind_of=kind_of,
         smallest=smallest,
+        signature=signature(),
     )
-    made.filters.update(inline=inline, joined=joined, sentence=full, breakable=breakable, by_then=by_then)
+    made.filters.update(inline=inline, joined=joined, sentence=sentence, breakable=breakable, by_then=by_then)
     made.globals["number"] = number
     return made

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
+from checker.version import signature
 from reports.findings import cause
 from reports.review import EditionFacts, Review, Theorem
 from reports.strip_canvas import clean
@@ -32,6 +33,7 @@ def render(review: Review) -> str:
 
 def _suite(review: Review, edition: EditionFacts) -> TestSuite:
     suite = TestSuite(clean(edition.name))
+    suite.add_property("tool", clean(signature()))
     suite.add_property("kernel", clean(edition.kernel))
     suite.add_property("solver", clean(edition.solver))
     suite.add_property("complete", str(edition.complete).lower())
@@ -46,18 +48,18 @@ def _cases(review: Review, edition: EditionFacts) -> Iterable[TestCase]:
         yield _theorem(review, theorem)
     for lemma in edition.lemmas:
         told = f"{lemma.verdict}: {lemma.why or lemma.sentence}"
-        yield _plain(edition, "lemmas", lemma.name, lemma.as_expected, told)
+        yield _plain(edition, "lemmas", lemma.name, lemma.as_expected, told, lemma.seconds)
     for outcome in edition.outcomes:
         name = f"{outcome.errno}: {outcome.check or 'ran to its end'}"
         told = "reached" if outcome.reachable else f"out of reach: {outcome.reason or 'no case was found'}"
         yield _plain(edition, f"outcomes.{outcome.call}", name, outcome.as_expected, told)
     for mutant in edition.mutants:
         told = f"survives: {mutant.reason or 'nothing breaks'}" if mutant.survived else f"killed by {mutant.killed_by}"
-        yield _plain(edition, f"dropped.{mutant.call}", mutant.check, mutant.as_expected, told)
+        yield _plain(edition, f"dropped.{mutant.call}", mutant.check, mutant.as_expected, told, mutant.seconds)
 
 
 def _theorem(review: Review, theorem: Theorem) -> TestCase:
-    case = TestCase(clean(theorem.property), clean(f"{theorem.edition}.{theorem.call}"))
+    case = TestCase(clean(theorem.property), clean(f"{theorem.edition}.{theorem.call}"), _time(theorem.seconds))
     counterexample = review.case.get(theorem.counterexample)
     told = [theorem.sentence, *(counterexample.story if counterexample else ())]
     text = "\n".join(clean(line) for line in told)
@@ -76,8 +78,12 @@ def _theorem(review: Review, theorem: Theorem) -> TestCase:
     return case
 
 
-def _plain(edition: EditionFacts, group: str, name: str, ok: bool, told: str) -> TestCase:
-    case = TestCase(clean(name), clean(f"{edition.name}.{group}"))
+def _time(seconds: float) -> float:
+    return round(seconds, 3)
+
+
+def _plain(edition: EditionFacts, group: str, name: str, ok: bool, told: str, seconds: float = 0.0) -> TestCase:
+    case = TestCase(clean(name), clean(f"{edition.name}.{group}"), _time(seconds))
     if ok:
         case.system_out = clean(told)
     else:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from checker.version import signature
 from reports.findings import cause
 from reports.plain import one_line
 from reports.review import EditionFacts, Review, Theorem
@@ -62,7 +63,7 @@ def _edition(review: Review, edition: EditionFacts) -> Result:
         if results
     ]
     stopped = () if edition.complete else ("interrupted: what is missing was not decided",)
-    told = (f"{edition.kernel}; {edition.solver}", *stopped)
+    told = (f"{edition.kernel}; {edition.solver}; {signature()}", *stopped)
     ok = edition.complete and all(result.ok for result in subtests)
     return Result(ok, edition.name, diagnostics=told, subtests=tuple(subtests))
 

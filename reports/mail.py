@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from checker.documents.counterexamples import Counterexample
+from checker.version import signature
 from reports.differences import MEANING, diff_of, in_short
 from reports.findings import TOPICS, Finding, find_command, findings, groups, undecided
 from reports.plain import command, heading, item, joined, number, quoted, text_of, wrap
@@ -329,7 +330,7 @@ def _reproduce(edition: EditionFacts, found: Sequence[Finding]) -> list[str]:
     name = edition.name
     linux = EDITIONS[name].system is System.LINUX
     program = ", also as a program" if linux else ""
-    lines = [*wrap(f"All as pages; all verdicts; what a failure may change; a case{program}:"), ""]
+    lines = [*wrap(f"By {signature()}. All as pages; all verdicts; what a failure may change; a case{program}:"), ""]
     for text in (f"report --edition {name} --out FOLDER", f"prove --edition {name}", f"matrix --edition {name}"):
         lines += command(f"sealspec {text}")
     shown = min((f.first for f in found if f.case is not None), key=lambda t: t.call != "mseal", default=None)

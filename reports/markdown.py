@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from checker.version import signature
 from reports.differences import diff_of
 from reports.findings import TOPICS, Finding, find_command, findings, origin, topic_of, undecided
 from reports.plain import joined, number, sentence
@@ -24,6 +25,7 @@ def render(review: Review) -> str:
         lines += _edition(review, edition)
     lines += _history(review)
     lines += _assumptions(review)
+    lines += [f"Made by {plain(signature())}."]
     return "\n".join(lines).rstrip("\n") + "\n"
 
 

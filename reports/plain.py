@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterable
 
 from reports.strip_text import ascii_only
+from spec.properties import PROPERTIES
+from spec.syscalls import CALLS
 
 WIDTH = 72
 
@@ -16,9 +19,12 @@ def one_line(text: str) -> str:
 
 
 def sentence(text: str) -> str:
-    """The text with a capital first letter and a full stop."""
+    """The text with a full stop, and a capital first letter unless it begins with the name of a call or a property."""
     text = text.strip()
     ended = text if text.endswith((".", "!", "?", ":")) else text + "."
+    first = re.match(r"[\w-]*", text)
+    if first and (first[0] in CALLS or first[0] in PROPERTIES):
+        return ended
     return ended[:1].upper() + ended[1:]
 
 

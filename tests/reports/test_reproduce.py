@@ -287,7 +287,7 @@ def test_equal_documents_give_equal_bytes(
         assert main(["reproduce", path.name, "--format", form]) == 0
         assert capsys.readouterr().out == first
         assert str(tmp_path) not in first
-        assert f"Made by: sealspec reproduce {path.name} --format {form}\n" in first
+        assert f"Made by: sealspec reproduce {path.name} --format {form} (mseal-spec " in first
         assert "private-file-contents-stay: The contents of a sealed" in first and "The edition v6.18" in first
 
 
