@@ -10,16 +10,27 @@ PACKAGES := spec checker proofs reports
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help prove test lint bench clean
+KERNEL ?= 6.18.15
+
+.PHONY: help prove test check golden test-guest lint bench clean
 
 help: ## what there is to make
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 18
 
 prove: $(READY) ## every theorem of the v10 patch, with its expected verdict
 	$(BIN)/sealspec prove --no-cache $(ARGS)
 
 test: lint ## ruff, mypy and the test suite
-	$(BIN)/python -m pytest -n 2 -q $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -q $(ARGS)
+
+check: lint ## ruff, mypy and the fast tests
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -q -m 'not slow' $(ARGS)
+
+golden: $(READY) ## the verdicts of all editions, decided anew, against tests/golden
+	$(BIN)/python -m proofs.golden $(ARGS)
+
+test-guest: $(READY) ## the tests that ask a kernel, in QEMU: another kernel (KERNEL), processor, user, limit
+	$(BIN)/python -m tests.guest $(KERNEL) $(ARGS)
 
 lint: $(READY) ## ruff and mypy
 	$(BIN)/ruff check .

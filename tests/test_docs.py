@@ -14,6 +14,7 @@ import pytest
 from checker.documents.files import parse_document
 from checker.documents.scenarios import Scenario
 from checker.scenario import compare, run_scenario
+from proofs.cache import VARIABLE
 from reports.catalogue import catalogue, verdict_table
 from spec.editions import EDITIONS
 
@@ -99,6 +100,19 @@ def test_there_are_examples() -> None:
     documents = [document for document, _ in scenarios()]
     assert "README.md" in documents
     assert "SCENARIOS.md" in documents
+
+
+def test_environment_variables_are_documented_in_one_place() -> None:
+    """Those that some code reads, and no others, but for what libraries and tools read."""
+    code = [p for room in ("spec", "checker", "proofs", "reports", "tests") for p in (ROOT / room).rglob("*.py")]
+    reads = re.compile(r'environ(?:\.get\(|\[)"(\w+)"|"(\w+)" in os\.environ')
+    read = {name for path in code for found in reads.findall(path.read_text("utf-8")) for name in found if name}
+    documents = {path: path.read_text("utf-8") for path in DOCUMENTS}
+    section = documents[ROOT / "docs" / "ARCHITECTURE.md"].partition("## Environment variables")[2].partition("##")[0]
+    documented = set(re.findall(r"`([A-Z_]+)`", "".join(re.findall(r"^\|([^|]*)\|", section, re.MULTILINE))))
+    by_others = {"HOME", "NO_COLOR", "FORCE_COLOR", "TERM", "PATH", "TMPDIR"}
+    assert read | {VARIABLE} == documented - by_others
+    assert by_others <= documented
 
 
 def test_no_machine_is_named() -> None:
