@@ -15,6 +15,29 @@ settings.register_profile("repeatable", settings.get_profile("shared"), derandom
 settings.load_profile("repeatable" if os.environ.get("CI") else "shared")
 
 
+TOGETHER = {
+    "reports/test_formats.py": "reviews",
+    "reports/test_thread.py": "reviews",
+    "reports/test_rst.py": "reviews",
+    "reports/test_report_html.py": "reviews",
+    "reports/test_report_browser.py": "reviews",
+    "lab/test_conform.py": "conformance",
+    "proofs/test_diff.py": "differences",
+    "proofs/test_matrix.py": "matrix",
+    "proofs/test_theorems.py": "theorems",
+    "test_package.py": "wheel",
+}
+"""Modules that share something slow to make, by what that is: of two processes only one makes it."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Hand modules that share something to one process (xdist's --dist loadgroup)."""
+    for item in items:
+        name = item.path.relative_to(Path(__file__).parent).as_posix()
+        if name in TOGETHER:
+            item.add_marker(pytest.mark.xdist_group(TOGETHER[name]))
+
+
 @pytest.fixture(scope="session")
 def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that is first on PATH from the beginning: also processes that are started early find what a test puts

@@ -459,8 +459,14 @@ def example_of(call: str, window: Window, arguments: Any, model: z3.ModelRef, fa
     return Example(state, call, concrete_arguments(arguments, model), failures)
 
 
-@pytest.mark.parametrize("vmas", [1, 2])
-@pytest.mark.parametrize("call", ["mseal", "munmap", "mprotect", "mlock", "brk"])
+@pytest.mark.parametrize(
+    ("call", "vmas"),
+    [
+        *((call, vmas) for call in ("mseal", "munmap", "brk") for vmas in (1, 2)),
+        *((call, 1) for call in ("mprotect", "mlock")),
+        *(pytest.param(call, 2, marks=pytest.mark.slow) for call in ("mprotect", "mlock")),
+    ],
+)
 def test_bounded_implies_unbounded(call: str, vmas: int) -> None:
     """Each path of the bounded reading is one of the unbounded reading: shown at a model of each path (of every n-th
     path, where there are many), not for all of its models."""
