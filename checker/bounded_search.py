@@ -9,6 +9,7 @@ from typing import Any
 
 import z3
 
+from checker.answers import STEPS, why_unknown
 from checker.bounded import BoundedSpace, Window
 from checker.calls import concrete_arguments, finish, symbolic_arguments
 from checker.concrete import State
@@ -31,18 +32,19 @@ FIRST_PAGE = 0x2_0000_0000
 PAGE, SECOND = z3.Int("page"), z3.Int("second_page")
 
 
-def find_bounded(prop: Property, call: str, edition: Edition) -> tuple[Example, int] | None:
+def find_bounded(prop: Property, call: str, edition: Edition) -> tuple[tuple[Example, int] | None, str]:
     """A counterexample with as few VMAs as possible, and few pages, that the concrete reading confirms; None if none
-    was found, which proves nothing."""
+    was found, which proves nothing. Also why one may have been missed: what ran out; empty if nothing did."""
+    ran_out: list[str] = []
     for count in range(1, MOST_VMAS + 1):
-        for example in islice(_examples(prop, call, edition, count), 40):
+        for example in islice(_examples(prop, call, edition, count, ran_out), 40):
             found = None if problems(example.state) else violation(prop, example, edition)
             if found is not None:
-                return example, found[0]
-    return None
+                return (example, found[0]), ""
+    return None, ran_out[0] if ran_out else ""
 
 
-def _examples(prop: Property, call: str, edition: Edition, count: int) -> Iterator[Example]:
+def _examples(prop: Property, call: str, edition: Edition, count: int, ran_out: list[str]) -> Iterator[Example]:
     window, arguments = Window(count), symbolic_arguments(CALLS[call].decoded)
     facts: list[Bool] = [*window.well_formed(), *arguments.facts(edition), *_small(window)]
     known = [fact for fact in facts if isinstance(fact, z3.ExprRef)]
@@ -63,16 +65,20 @@ def _examples(prop: Property, call: str, edition: Edition, count: int) -> Iterat
         solver = z3.SimpleSolver()
         solver.set("rlimit", SEARCH_LIMIT)
         solver.add(*explored.conditions, goal, *(fact for p in pages for fact in window.page_facts(p)))
-        if solver.check() != z3.sat:
+        answer = solver.check()
+        if answer == z3.unknown:
+            ran_out.append(why_unknown(solver, STEPS))
+        if answer != z3.sat:
             continue
+        model = solver.model()
         for wish in _wishes(window):
             solver.push()
             solver.add(wish)
-            if solver.check() != z3.sat:
+            if solver.check() == z3.sat:
+                model = solver.model()
+            else:
                 solver.pop()
-        if solver.check() == z3.sat:
-            model = solver.model()
-            yield Example(_state(window, model), call, concrete_arguments(arguments, model))
+        yield Example(_state(window, model), call, concrete_arguments(arguments, model))
 
 
 def _small(window: Window) -> list[Bool]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import z3
 
+from checker.answers import is_sat
 from checker.paths import Run, explore
 from checker.unbounded import UnboundedSpace, World
 from checker.view import Transition
@@ -159,7 +160,7 @@ def words_for(
     name: str, edition: Edition, values: Decoded, also: Iterable[z3.BoolRef] = ()
 ) -> Mapping[str, int] | None:
     """Words that the argument stage turns into these decoded arguments, whole pages where that is possible, and for
-    which `also` holds; None if there are none."""
+    which `also` holds; None if there are none. Raises GaveUp where the solver cannot tell."""
     call = CALLS[name]
     words = words_of(call)
     for path in explore_arguments(name, edition):
@@ -175,13 +176,14 @@ def words_for(
                 number = value if isinstance(value, bool) else value % (1 << 64)
                 known = term if isinstance(term, bool | z3.ExprRef) else term % (1 << 64)
                 solver.add(known == number)
-        if solver.check() == z3.sat:
+        if is_sat(solver):
+            model = solver.model()
             for wish in (w for word in words.values() for w in (word == 0, word & 0xFFF == 0)):
                 solver.push()
                 solver.add(wish)
-                if solver.check() != z3.sat:
+                if solver.check() == z3.sat:
+                    model = solver.model()
+                else:
                     solver.pop()
-            solver.check()
-            model = solver.model()
             return {n: model.eval(w, model_completion=True).as_long() for n, w in words.items()}
     return None

@@ -21,7 +21,7 @@ from checker.machine import WordGuards
 from checker.naming import named_from
 from checker.pairs import Pair
 from checker.preferences import cost
-from checker.prove import SEARCH_LIMIT, Prover
+from checker.prove import Prover
 from checker.view import PageView, Transition
 from spec.editions import Edition
 from spec.properties import Property
@@ -260,12 +260,11 @@ class PairProver(Prover):
 
     def find(self, prop: Property, opened: Sequence[Any], below: tuple[int, int] | None = None) -> Parted | None:
         """The smallest example of a parting that was left open (Examination.opened), smaller than `below` (VMAs,
-        pages), that the concrete reading confirms; plain paths first. None if none was found."""
-        self.solver.set("rlimit", SEARCH_LIMIT)
-        try:
+        pages), that the concrete reading confirms; plain paths first. None if none was found, because there is none or
+        because something `ran_out`."""
+        self.ran_out = ""
+        with self._few_steps():
             return self._first_of_a_size(prop, sorted(opened, key=lambda item: len(item.path.conditions)), below)
-        finally:
-            self.solver.set("rlimit", 0)
 
     def _first_of_a_size(self, prop: Property, opened: Sequence[Any], below: tuple[int, int] | None) -> Parted | None:
         rejected = 0

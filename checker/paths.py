@@ -47,7 +47,8 @@ class _Scopes:
         self.known.append(self.known[-1])
 
     def possible(self, cond: z3.BoolRef) -> bool:
-        """The condition does not contradict what is asserted (as far as the solver can tell)."""
+        """The condition does not contradict what is asserted, as far as the solver can tell: where it cannot, both
+        answers are explored, and paths that nothing takes are no harm."""
         self.solver.push()
         self.solver.add(cond)
         answer = self.solver.check()

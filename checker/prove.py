@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import z3
 
+from checker.answers import EITHER, TIME, why_unknown
 from checker.bounded_search import find_bounded
 from checker.calls import CallPath, ExploredCall
 from checker.examples import Example, from_model, problems, violation, with_small_contents, witnesses
@@ -73,6 +75,9 @@ class Prover:
         self.explored = explored
         self.solver = z3.SimpleSolver()
         self.solver.set("timeout", timeout_ms)
+        self.ran_out = ""
+        """Why the last search for an example may have missed one; empty if it looked at all that it looks at."""
+        self._limit = TIME
         self._feasible: list[CallPath] | None = None
 
     def feasible(self) -> list[CallPath]:
@@ -86,6 +91,13 @@ class Prover:
                     self._feasible.append(path)
                 self.solver.pop()
         return self._feasible
+
+    def _is_sat(self) -> bool:
+        """What is asserted is known to be satisfiable; a search remembers where that is not known."""
+        answer = self.solver.check()
+        if answer == z3.unknown:
+            self.ran_out = why_unknown(self.solver, self._limit)
+        return bool(answer == z3.sat)
 
     def _path_facts(self, path: CallPath) -> list[z3.BoolRef]:
         """Conditions of the path, and what holds of every page at the pages that it and the goals name."""
@@ -110,7 +122,7 @@ class Prover:
         if answer == z3.sat:
             self.solver.add(*self._attributes(path))
             answer = self.solver.check()
-        why = self.solver.reason_unknown() if answer == z3.unknown else ""
+        why = why_unknown(self.solver) if answer == z3.unknown else ""
         self.solver.pop()
         return answer, why
 
@@ -155,20 +167,23 @@ class Prover:
                 found[prop.name].seconds += spent
         return found
 
-    def first_broken(self, props: Sequence[Property], path: CallPath) -> tuple[str, str] | None:
-        """The first property that this path may break, with the solver's answer: for mutants, which only need one."""
+    def first_broken(self, props: Sequence[Property], path: CallPath) -> tuple[str, str]:
+        """The first property that this path breaks, for mutants, which only need one; empty if there is none, and then
+        why the solver cannot tell of some property."""
         goals = [(prop, goal) for prop in props if (goal := self._goal(path, prop)) is not False]
         if not goals:
-            return None
+            return "", ""
+        unknown = ""
         self._enter(path)
         try:
             for prop, goal in goals:
-                answer, _ = self._check(path, *self._wanted(path, prop, goal))
-                if answer != z3.unsat:
-                    return prop.name, str(answer)
+                answer, why = self._check(path, *self._wanted(path, prop, goal))
+                if answer == z3.sat:
+                    return prop.name, ""
+                unknown = why or unknown
         finally:
             self.solver.pop()
-        return None
+        return "", unknown
 
     def conclude(self, prop: Property, examined: Examination, known: Sequence[Example] = ()) -> Decision:
         """The verdict: where the property may be broken, the smallest example is looked for. `known`: examples that
@@ -179,11 +194,16 @@ class Prover:
         if examined.proved:
             return Decision("proved", queries, seconds)
         begun = time.perf_counter()
+        self.ran_out = ""
         shared = self._smallest_known(prop, known)
         found = self._smallest(prop, examined.opened, None if shared is None else shared[0].state.size) or shared
         if found is None:
-            found = find_bounded(prop, self.explored.call.name, self.explored.edition)
+            found, ran_out = find_bounded(prop, self.explored.call.name, self.explored.edition)
+            self.ran_out = self.ran_out or ran_out
         seconds += time.perf_counter() - begun
+        if found is None and self.ran_out:
+            why = f"not proved, and {self.ran_out} in the search for a counterexample"
+            return Decision("unknown", queries, seconds, why=why)
         if found is None:
             return Decision("open", queries, seconds, why="satisfiable, but no model was a counterexample")
         return Decision("refuted", queries, seconds, *found)
@@ -208,7 +228,9 @@ class Prover:
     # witnesses --------------------------------------------------------------------------------------------------------
 
     def witness(self, prop: Property) -> Example | None:
-        """A concrete case in which the property's hypotheses hold; None if none was found."""
+        """A concrete case in which the property's hypotheses hold; None if none was found, because there is none or
+        because something `ran_out`."""
+        self.ran_out = ""
 
         def accept(example: Example) -> int | None:
             return 0 if witnesses(prop, example, self.explored.edition) else None
@@ -225,7 +247,9 @@ class Prover:
         return None
 
     def reach(self, paths: Sequence[CallPath]) -> Example | None:
-        """A concrete case that ends as these paths do (with one errno and check); None if none was found."""
+        """A concrete case that ends as these paths do (with one errno and check); None if none was found, because there
+        is none or because something `ran_out`."""
+        self.ran_out = ""
         for vmas in (1, 2, 0, 3):
             for path in paths:
                 t = path.transition
@@ -240,7 +264,9 @@ class Prover:
         return None
 
     def all_values(self, prop: Property, term: z3.ArithRef) -> set[int]:
-        """Every value that the term takes in some counterexample to the property."""
+        """Every value that the term takes in some counterexample to the property; not all of them if something
+        `ran_out`."""
+        self.ran_out = ""
         found: set[int] = set()
         for path in self.feasible():
             goal = self._goal(path, prop)
@@ -249,7 +275,7 @@ class Prover:
             self._enter(path)
             self.solver.add(*self._wanted(path, prop, goal), *self._attributes(path))
             self.solver.add(*[term != value for value in found])
-            while self.solver.check() == z3.sat:
+            while self._is_sat():
                 value = self.solver.model().eval(term, model_completion=True).as_long()
                 found.add(value)
                 self.solver.add(term != value)
@@ -273,11 +299,19 @@ class Prover:
         """The smallest example that the concrete reading confirms: fewest VMAs, then fewest pages, then plainest. No
         address space with fewer VMAs or pages satisfies the path conditions, which only overestimate what can
         happen."""
-        self.solver.set("rlimit", SEARCH_LIMIT)
-        try:
+        with self._few_steps():
             return self._search(prop, opened, below)
+
+    @contextmanager
+    def _few_steps(self) -> Iterator[None]:
+        """Within, queries are limited in steps too."""
+        self.solver.set("rlimit", SEARCH_LIMIT)
+        self._limit = EITHER
+        try:
+            yield
         finally:
             self.solver.set("rlimit", 0)
+            self._limit = TIME
 
     def _search(self, prop: Property, opened: list[_Open], below: tuple[int, int] | None) -> tuple[Example, int] | None:
         for vmas in range(4):
@@ -316,9 +350,9 @@ class Prover:
         if degree is not None:
             self.solver.add(*[fact if isinstance(fact, z3.ExprRef) else z3.BoolVal(fact) for fact in degree(item.path)])
         self.solver.add(*self._attributes(item.path))
-        answer = self.solver.check()
+        answer = self._is_sat()
         self.solver.pop()
-        return bool(answer == z3.sat)
+        return answer
 
     def _sized(self, prop: Property, item: _Open, vmas: int, pages: int) -> tuple[Example, int] | None:
         """A counterexample on this path with at most so many VMAs and pages, made as plain as possible."""
@@ -379,7 +413,7 @@ class Prover:
             solver.add(*self._size_limits(item, vmas, pages))
             if apart:
                 solver.add(*self._neighbours_differ(item))
-            if solver.check() != z3.sat:
+            if not self._is_sat():
                 return None
             model = solver.model()
             wanted = preferences(self.explored, path)

@@ -16,6 +16,7 @@ from typing import Any, Final, Literal, cast
 import z3
 from pydantic import TypeAdapter
 
+from checker.answers import GaveUp, why_unknown
 from checker.calls import WordPath, explore_arguments, symbolic_arguments, words_of
 from checker.claims import range_of
 from checker.concrete import State
@@ -159,6 +160,8 @@ def diff_call(a: Edition, b: Edition, call: str, timeout_ms: int = 20_000) -> Ca
         return CallDiff(call=call, verdict="absent", result="absent", boundaries="absent", absent=absent)
     try:
         result = _Comparison(a, b, call, timeout_ms).decide()
+    except GaveUp as gave_up:
+        result = _undecided(call, f"{gave_up} in the search for arguments of an example")
     except TooManyPaths as many:
         result = _undecided(call, f"{call} was not explored to its end: {many}")
     return result.model_copy(update={"seconds": round(time.perf_counter() - started, 3)})
@@ -211,7 +214,7 @@ class _Comparison:
         self.reads = sorted(read_first | read_then)
         if not self.reads:
             return _same(self.call, "identity")
-        stages = _compare_arguments(self.call, self.a, self.b) if read_first else _Stages()
+        stages = _compare_arguments(self.call, self.a, self.b, self.timeout_ms) if read_first else _Stages()
         self.stages, self.problem = stages.parted, stages.problem
         if read_then:
             self._add_case(explore_pair(self.call, self.a, self.b), self.a)
@@ -259,12 +262,15 @@ class _Comparison:
             if not examined.proved:
                 answer.proved = False
                 opened.append(case)
-                answer.why = f"the solver gave up: {examined.unknown}" if examined.unknown else answer.why
+                answer.why = examined.unknown or answer.why
+                case.prover.ran_out = ""
         apart = [parted for parted in self.stages if _parts(prop, parted)]
         answer.proved = answer.proved and not apart
         if not answer.proved:
             answer.found = self._example(prop, opened, known) or (apart[0] if apart else None)
-            answer.why = answer.why or "neither excluded nor found in an address space"
+            ran_out = next((case.prover.ran_out for case in opened if case.prover.ran_out), "")
+            why = f"{ran_out} in the search for one" if ran_out else "neither excluded nor found in an address space"
+            answer.why = answer.why or why
         return answer
 
     def _example(self, prop: Property, opened: Sequence[_Case], known: Sequence[Parted]) -> Parted | None:
@@ -334,22 +340,25 @@ class _Stages:
     problem: str = ""
 
 
-def _compare_arguments(call: str, a: Edition, b: Edition) -> _Stages:
+def _compare_arguments(call: str, a: Edition, b: Edition, timeout_ms: int) -> _Stages:
     found = _Stages()
     words = words_of(CALLS[call])
     for one in explore_arguments(call, a):
         for other in explore_arguments(call, b):
             solver = z3.Solver()
+            solver.set("timeout", timeout_ms)
             solver.add(*one.conditions, *other.conditions)
             answer = solver.check()
             if answer == z3.unknown:
-                found.problem = "the solver gave up on the argument stages"
+                found.problem = f"{why_unknown(solver)} on the argument stages"
             if answer != z3.sat:
                 continue
             if one.decoded is not None and other.decoded is not None:
                 solver.add(z3.Or(*(x != y for x, y in zip(_terms(one), _terms(other), strict=True))))
-                if solver.check() != z3.unsat:
-                    found.problem = "the argument stages may make different arguments of the same words"
+                answer = solver.check()
+                if answer != z3.unsat:
+                    told = "the argument stages may make different arguments of the same words"
+                    found.problem = f"{told}: {why_unknown(solver)}" if answer == z3.unknown else told
             elif one.decoded is None and other.decoded is None:
                 model = solver.model()
                 values = {name: model.eval(w, model_completion=True).as_long() for name, w in words.items()}
@@ -383,7 +392,7 @@ def _constant(value: int) -> z3.ExprRef:
 
 def _known_of(solver: z3.Solver, call: str, path: WordPath) -> tuple[Bool, ...]:
     """What the solver's words say of the arguments that the path makes: flags that are the same in all of them, codes
-    of which there are few. All that holds need not be found."""
+    of which there are few. All that holds need not be found: less is said where the solver cannot tell."""
     arguments = symbolic_arguments(CALLS[call].decoded)
     known: list[Bool] = []
     for f in fields(path.decoded):
@@ -399,14 +408,14 @@ def _known_of(solver: z3.Solver, call: str, path: WordPath) -> tuple[Bool, ...]:
 
 
 def _few_values(solver: z3.Solver, term: z3.BitVecRef) -> list[int]:
-    """All values of the term; none if there are more than FEW."""
+    """All values of the term; none if there are more than FEW, or if it is not known that these are all."""
     values: list[int] = []
     solver.push()
-    while len(values) <= FEW and solver.check() == z3.sat:
+    while len(values) <= FEW and (answer := solver.check()) == z3.sat:
         values.append(solver.model().eval(term, model_completion=True).as_long())
         solver.add(term != values[-1])
     solver.pop()
-    return values if len(values) <= FEW else []
+    return values if answer == z3.unsat else []
 
 
 # examples as documents ------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from typing import Any
 
 import z3
 
+from checker.answers import why_unknown
 from checker.bounded import BoundedSpace, Window, symbolic_vma
 from checker.calls import explore_arguments, symbolic_arguments, words_of
 from checker.paths import Run, explore
@@ -87,7 +88,8 @@ def decide_lemma(lemma: Lemma, edition: Edition, timeout_ms: int) -> LemmaOutcom
         wanted = z3.sat if obligation.consistent else z3.unsat
         if answer != wanted:
             verdict: Verdict = "unknown" if answer == z3.unknown else "refuted"
-            return LemmaOutcome(verdict, count, time.perf_counter() - started, obligation.name)
+            why = f"{obligation.name}: {why_unknown(solver)}" if answer == z3.unknown else obligation.name
+            return LemmaOutcome(verdict, count, time.perf_counter() - started, why)
     return LemmaOutcome("proved" if count else "vacuous", count, time.perf_counter() - started)
 
 

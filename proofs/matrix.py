@@ -14,6 +14,7 @@ from typing import Any, Literal
 import z3
 from pydantic import TypeAdapter
 
+from checker.answers import GaveUp, why_unknown
 from checker.calls import CallPath, ExploredCall, explore_arguments, explore_body, words_of
 from checker.examples import Example
 from checker.paths import TooManyPaths
@@ -142,7 +143,7 @@ def cells(task: Task) -> Iterator[Cell]:
     except TooManyPaths as many:
         yield from _undecided(task, str(many))
         return
-    row = _Row(explored, Prover(explored, task.timeout_ms), edition)
+    row = _Row(explored, Prover(explored, task.timeout_ms), edition, task.timeout_ms)
     for column in COLUMNS:
         yield row.cell(column)
 
@@ -160,14 +161,15 @@ class _Reached:
     checks: tuple[str, ...]
     words: dict[str, int] | None
     """64-bit arguments that are refused so; None if there are none."""
-    unknown: bool
+    unknown: str
+    """Why the solver cannot tell of some arguments; empty if it can."""
 
 
 class _Row:
     """The cells of one call in one edition."""
 
-    def __init__(self, explored: ExploredCall, prover: Prover, edition: Edition) -> None:
-        self.explored, self.prover, self.edition = explored, prover, edition
+    def __init__(self, explored: ExploredCall, prover: Prover, edition: Edition, timeout_ms: int) -> None:
+        self.explored, self.prover, self.edition, self.timeout_ms = explored, prover, edition, timeout_ms
         self.call = explored.call.name
         self.paths: dict[Column, list[CallPath]] = {column: [] for column in COLUMNS}
         for path in prover.feasible():
@@ -185,14 +187,14 @@ class _Row:
     def _decide(self, column: Column) -> dict[str, Any]:
         early, paths = self._arguments(column), self.paths[column]
         if early.unknown:
-            return {"verdict": "unknown", "why": "the solver gave up on the argument stage"}
+            return {"verdict": "unknown", "why": f"{early.unknown} on the argument stage"}
         pages, nothing = (self.examined[_of(prop, column).name] for prop in (PAGES, NOTHING))
         made: dict[str, Any] = {"queries": nothing.queries + pages.queries, "words": early.words}
+        if pages.unknown or nothing.unknown:
+            return made | {"verdict": "unknown", "why": pages.unknown or nothing.unknown}
         made["checks"] = _checks(early, paths, pages, nothing)
         if not paths and early.words is None:
             return made | {"verdict": "unreachable"}
-        if pages.unknown or nothing.unknown:
-            return made | {"verdict": "unknown", "why": f"the solver gave up: {pages.unknown or nothing.unknown}"}
         if nothing.proved:
             return made | self._atomic(paths, early)
         return made | self._partial(column, "boundaries" if pages.proved else "pages")
@@ -201,14 +203,16 @@ class _Row:
         """The argument stage looks at words only: it has no verb that changes anything."""
         checks: list[str] = []
         words: dict[str, int] | None = None
-        unknown = False
+        unknown = ""
         for path in explore_arguments(self.call, self.edition):
             if not column.has(path.errno, path.check):
                 continue
             solver = z3.SimpleSolver()
+            solver.set("timeout", self.timeout_ms)
             solver.add(*path.conditions)
             answer = solver.check()
-            unknown = unknown or answer == z3.unknown
+            if answer == z3.unknown:
+                unknown = why_unknown(solver)
             if answer == z3.sat:
                 checks.append(path.check)
                 model = solver.model()
@@ -219,7 +223,8 @@ class _Row:
     def _atomic(self, paths: list[CallPath], early: _Reached) -> dict[str, Any]:
         found = self._case(paths)
         if found is None and early.words is None:
-            return {"verdict": "unknown", "why": "nothing changes, but no case was found that ends so"}
+            why = f"{self.prover.ran_out} in the search for one" if self.prover.ran_out else "none was found"
+            return {"verdict": "unknown", "why": f"nothing changes, if there is a case that ends so: {why}"}
         return {"verdict": "atomic", "witness": None if found is None else witness_of(found, self.edition)}
 
     def _case(self, paths: list[CallPath]) -> Example | None:
@@ -237,11 +242,17 @@ class _Row:
         if decision.example is None:
             return {"verdict": "unknown", "why": "a change is neither excluded nor found: " + decision.why}
         [theorem] = theorems(self.edition, [prop.name], [self.call])
-        counterexample = counterexample_of(theorem, decision.example, decision.page)
+        try:
+            counterexample = counterexample_of(theorem, decision.example, decision.page)
+        except GaveUp as gave_up:
+            return {"verdict": "unknown", "why": f"{gave_up} in the search for arguments of the counterexample"}
         wrong = re_execute(counterexample)
         if wrong:
             return {"verdict": "unknown", "why": "the concrete reading disagrees: " + "; ".join(wrong)}
-        where, changes = self._pages(column) if level == "pages" else self._boundaries(column)
+        try:
+            where, changes = self._pages(column) if level == "pages" else self._boundaries(column)
+        except GaveUp as gave_up:
+            return {"verdict": "unknown", "why": f"something changes, and {gave_up} in bounding it"}
         if not where or not changes:
             return {"verdict": "unknown", "why": "something changes, and no bound on it was proved"}
         return {
@@ -260,8 +271,8 @@ class _Row:
             replace(_of(PAGES, column), name=f"kind {i}", holds=lambda t, p, kind=kind: not_(kind.differs(t, p)))
             for i, kind in enumerate(KINDS)
         ]
-        examined = self.prover.examine(kinds)
-        changes = [kind.words for kind, asked in zip(KINDS, kinds, strict=True) if not examined[asked.name].proved]
+        proved = self._proved(kinds)
+        changes = [kind.words for kind, asked in zip(KINDS, kinds, strict=True) if not proved[asked.name]]
         return where, changes
 
     def _within(self, extent: Extent) -> Callable[..., Bool]:
@@ -295,9 +306,18 @@ class _Row:
             replace(_of(PAGES, column), name=f"claim {i}", holds=holds, when=lambda t, *pages: True, second=second)
             for i, (_, holds, second) in enumerate(claims)
         ]
-        examined = self.prover.examine(props)
-        held = (words for (words, _, _), prop in zip(claims, props, strict=True) if examined[prop.name].proved)
+        proved = self._proved(props)
+        held = (words for (words, _, _), prop in zip(claims, props, strict=True) if proved[prop.name])
         return next(held, "")
+
+    def _proved(self, props: Sequence[Property]) -> dict[str, bool]:
+        """Which of the properties are proved. Raises GaveUp where the solver cannot tell: a bound must not depend on
+        how much time there was."""
+        examined = self.prover.examine(props)
+        for examination in examined.values():
+            if examination.unknown:
+                raise GaveUp(examination.unknown)
+        return {name: examination.proved for name, examination in examined.items()}
 
 
 def _of(prop: Property, column: Column) -> Property:

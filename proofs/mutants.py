@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import z3
 
+from checker.answers import why_unknown
 from checker.calls import ExploredCall, explore_arguments, walk_body, words_of
 from checker.prove import Prover
 from proofs.results import MutantResult
@@ -47,22 +48,22 @@ def kill_body_mutant(
     started = time.perf_counter()
     explored, paths = walk_body(call, edition, check)
     prover = Prover(explored, timeout_ms)
-    killed = ""
+    killed, unknown = "", ""
     for path in paths:
         if not path.space.let_passed:
             continue  # this path never came to the check, or the check would have let it pass: nothing is different
-        broken = prover.first_broken(props, path)
-        if broken is not None and broken[1] == "sat":
-            killed = broken[0]
+        killed, why = prover.first_broken(props, path)
+        unknown = why or unknown
+        if killed:
             break
-    return _result(call, check, killed, started, edition)
+    return _result(call, check, killed, unknown, started, edition)
 
 
-def kill_argument_mutant(call: str, edition: Edition, check: str) -> MutantResult:
+def kill_argument_mutant(call: str, edition: Edition, check: str, timeout_ms: int) -> MutantResult:
     """Drop a check of the argument stage: the documented errors or the bridge must break."""
     started = time.perf_counter()
     documented = DOCUMENTED[call][0](words_of(CALLS[call]), edition) if call in DOCUMENTED else {}
-    killed = ""
+    killed, unknown = "", ""
     for path in explore_arguments(call, edition, check):
         if path.errno is Errno.OK:
             queries = [("argument-errors", z3.Or(list(documented.values())) if documented else z3.BoolVal(False))]
@@ -73,22 +74,28 @@ def kill_argument_mutant(call: str, edition: Edition, check: str) -> MutantResul
             queries = [("argument-errors", z3.BoolVal(True) if wanted is None else z3.Not(wanted))]
         for name, query in queries:
             solver = z3.SimpleSolver()
+            solver.set("timeout", timeout_ms)
             solver.add(*path.conditions, query)
-            if solver.check() == z3.sat:
+            answer = solver.check()
+            if answer == z3.sat:
                 killed = killed or name
-    return _result(call, check, killed, started, edition)
+            elif answer == z3.unknown:
+                unknown = why_unknown(solver)
+    return _result(call, check, killed, unknown, started, edition)
 
 
-def _result(call: str, check: str, killed: str, started: float, edition: Edition) -> MutantResult:
+def _result(call: str, check: str, killed: str, unknown: str, started: float, edition: Edition) -> MutantResult:
     reason = why_it_survives(call, check, edition)
-    survived = not killed
+    undecided = "" if killed or not unknown else f"undecided: {unknown}"
+    survived = not killed and not undecided
     return MutantResult(
         call=call,
         check=check,
         killed_by=killed,
         survived=survived,
-        as_expected=survived == bool(reason),
+        as_expected=not undecided and survived == bool(reason),
         reason=reason,
+        why=undecided,
         seconds=round(time.perf_counter() - started, 3),
     )
 
@@ -96,7 +103,7 @@ def _result(call: str, check: str, killed: str, started: float, edition: Edition
 def mutants_of(call: str, edition: Edition, explored: ExploredCall, timeout_ms: int) -> Iterator[MutantResult]:
     """Drop every check of a call in turn; and say what is listed as a survivor and is no check of the call."""
     for check in argument_checks(call, edition):
-        yield kill_argument_mutant(call, edition, check)
+        yield kill_argument_mutant(call, edition, check, timeout_ms)
     props = holding(call, edition)
     for check in body_checks(explored):
         yield kill_body_mutant(call, edition, check, props, timeout_ms)

@@ -14,8 +14,8 @@ from checker.version import WrittenBy
 
 Verdict = Literal["proved", "refuted", "bounded", "unknown", "vacuous", "error"]
 """`proved` (unbounded, with its assumptions), `refuted` (with a counterexample that the concrete reading re-executed),
-`bounded` (not proved, and no counterexample up to a stated size), `unknown` (timeout), `vacuous` (no witness) or
-`error`."""
+`bounded` (not proved, and no counterexample up to a stated size), `unknown` (time or the step budget ran out),
+`vacuous` (there is no witness) or `error` (its process was lost, or two readings disagree)."""
 Changes = Literal["nothing", "boundaries", "pages"]
 Expected = Literal["holds", "broken", "vacuous"]
 PagesVerdict = Literal["same", "stronger", "weaker", "different", "absent", "unknown"]
@@ -99,6 +99,8 @@ class ReachableResult(Frozen):
     as_expected: bool
     reason: str
     witness: Witness | None
+    why: str = ""
+    """Why it is undecided whether it can; empty if that is decided."""
 
 
 class MutantResult(Frozen):
@@ -112,6 +114,8 @@ class MutantResult(Frozen):
     as_expected: bool
     reason: str
     seconds: float
+    why: str = ""
+    """Why it is undecided whether a theorem breaks; empty if that is decided."""
 
 
 class Advised(Frozen):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import z3
 from pydantic import TypeAdapter
 
+from checker.answers import GaveUp, why_unknown
 from checker.calls import CallPath, ExploredCall, explore_arguments, explore_body
 from checker.documents.counterexamples import Counterexample
 from checker.documents.layouts import LayoutDoc
@@ -209,9 +210,9 @@ def _event(
     if isinstance(result, LemmaResult):
         return Event("lemma", result.name, result.verdict, result.as_expected, done, totals["lemma"])
     if isinstance(result, ReachableResult):
-        verdict = "reachable" if result.reachable else "unreachable"
+        verdict = "reachable" if result.reachable else "unknown" if result.why else "unreachable"
         return Event("reachable", f"{result.call}: {result.check or 'success'}", verdict, result.as_expected, done, 0)
-    verdict = "survived" if result.survived else "killed"
+    verdict = "survived" if result.survived else "unknown" if result.why else "killed"
     return Event("mutant", f"{result.call}: {result.check}", verdict, result.as_expected, done, 0)
 
 
@@ -230,7 +231,7 @@ def carry_out(task: Task) -> Iterator[Result]:
             return  # the theorems of this call are undecided, and say so
         yield from mutants_of(name, edition, explored, timeout_ms)
     elif name == "mseal32":
-        yield from _arguments_only(name, edition, properties or ())
+        yield from _arguments_only(name, edition, properties or (), timeout_ms)
     else:
         yield from _theorems_of(name, edition, properties or (), timeout_ms, reachability=kind == "theorem")
 
@@ -254,7 +255,7 @@ def _theorems_of(
         yield _theorem_result(theorem, decisions[theorem.property.name], prover, pool)
     if reachability:
         yield from reached
-        yield from _reachable_arguments(call, edition)
+        yield from _reachable_arguments(call, edition, timeout_ms)
 
 
 def _undecided(call: str, edition: Edition, names: tuple[str, ...], why: str) -> Iterator[TheoremResult]:
@@ -270,7 +271,11 @@ def _theorem_result(theorem: Theorem, decision: Decision, prover: Prover, pool: 
     counterexample, why = None, decision.why
     witness: Witness | None = None
     if decision.verdict == "refuted" and decision.example is not None:
-        counterexample = counterexample_of(theorem, decision.example, decision.page)
+        try:
+            counterexample = counterexample_of(theorem, decision.example, decision.page)
+        except GaveUp as gave_up:
+            why = f"refuted, but {gave_up} in the search for arguments of the counterexample"
+            return _as_result(theorem, decision, "unknown", None, None, why)
         problems = re_execute(counterexample)
         verdict, why = (
             ("error", "the concrete reading disagrees: " + "; ".join(problems)) if problems else ("refuted", "")
@@ -278,12 +283,15 @@ def _theorem_result(theorem: Theorem, decision: Decision, prover: Prover, pool: 
         witness = witness_of(decision.example, edition)
     elif decision.verdict == "proved":
         found = _vacuity(theorem, prover, pool)
+        if found is None and prover.ran_out:
+            why = f"nothing breaks it, but {prover.ran_out} in the search for a case in which it says something"
+            return _as_result(theorem, decision, "unknown", None, None, why)
         verdict = "proved" if found is not None else "vacuous"
         witness = witness_of(found, edition) if found is not None else None
     elif decision.verdict == "open":
         verdict, why = "bounded", "not proved, and no counterexample with up to 3 VMAs and 9 pages"
     else:
-        verdict, why = "unknown", f"the solver gave up: {decision.why}"
+        verdict = "unknown"
     return _as_result(theorem, decision, verdict, witness, counterexample, why)
 
 
@@ -341,6 +349,7 @@ def _reachable(prover: Prover, explored: ExploredCall) -> tuple[list[Example], l
     results: list[ReachableResult] = []
     for (errno, check), paths in groups.items():
         found = prover.reach(paths) or _case_by_hand(call, errno, check, edition)
+        why = f"undecided: {prover.ran_out} in the search for a case" if found is None and prover.ran_out else ""
         if found is not None:
             pool.append(found)
         reason, editions = UNREACHABLE.get((call, check), ("", ()))
@@ -351,9 +360,10 @@ def _reachable(prover: Prover, explored: ExploredCall) -> tuple[list[Example], l
                 errno=errno,
                 check=check,
                 reachable=found is not None,
-                as_expected=(found is None) == bool(reason),
+                as_expected=not why and (found is None) == bool(reason),
                 reason=reason,
                 witness=witness_of(found, edition) if found is not None else None,
+                why=why,
             )
         )
     return pool, results
@@ -367,12 +377,14 @@ def _case_by_hand(call: str, errno: str, check: str, edition: Edition) -> Exampl
     return example if (outcome.errno.name, outcome.check) == (errno, check) else None
 
 
-def _reachable_arguments(call: str, edition: Edition) -> Iterator[ReachableResult]:
+def _reachable_arguments(call: str, edition: Edition, timeout_ms: int) -> Iterator[ReachableResult]:
     for path in explore_arguments(call, edition):
         if path.decoded is None:
             solver = z3.SimpleSolver()
+            solver.set("timeout", timeout_ms)
             solver.add(*path.conditions)
-            reachable = solver.check() == z3.sat
+            answer = solver.check()
+            reachable = answer == z3.sat
             yield ReachableResult(
                 call=call,
                 errno=path.errno.name,
@@ -381,10 +393,11 @@ def _reachable_arguments(call: str, edition: Edition) -> Iterator[ReachableResul
                 as_expected=reachable,
                 reason="",
                 witness=None,
+                why=f"undecided: {why_unknown(solver)}" if answer == z3.unknown else "",
             )
 
 
-def _arguments_only(call: str, edition: Edition, names: tuple[str, ...]) -> Iterator[Result]:
+def _arguments_only(call: str, edition: Edition, names: tuple[str, ...], timeout_ms: int) -> Iterator[Result]:
     """The 32-bit variant has no body: it refuses in its argument stage, which never sees the address space."""
     for theorem in theorems(edition, list(names), [call]):
         paths = explore_arguments(call, edition)
@@ -415,7 +428,7 @@ def _arguments_only(call: str, edition: Edition, names: tuple[str, ...]) -> Iter
             counterexample=None,
             why="",
         )
-    yield from _reachable_arguments(call, edition)
+    yield from _reachable_arguments(call, edition, timeout_ms)
 
 
 # questions about one property -----------------------------------------------------------------------------------------
@@ -459,11 +472,15 @@ def find(
     return last
 
 
-def blocked_advice(edition: Edition, timeout_ms: int = 20_000) -> list[Advised]:
+def blocked_advice(edition: Edition, timeout_ms: int = 20_000) -> Iterator[Advised | Problem]:
     """The advice values that are refused on sealed read-only anonymous memory although they discard nothing: each one
-    is a model of the refutation of eperm-only-with-cause(madvise), all of them together are all such models."""
+    is a model of the refutation of eperm-only-with-cause(madvise), all of them together are all such models; or a
+    Problem besides, where something ran out before all were found."""
     explored = explore_body("madvise", edition)
     prover = Prover(explored, timeout_ms)
     values = prover.all_values(PROPERTIES["eperm-only-with-cause"], explored.arguments.advice)
     names = {value: name for name, value in ADVICE.items()}
-    return [Advised(value=v, name=names[v]) for v in sorted(values) if v not in DISCARDING]
+    yield from (Advised(value=v, name=names[v]) for v in sorted(values) if v not in DISCARDING)
+    if prover.ran_out:
+        task = words_of_task(Task("advice", "madvise", edition.name, None, timeout_ms))
+        yield Problem(task=task, verdict="unknown", why=f"there may be more: {prover.ran_out}")

@@ -278,6 +278,7 @@ def find(
         str | None,
         typer.Option("--dot", metavar="FILE", help="Write the graph for Graphviz (- is standard output)."),
     ] = None,
+    timeout: Timeout = 20.0,
     cache: Cache = True,
 ) -> ExitCode:
     """Find the smallest counterexample to one property, and draw it.
@@ -290,9 +291,8 @@ def find(
     """
     from reports.cli_find import find as found
 
-    return found(
-        property_name, call, edition, trace, {"--json": json_file, "--svg": svg_file, "--dot": dot_file}, cache
-    )
+    files = {"--json": json_file, "--svg": svg_file, "--dot": dot_file}
+    return found(property_name, call, edition, trace, files, max(1, round(timeout * 1000)), cache)
 
 
 @command("matrix", ok="every cell is decided", differs="one is not")

@@ -29,7 +29,13 @@ if TYPE_CHECKING:
 
 
 def find(
-    name: str, call: str | None, edition: str | None, trace: bool, files: Mapping[str, str | None], cache: bool
+    name: str,
+    call: str | None,
+    edition: str | None,
+    trace: bool,
+    files: Mapping[str, str | None],
+    timeout_ms: int,
+    cache: bool,
 ) -> ExitCode:
     """Look for a counterexample and draw it. `files` says where the document (`--json`) and its drawings (`--svg`,
     `--dot`) go; `cache` whether what was decided before is taken. Raises BadUsage."""
@@ -45,7 +51,7 @@ def find(
     outputs = Outputs(files)
     out = console(error=outputs.standard)
     wanted = [call] if call else None
-    verdict, example, why = _trace(name, wanted, chosen) if trace else _single(name, call, chosen, cache)
+    verdict, example, why = _trace(name, wanted, chosen) if trace else _single(name, call, chosen, timeout_ms, cache)
     if example is not None:
         if confirmed(example, name) is None:
             return ExitCode.DIFFERS
@@ -58,11 +64,11 @@ Found: TypeAlias = tuple[str, "Counterexample | None", str]
 """Verdict, the counterexample if there is one, and why there is none."""
 
 
-def _single(name: str, call: str | None, edition: str, cache: bool) -> Found:
+def _single(name: str, call: str | None, edition: str, timeout_ms: int, cache: bool) -> Found:
     from proofs.run import find as search
 
     with interruptible():
-        found = search(name, call, edition, cache=verdict_cache(cache))
+        found = search(name, call, edition, timeout_ms=timeout_ms, cache=verdict_cache(cache))
     return found.verdict, found.counterexample, found.why
 
 

@@ -224,13 +224,14 @@ def _print_unexpected(out: Console, report: ProofReport) -> None:
     for outcome in report.reachability:
         if not outcome.as_expected:
             reached = "is reached, though it should not be" if outcome.reachable else "is never reached"
-            line(out, f"{outcome.call}, {outcome.errno} ({outcome.check or 'ran to its end'}): {reached}", "bold red")
+            told = f"{outcome.call}, {outcome.errno} ({outcome.check or 'ran to its end'}): {outcome.why or reached}"
+            line(out, told, "bold red")
             if outcome.reason:
                 line(out, f"  {outcome.reason}")
     for mutant in report.mutants:
         if not mutant.as_expected:
             state = "dropping it refutes no theorem" if mutant.survived else "listed as a survivor, but it is needed"
-            line(out, f"{mutant.call}, {mutant.check}: {state}", "bold red")
+            line(out, f"{mutant.call}, {mutant.check}: {mutant.why or state}", "bold red")
             if mutant.reason:
                 line(out, f"  {mutant.reason}")
 
@@ -241,9 +242,15 @@ def _print_summary(out: Console, report: ProofReport) -> None:
     _row(out, "theorems", len(report.theorems), verdicts)
     lemmas: Counter[str] = Counter(lemma.verdict for lemma in report.lemmas)
     _row(out, "lemmas", len(report.lemmas), lemmas)
-    reached = Counter("reached" if o.reachable else "known to be out of reach" for o in report.reachability)
+    reached = Counter(
+        "reached" if o.reachable else "undecided" if o.why else f"{'known to be ' if o.reason else ''}out of reach"
+        for o in report.reachability
+    )
     _row(out, "outcomes", len(report.reachability), reached)
-    killed = Counter("survive for a reason" if m.survived else "killed" for m in report.mutants)
+    killed = Counter(
+        "killed" if m.killed_by else "undecided" if m.why else f"survive{' for a reason' if m.reason else ''}"
+        for m in report.mutants
+    )
     _row(out, "mutants", len(report.mutants), killed)
     wrong = sum(
         not result.as_expected

@@ -17,6 +17,7 @@ import z3
 
 from checker.calls import symbolic_arguments, words_of
 from checker.paths import Run, explore
+from checker.prove import SEARCH_LIMIT
 from checker.unbounded import UnboundedSpace, World
 from spec.editions import Edition, SealCheck
 from spec.errors import Errno
@@ -338,9 +339,10 @@ def _body_trails(name: str, edition: Edition) -> list[list[_Seen]]:
 
 
 def _contradicts_itself(path: Run, space: UnboundedSpace) -> bool:
-    """What was found out of every page in an earlier pass rules the end of this path out."""
+    """What was found out of every page in an earlier pass rules the end of this path out; where the solver cannot tell,
+    the end stays."""
     solver = z3.SimpleSolver()
-    solver.set("timeout", 1_000)
+    solver.set("rlimit", SEARCH_LIMIT)  # not a time: what is explained must not depend on the machine
     solver.add(*path.conditions, *space.facts(), *space.world.axioms)
     return bool(solver.check() == z3.unsat)
 

@@ -302,12 +302,14 @@ class _Site:
             *(f"theorem {t.property} ({t.call}): {t.verdict}" for t in edition.theorems if not t.as_expected),
             *(f"lemma {lemma.name}: {lemma.verdict}" for lemma in edition.lemmas if not lemma.as_expected),
             *(
-                f"{o.call}, {o.errno} ({o.check or 'at the end'}): {'reached' if o.reachable else 'never reached'}"
+                f"{o.call}, {o.errno} ({o.check or 'at the end'}): "
+                f"{o.why or ('reached' if o.reachable else 'never reached')}"
                 for o in edition.outcomes
                 if not o.as_expected
             ),
             *(
-                f"check of {m.call}, {m.check}: {'nothing fails' if m.survived else m.killed_by + ' fails'} without it"
+                f"check of {m.call}, {m.check}: "
+                f"{m.why or ('nothing fails' if m.survived else m.killed_by + ' fails') + ' without it'}"
                 for m in edition.mutants
                 if not m.as_expected
             ),

@@ -52,10 +52,12 @@ def _cases(review: Review, edition: EditionFacts) -> Iterable[TestCase]:
     for outcome in edition.outcomes:
         name = f"{outcome.errno}: {outcome.check or 'ran to its end'}"
         told = "reached" if outcome.reachable else f"out of reach: {outcome.reason or 'no case was found'}"
-        yield _plain(edition, f"outcomes.{outcome.call}", name, outcome.as_expected, told)
+        yield _plain(edition, f"outcomes.{outcome.call}", name, outcome.as_expected, outcome.why or told)
     for mutant in edition.mutants:
         told = f"survives: {mutant.reason or 'nothing breaks'}" if mutant.survived else f"killed by {mutant.killed_by}"
-        yield _plain(edition, f"dropped.{mutant.call}", mutant.check, mutant.as_expected, told, mutant.seconds)
+        yield _plain(
+            edition, f"dropped.{mutant.call}", mutant.check, mutant.as_expected, mutant.why or told, mutant.seconds
+        )
 
 
 def _theorem(review: Review, theorem: Theorem) -> TestCase:

@@ -101,7 +101,7 @@ def _outcomes(edition: EditionFacts) -> list[Result]:
     for outcome in edition.outcomes:
         name = f"{outcome.call} {outcome.errno}: {outcome.check or 'ran to its end'}"
         skip = f"SKIP out of reach: {outcome.reason}" if outcome.as_expected and not outcome.reachable else ""
-        results.append(Result(outcome.as_expected, name, skip))
+        results.append(Result(outcome.as_expected, name, skip, (outcome.why,) if outcome.why else ()))
     return results
 
 
@@ -109,7 +109,8 @@ def _mutants(edition: EditionFacts) -> list[Result]:
     results = []
     for mutant in edition.mutants:
         name = f"{mutant.call}: {mutant.check}"
-        told = (f"dropped, it {'breaks nothing' if mutant.survived else f'breaks {mutant.killed_by}'}",)
+        state = "breaks nothing" if mutant.survived else f"breaks {mutant.killed_by}"
+        told = (f"dropped, it {state}" if not mutant.why else mutant.why,)
         if mutant.as_expected:
             results.append(Result(True, name, f"SKIP redundant: {mutant.reason}" if mutant.survived else ""))
         else:

@@ -132,11 +132,12 @@ def _unexpected_checks(edition: EditionFacts) -> list[str]:
     for outcome in edition.outcomes:
         if not outcome.as_expected:
             reached = "is reached, which it should not be" if outcome.reachable else "is never reached"
-            lines += item("-", f"{outcome.call}, {outcome.errno} ({outcome.check or 'ran to its end'}): {reached}")
+            told = f"{outcome.call}, {outcome.errno} ({outcome.check or 'ran to its end'}): {outcome.why or reached}"
+            lines += item("-", told)
     for mutant in edition.mutants:
         if not mutant.as_expected:
             state = "nothing breaks without it" if mutant.survived else f"{mutant.killed_by} breaks without it"
-            lines += item("-", f"{mutant.call}, the check '{mutant.check}': {state}")
+            lines += item("-", f"{mutant.call}, the check '{mutant.check}': {mutant.why or state}")
     return lines
 
 
@@ -314,7 +315,7 @@ def _rests(review: Review, edition: EditionFacts) -> list[str]:
     if missing:
         lines += item("-", f"Not decided, so nothing is claimed: {joined(map(_name, missing))}.")
     if edition.mutants:
-        killed = sum(not mutant.survived for mutant in edition.mutants)
+        killed = sum(bool(mutant.killed_by) for mutant in edition.mutants)
         lines += item(
             "-",
             f"That the theorems bite: of {number(len(edition.mutants), 'check')}, each dropped in turn, {killed} broke "

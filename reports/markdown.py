@@ -88,13 +88,13 @@ def _unexpected(edition: EditionFacts) -> list[str]:
     told += [f"- **lemma {code(m.name)} is {m.verdict}**. {plain(m.why)}" for m in edition.lemmas if not m.as_expected]
     told += [
         f"- **{code(o.call)}, {code(o.errno)} ({plain(o.check or 'ran to its end')})** is "
-        f"{'reached' if o.reachable else 'never reached'}"
+        f"{plain(o.why) or ('reached' if o.reachable else 'never reached')}"
         for o in edition.outcomes
         if not o.as_expected
     ]
     told += [
         f"- **{code(m.call)}, the check {code(m.check)}**, dropped, "
-        f"{'breaks nothing' if m.survived else f'breaks {plain(m.killed_by)}'}"
+        f"{plain(m.why) or ('breaks nothing' if m.survived else f'breaks {plain(m.killed_by)}')}"
         for m in edition.mutants
         if not m.as_expected
     ]
@@ -200,7 +200,7 @@ def _call_by_call(review: Review, edition: EditionFacts, other: EditionFacts) ->
 def _rests(edition: EditionFacts) -> list[str]:
     lines = ["### What the proofs rest on", "", f"- Solver: {plain(edition.solver)}"]
     lines += [f"- Lemma {code(m.name)}: **{m.verdict}**. {plain(m.sentence)}" for m in edition.lemmas]
-    killed = sum(not mutant.survived for mutant in edition.mutants)
+    killed = sum(bool(mutant.killed_by) for mutant in edition.mutants)
     if edition.mutants:
         dropped = number(len(edition.mutants), "check")
         lines.append(f"- {dropped} dropped in turn: {killed} broke a theorem or a lemma")

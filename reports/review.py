@@ -75,6 +75,7 @@ class Ending(Fact):
     reachable: bool
     as_expected: bool
     reason: str
+    why: str = Field(default="", description="why it is undecided whether it can; empty if that is decided")
 
 
 class Mutant(Fact):
@@ -87,6 +88,7 @@ class Mutant(Fact):
     as_expected: bool
     reason: str
     seconds: Seconds = 0.0
+    why: str = Field(default="", description="why it is undecided whether something breaks; empty if that is decided")
 
 
 class Advice(Fact):

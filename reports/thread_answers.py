@@ -160,7 +160,7 @@ def missed(facts: Facts) -> Answer:
             mixed.append(explanation.call)
     misses = facts.misses(ORDINARY)
     dropped = facts.edition.mutants
-    noticed = [m for m in dropped if not m.survived]
+    noticed = [m for m in dropped if m.killed_by]
     promises = [theorem for theorem in facts.edition.theorems if topic_of(theorem.property) is TOPICS[0]]
     short = "Nothing was found to be missed: no theorem of what a seal promises is refuted."
     if not promises or any(theorem.verdict not in ("proved", "refuted") for theorem in promises):
