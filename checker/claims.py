@@ -13,7 +13,7 @@ from typing import Final, Protocol
 from checker.documents.base import BadDocument, near, shown
 from checker.documents.counterexamples import Counterexample, CounterexampleStep, Size
 from checker.documents.layouts import LayoutDoc
-from checker.examples import Example, breaking
+from checker.examples import Example, breaking, has_changed
 from checker.machine import WordGuards, perform
 from checker.scenario import re_execute
 from checker.view import Transition
@@ -220,7 +220,19 @@ def _check_culprit(document: Counterexample, prop: Property) -> Counterexample:
     if found is None:
         raise BadDocument("/culprit/page", broken)
     at, transition, _ = found
+    own = breaking(prop, example, edition)
+    if page is not None and own is not None and page != own[0]:
+        _check_place(transition, page, own[0])
     if document.culprit.why == prop.sentence:
         return document
     culprit = document.culprit.model_copy(update={"why": why(prop, transition, at)})
     return document.model_copy(update={"culprit": culprit})
+
+
+def _check_place(t: Transition, page: int, own: int) -> None:
+    """Raises BadDocument for a page at which only a counter tells that something changed, though the call changed
+    another page (`own`), or though nothing is mapped there."""
+    if not has_changed(t, page) and has_changed(t, own):
+        raise BadDocument("/culprit/page", f"{t.call} does not change page {page}; it changes page {own}")
+    if not has_changed(t, page) and not (t.before.at(page).mapped or t.after.at(page).mapped):
+        raise BadDocument("/culprit/page", f"page {page} is not mapped, and {t.call} does not change it")

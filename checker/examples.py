@@ -159,7 +159,7 @@ def breaking(
     for of_every_page in (prop.every, prop.none):
         if of_every_page is not None and not all(of_every_page(transition, q) for q in pages):
             return None
-    changed_first = sorted(pages, key=lambda page: not _has_changed(transition, page))
+    changed_first = sorted(pages, key=lambda page: not has_changed(transition, page))
     for arguments in _pages_for(prop, changed_first):
         if at not in (None, arguments[0]):
             continue
@@ -168,7 +168,7 @@ def breaking(
     return None
 
 
-def _has_changed(t: Transition, page: int) -> bool:
+def has_changed(t: Transition, page: int) -> bool:
     """The page is otherwise than before, or a boundary at it is."""
     was, now = t.before.at(page), t.after.at(page)
     seen = [(v.mapped, v.page, v.visible, *(getattr(v.vma, name) for name in ATTRIBUTES)) for v in (was, now)]
