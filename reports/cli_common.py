@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, NoReturn
 from rich.console import Console
 from rich.text import Text
 
+from checker.text import printable as printable
+
 if TYPE_CHECKING:
     from proofs.cache import VerdictCache
     from proofs.results import Problem
@@ -47,11 +49,6 @@ def console(*, error: bool = False) -> Console:
     if (given := os.environ.get("COLUMNS", "")).isdecimal():
         width = max(int(given), LEAST_WIDTH)
     return Console(stderr=error, width=width, markup=False, highlight=False, emoji=False, soft_wrap=False)
-
-
-def printable(text: str) -> str:
-    """The text on one line without control characters, which a document could use to paint over the terminal."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split()))
 
 
 def line(out: Console, text: str | Text = "", style: str = "") -> None:

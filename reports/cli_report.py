@@ -181,36 +181,33 @@ def _check_selection(request: Request, editions: Sequence[str]) -> None:
 
 
 def load_replays(path: str) -> list[Replay]:
-    """What real kernels did: what `sealspec replay --json` or `sealspec lab --json` wrote. Raises BadUsage."""
-    import json
-
-    from pydantic import ValidationError
-
+    """What real kernels did: what `sealspec replay --json` or `sealspec lab --json` wrote. Raises BadDocument."""
+    from checker.documents.base import BadDocument, shown
+    from checker.documents.files import as_model, parse_json, read_text
     from checker.lab.replay import ReplayReport
     from checker.lab.results import LabReport
+    from proofs.theorems import expected_of
 
-    name = printable(path)
-    try:
-        with open("/dev/stdin" if path == "-" else path, encoding="utf-8") as file:
-            data = json.load(file)
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadUsage(f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    except (ValueError, RecursionError):
-        raise BadUsage(f"{name}: not JSON; give what sealspec replay --json or sealspec lab --json wrote") from None
+    name = "/dev/stdin" if path == "-" else path
+    data = parse_json(read_text(name), path)
     kind = data.get("format") if isinstance(data, dict) else None
-    try:
-        if kind == LabReport.model_fields["format"].default:
-            kernels = LabReport.model_validate(data).kernels
-            return [replay for kernel in kernels for replay in kernel.replays or ()]
-        if kind == ReplayReport.model_fields["format"].default:
-            return list(ReplayReport.model_validate(data).replays)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = "/".join(str(part) for part in first["loc"])
-        raise BadUsage(f"{name}: {where}: {printable(first['msg'])}") from None
-    if kind in OLDER:
-        raise BadUsage(f"{name}: {kind} does not say which cases were tried; run sealspec replay or lab again")
-    raise BadUsage(f"{name}: neither what sealspec replay --json nor what sealspec lab --json writes")
+    if kind == LabReport.model_fields["format"].default:
+        kernels = as_model(data, LabReport, path).kernels
+        replays = [replay for kernel in kernels for replay in kernel.replays or ()]
+    elif kind == ReplayReport.model_fields["format"].default:
+        replays = list(as_model(data, ReplayReport, path).replays)
+    elif kind in OLDER:
+        raise BadDocument(
+            "/format", f"{kind} does not say which cases were tried; run sealspec replay or lab again", path
+        )
+    else:
+        wanted = "neither what sealspec replay --json nor what sealspec lab --json writes"
+        raise BadDocument("" if kind is None else "/format", wanted, path)
+    for replay in replays:
+        if not expected_of(replay.property, replay.call, replay.edition):
+            about = f"{replay.property} of {replay.call} in {replay.edition}"
+            raise BadDocument("", f"a run of {shown(about)}: there is no such theorem", path)
+    return replays
 
 
 # gathering and writing ------------------------------------------------------------------------------------------------

@@ -226,7 +226,9 @@ class _Gatherer:
                     "trace": trace,
                     "trace_story": tuple(narrative(trace)) if trace else (),
                     "why_no_trace": why,
-                    "live": tuple(r for r in replays if r.case == digests[case.id]),
+                    "live": tuple(
+                        r for r in replays if r.case == digests[case.id] and (r.edition, r.property, r.call) == of_this
+                    ),
                     "live_others": tuple(r for r in others if theorem and (r.edition, r.property, r.call) == of_this),
                     "programs": made[digests[case.id]],
                 }

@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from checker.documents.base import shown
+from checker.documents.base import Int, shown
 from spec.words import PAGES
 
 WINDOW_PAGES: Final = 48
@@ -92,6 +92,7 @@ def _schema(pattern: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": pattern})
 
 
+ErrnoNumber: TypeAlias = Annotated[Int, Field(ge=0, le=4095)]
 Ret: TypeAlias = Annotated[str, AfterValidator(_like(_RET, "a result is -1 or a number")), _schema(_RET)]
 PlacedRet: TypeAlias = Annotated[
     str,

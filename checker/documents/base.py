@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Annotated, Final, TypeAlias
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -17,6 +18,7 @@ from pydantic import (
 )
 
 from checker.concrete import State
+from checker.text import printable
 from spec.editions import EDITIONS
 from spec.words import PAGES, WORD
 
@@ -73,6 +75,8 @@ def _address(value: object) -> int | str:
     raise ValueError('an address is a number 0..2^64-1, "0x…" or "brk+0x…" (at most 16 hexadecimal digits)')
 
 
+Line: TypeAlias = Annotated[str, AfterValidator(printable)]
+"""Text on one line: what is not printable is replaced as it is read."""
 Int: TypeAlias = Annotated[int, Strict()]
 Word: TypeAlias = Annotated[Int, Field(ge=0, lt=WORD)]
 Count: TypeAlias = Annotated[Int, Field(ge=0, lt=1 << 63)]

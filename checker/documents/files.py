@@ -47,13 +47,13 @@ def load_document(path: str | os.PathLike[str]) -> list[AnyDocument]:
     """
     name = os.fspath(path)
     text = read_text(name)
-    if not _is_lines(name, text):
+    if not text.strip() or not _is_lines(name, text):
         return [_parse_text(text, name)]
     return [_parse_text(line, f"{name}:{n}") for n, line in enumerate(text.split("\n"), 1) if line.strip()]
 
 
 def read_text(name: str) -> str:
-    """The text of a file, which may be xz-compressed (`.xz`). Raises BadDocument if it is not to be had or empty."""
+    """The text of a file, which may be xz-compressed (`.xz`). Raises BadDocument if it is not to be had."""
     try:
         with lzma.open(name, "rb") if name.endswith(".xz") else open(name, "rb") as file:
             raw = file.read(MAX_BYTES + 1)
@@ -66,8 +66,6 @@ def read_text(name: str) -> str:
         if isinstance(error, UnicodeDecodeError):
             raise BadDocument("", f"not UTF-8 text (byte {error.start})", name) from None
         raise BadDocument("", f"cannot be read: {getattr(error, 'strerror', None) or error}", name) from None
-    if not text.strip():
-        raise BadDocument("", "the file is empty", name)
     return text
 
 
@@ -75,18 +73,22 @@ def load_model(path: str | os.PathLike[str], model: type[M], kind: str) -> M:
     """The document of a file, which is one JSON object of this model: `kind` says in words what it is. Raises
     BadDocument for whatever is wrong."""
     name = os.fspath(path)
-    return as_model(parse_json(read_text(name), name), model, name, kind)
+    text = read_text(name)
+    try:
+        return as_model(parse_json(text, name), model, name)
+    except BadDocument as bad:
+        raise BadDocument(bad.pointer, f"not {kind}: {bad.reason}", name) from None
 
 
-def as_model(data: object, model: type[M], source: str, kind: str) -> M:
+def as_model(data: object, model: type[M], source: str) -> M:
     """A JSON value as a document of this model. Raises BadDocument, which names the source."""
     if not isinstance(data, dict):
-        raise BadDocument("", f"not {kind}: the document is not a JSON object", source)
+        raise BadDocument("", "the document is not a JSON object", source)
     try:
         return model.model_validate(data)
     except ValidationError as error:
         bad = _explained(error, data)
-        raise BadDocument(bad.pointer, f"not {kind}: {bad.reason}", source) from None
+        raise BadDocument(bad.pointer, bad.reason, source) from None
 
 
 def _is_lines(name: str, text: str) -> bool:
@@ -121,6 +123,8 @@ def parse_json(text: str, source: str) -> object:
     def no_constant(constant: str) -> object:
         raise BadDocument("", f"{constant} is not JSON")
 
+    if not text.strip():
+        raise BadDocument("", "the file is empty", source)
     try:
         data: object = json.loads(text, object_pairs_hook=distinct, parse_constant=no_constant)
     except BadDocument as bad:

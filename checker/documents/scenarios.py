@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Final, Literal, Self, TypeAlias, get_args
+from typing import Annotated, Final, Literal, Self, TypeAlias, get_args
 
 from pydantic import (
     Field,
@@ -11,7 +11,7 @@ from pydantic import (
     model_validator,
 )
 
-from checker.documents.answers import BreakRet, Bytes, PlacedRet, Ret, Vmas
+from checker.documents.answers import BreakRet, Bytes, ErrnoNumber, PlacedRet, Ret, Vmas
 from checker.documents.base import Address, Document, EditionName, Int, Word, near, shown
 from checker.documents.layouts import LayoutDoc
 from checker.version import WrittenBy
@@ -51,7 +51,7 @@ class StepBase(Document):
 
     failures: tuple[str, ...] = Field(default=(), description="checks that the environment makes fail")
     ret: Ret | None = Field(default=None, description="result")
-    errno: Annotated[Int, Field(ge=0, le=4095)] | None = None
+    errno: ErrnoNumber | None = None
     vmas: Vmas | None = Field(default=None, description="lines of smaps, as in the kernel runs")
     bytes: Bytes | None = Field(default=None, description="first byte of each page of the window")
 
@@ -262,14 +262,18 @@ class RunResult(Document):
     steps: tuple[StepResult, ...]
 
 
+Value: TypeAlias = int | str | tuple[str, ...] | None
+"""An answer of a step, or how many steps there are."""
+
+
 class Difference(Document):
     """One field of one step in which an expected answer and a given one differ."""
 
     step: int = Field(description="index of the step, from 0")
     call: str
     field: str = Field(description="ret, errno, vmas or bytes; steps: one side lacks this step")
-    expected: Any
-    got: Any
+    expected: Value
+    got: Value
 
     def __str__(self) -> str:
         return f"step {self.step} ({self.call}), {self.field}: expected {self.expected!r}, got {self.got!r}"

@@ -51,9 +51,9 @@ class Found:
 def _direction(difference: Difference) -> str:
     """In which way the two answers differ, in short."""
     left, right = difference.expected, difference.got
-    if difference.field == "errno":
+    if isinstance(left, int) and isinstance(right, int):
         return f" {int(left)}/{int(right)}"
-    if difference.field == "vmas" and len(left) != len(right):
+    if isinstance(left, tuple) and isinstance(right, tuple) and len(left) != len(right):
         return ">" if len(left) > len(right) else "<"
     return ""
 

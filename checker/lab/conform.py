@@ -21,17 +21,18 @@ tests/lab/test_conform.py does draw from Hypothesis, and shrinks by it.
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from checker.documents.base import BadDocument, Count, Document, EditionName, Int
-from checker.documents.files import dump_document
+from checker.documents.base import Count, Document, EditionName, Int, Line
+from checker.documents.files import dump_document, load_model
 from checker.documents.scenarios import Kernel, Scenario
 from checker.lab.batches import Batch, BatchResult, Found, Machine, run_in_parts, up_to
 from checker.lab.errors import LabError
@@ -59,16 +60,16 @@ PRELOADED: Final = ["checker.lab.batches"]
 class DifferenceDoc(Document):
     """One kind of difference."""
 
-    name: str = Field(description="the first sequence that differed: gSEED-INDEX-FLAVOUR")
-    kind: tuple[str, ...] = Field(
+    name: Line = Field(description="the first sequence that differed: gSEED-INDEX-FLAVOUR")
+    kind: tuple[Line, ...] = Field(
         description="the call, the check that decided in the specification, and what differs (ret, errno, vmas, bytes;"
         " model: the specification broke down)"
     )
-    texts: tuple[str, ...] = Field(description="the differences, one line each")
-    times: Int = Field(description="sequences with a difference of this kind")
+    texts: tuple[Line, ...] = Field(description="the differences, one line each")
+    times: Count = Field(description="sequences with a difference of this kind")
     repeatable: bool | None = Field(default=None, description="it differed again when it was shrunk; null: not tried")
-    steps: Int | None = Field(default=None, description="steps of the saved scenario")
-    file: str | None = Field(default=None, description="where the scenario was saved")
+    steps: Count | None = Field(default=None, description="steps of the saved scenario")
+    file: Line | None = Field(default=None, description="where the scenario was saved")
 
 
 Span = Annotated[tuple[Count, Count], Field(description="sequences from the first number up to the second")]
@@ -79,21 +80,30 @@ class ConformReport(Document):
 
     format: Literal["mseal-spec/conform/1"] = "mseal-spec/conform/1"
     tool: WrittenBy = None
-    kernel: str = Field(description="running, or the name of the image")
-    release: str = Field(description="what the kernel says it is")
+    kernel: Line = Field(description="running, or the name of the image")
+    release: Line = Field(description="what the kernel says it is")
     machine: Kernel
     edition: EditionName
     seed: Int
     done: tuple[Span, ...] = ()
-    sequences: Int = 0
-    steps: Int = 0
-    seconds: float = 0.0
-    explained: tuple[str, ...] = Field(default=(), description="sequences that only the environment explains")
-    unanswered: tuple[str, ...] = Field(default=(), description="sequences that the kernel did not finish")
-    lost: tuple[str, ...] = Field(
+    sequences: Count = 0
+    steps: Count = 0
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    explained: tuple[Line, ...] = Field(default=(), description="sequences that only the environment explains")
+    unanswered: tuple[Line, ...] = Field(default=(), description="sequences that the kernel did not finish")
+    lost: tuple[Line, ...] = Field(
         default=(), description="errors: sequences that were not compared, for their process was lost"
     )
     differences: tuple[DifferenceDoc, ...] = ()
+
+    @model_validator(mode="after")
+    def _counts(self) -> Self:
+        if merged(self.done) != self.done:
+            raise ValueError("the ranges of sequences in 'done' are not in order, or overlap")
+        counted = sum(end - first for first, end in self.done)
+        if self.sequences != counted:
+            raise ValueError(f"'sequences' is {self.sequences}, and 'done' has {counted}")
+        return self
 
     @property
     def agrees(self) -> bool:
@@ -144,13 +154,9 @@ def kernel_name(kernel: LabKernel) -> str:
 
 def load_state(path: Path) -> ConformReport | None:
     """The report that a run is to be resumed from; None if there is no such file. Raises BadDocument."""
-    try:
-        return ConformReport.model_validate_json(path.read_text("utf-8"))
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         return None
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise BadDocument("", f"not the state of a conformance run: {reason}", str(path)) from None
+    return load_model(path, ConformReport, "the state of a conformance run")
 
 
 def missing(done: Sequence[tuple[int, int]], examples: int | None, size: int) -> Iterator[tuple[int, int]]:

@@ -11,16 +11,16 @@ import json
 import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain, groupby
-from typing import Any, Final, Literal, TypeAlias
+from itertools import chain, groupby, zip_longest
+from typing import Any, Final, Literal, Self, TypeAlias
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, model_validator
 
 from checker.digest import case_digest
-from checker.documents.answers import WINDOW_PAGES, vma_line
-from checker.documents.base import Document
+from checker.documents.answers import WINDOW_PAGES, Bytes, ErrnoNumber, Vmas, vma_line
+from checker.documents.base import Count, Document, EditionName, Line, shown
 from checker.documents.counterexamples import Counterexample
-from checker.documents.scenarios import Difference, Scenario, Step
+from checker.documents.scenarios import Difference, Scenario, Step, Value
 from checker.lab.probe import ProbeReport
 from checker.lab.rebuild import Rebuilt, rebuild
 from checker.lab.relocate import CannotTry
@@ -53,34 +53,48 @@ class Outcome(Document):
     """One call of the document, and what came of it."""
 
     call: str
-    ret: str = Field(description="as in a kernel run: pN, elsewhere, pages of the break, or a number")
-    errno: int
-    errno_name: str = Field(description='"OK" on success')
-    vmas: tuple[str, ...] = Field(description="lines of smaps after the call")
-    bytes: str = Field(description="first byte of each page of the window after the call")
-    changed: tuple[str, ...] = Field(
+    ret: Line = Field(description="as in a kernel run: pN, elsewhere, pages of the break, or a number")
+    errno: ErrnoNumber
+    errno_name: Line = Field(description='"OK" on success')
+    vmas: Vmas = Field(description="lines of smaps after the call")
+    bytes: Bytes = Field(description="first byte of each page of the window after the call")
+    changed: tuple[Line, ...] = Field(
         description="pages of the window that are not as they were before the call; alike ones in one line"
     )
-    cuts: tuple[str, ...] = Field(description="places at which VMAs begin or end after the call, but not before; or -")
+    cuts: tuple[Line, ...] = Field(description="places at which VMAs begin or end after the call, but not before; or -")
 
 
 class Replay(Document):
     """A document, held against a kernel."""
 
     format: Literal["mseal-spec/replay/2"] = "mseal-spec/replay/2"
-    case: str = Field(description="digest of the document's case (checker.digest): which of the counterexamples it is")
-    property: str
-    call: str
-    edition: str = Field(description="the edition that the document is about")
-    kernel: str = Field(description="the kernel that was asked; its release, where it answered")
+    case: str = Field(
+        pattern=r"^[0-9a-f]{16}$",
+        description="digest of the document's case (checker.digest): which of the counterexamples it is",
+    )
+    property: Line
+    call: Line
+    edition: EditionName = Field(description="the edition that the document is about")
+    kernel: Line = Field(description="the kernel that was asked; its release, where it answered")
     verdict: Verdict
-    reason: str = Field(description="why it is not confirmed, or cannot be tried: one sentence")
-    notes: tuple[str, ...] = Field(default=(), description="what is not as the document has it")
-    building: int = Field(default=0, description="how many of the scenario's steps build the document's layout")
+    reason: Line = Field(description="why it is not confirmed, or cannot be tried: one sentence")
+    notes: tuple[Line, ...] = Field(default=(), description="what is not as the document has it")
+    building: Count = Field(default=0, description="how many of the scenario's steps build the document's layout")
     expected: tuple[Outcome, ...] = Field(default=(), description="what the document says of its calls")
     seen: tuple[Outcome, ...] = Field(default=(), description="what the kernel did")
     differences: tuple[Difference, ...] = Field(default=(), description="expected by the document, got from the kernel")
     scenario: Scenario | None = Field(default=None, description="what was run, with the kernel's answers")
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        if (self.verdict == CONFIRMED) != (not self.reason):
+            raise ValueError(f"the verdict is {self.verdict!r}, and the reason {shown(self.reason)}")
+        if self.verdict == CONFIRMED and self.differences:
+            raise ValueError(f"the verdict is {self.verdict!r}, and yet there are differences")
+        pairs = zip_longest(self.expected, self.seen) if self.verdict == CONFIRMED else ()
+        if any(a is None or b is None or (a.ret, a.errno) != (b.ret, b.errno) for a, b in pairs):
+            raise ValueError(f"the verdict is {self.verdict!r}, and yet something else was seen than expected")
+        return self
 
 
 class ReplayReport(Document):
@@ -250,24 +264,21 @@ def _says_nothing(plan: Rebuilt, own: Sequence[Step], document: Counterexample) 
 def _differ(n: int, have: Step, want: Answer) -> list[Difference]:
     """Where a kernel's answer differs from what is expected."""
     return [
-        Difference(step=n, call=d.call, field=d.field, expected=_plain(d.got), got=_plain(d.expected))
+        Difference(step=n, call=d.call, field=d.field, expected=d.got, got=d.expected)
         for d in compare_step(n, have, want)
     ]
 
 
-def _plain(value: object) -> object:
-    """A value as JSON has it."""
-    return list(value) if isinstance(value, tuple) else int(value) if isinstance(value, int) else value
-
-
 def _sentence(difference: Difference) -> str:
     """A difference in one line."""
-    told, came = (
-        errno_name(value) if difference.field == "errno" else "; ".join(value) if isinstance(value, list) else value
-        for value in (difference.expected, difference.got)
-    )
+    told, came = (_in_words(value) or "(nothing)" for value in (difference.expected, difference.got))
+    return f"{difference.call}, {difference.field}: expected {told}, the kernel gives {came}"
+
+
+def _in_words(value: Value) -> str:
+    """An answer in words; the one that is a number is an errno."""
     return (
-        f"{difference.call}, {difference.field}: expected {told or '(nothing)'}, the kernel gives {came or '(nothing)'}"
+        errno_name(value) if isinstance(value, int) else "; ".join(value) if isinstance(value, tuple) else value or ""
     )
 
 
