@@ -25,7 +25,7 @@ from checker.lab.errors import LabError
 from checker.lab.probe import probe
 from checker.lab.run import LiveKernel
 from reports.cli import main
-from tests.lab.kernels import ROOT, V10, compiled, guest, is_running
+from tests.lab.kernels import ROOT, V10, compiled, guest, is_running, plain
 
 QEMU = """#!/bin/sh
 exec {python} - "$@" <<'END'
@@ -78,12 +78,16 @@ def stand_in(tools: Path, tmp_path: Path) -> Iterator[StandIn]:
 
 
 @compiled
+@plain
 def test_from_a_version_to_a_verdict(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stand_in: StandIn
 ) -> None:
     """The kernel is fetched, booted, recognised and compared: a row for it, a document, exit code 0. A kernel that
     cannot be had does not keep the others from being asked, but is the exit code then."""
     stand_in()
+    expected = probe(LiveKernel()).edition
+    if expected is None:
+        pytest.skip("the running kernel is no edition")
 
     def fetched(version: str, *, folder: Path | None, **_: object) -> Path:
         if version != "6.18.44":
@@ -97,7 +101,6 @@ def test_from_a_version_to_a_verdict(
     assert main(["lab", "6.18.44", *options, "--json", str(target)]) == 0
     shown = capsys.readouterr().out
     (kernel,) = json.loads(target.read_text("utf-8"))["kernels"]
-    expected = probe(LiveKernel()).edition
     assert (kernel["target"], kernel["release"], kernel["edition"]) == ("6.18.44", os.uname().release, expected)
     assert (kernel["replays"], kernel["error"]) == (None, "")
     assert kernel["conform"]["sequences"] == 60 and kernel["conform"]["differences"] == []
