@@ -206,7 +206,7 @@ def _command(kernel: Kernel, oracle: Path, files: _Files) -> list[str]:
     if isinstance(kernel, HostKernel):
         return [str(oracle), script]
     if isinstance(kernel, LiveKernel):
-        return ["env", "PYTHONMALLOC=malloc", sys.executable, "-S", "-s", "-B", "-P", str(oracle), script]
+        return [sys.executable, "-S", "-s", "-B", "-P", str(oracle), script]
     qemu = shutil.which(_QEMU)
     if qemu is None:
         raise LabError(f"no {_QEMU}: install it (Debian: apt-get install qemu-system-x86)")
@@ -255,7 +255,8 @@ def _one_run(
         report.boots += 1
         stdin = subprocess.DEVNULL if guest else given.number
         shared = (given.number, initramfs.number, console.number) if guest else ()
-        process = stack.enter_context(program(command, stdin=stdin, pass_fds=shared))
+        memory = os.environ | {"PYTHONMALLOC": "malloc"}  # live.py: no object in a mapping of its own
+        process = stack.enter_context(program(command, stdin=stdin, env=memory, pass_fds=shared))
         assert process.stdout is not None and process.stderr is not None
         lines = stack.enter_context(contextlib.closing(_Lines(process.stdout)))
         try:

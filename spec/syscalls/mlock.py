@@ -15,12 +15,10 @@ from spec.terms import Bool, Num, ite_bool, larger, or_, smaller
 from spec.vma import Vma, is_special
 from spec.words import PAGE_SIZE, WORD, Word, add, below, equal, mask, page_align, untagged
 
-NO_ROOM = "mlock: RLIMIT_MEMLOCK has no room"
-
 
 def lock_arguments(do: Guards, addr: Word, length: Word) -> PageRange:
     """As of munlock; but the limit on locked memory is looked at before the range is."""
-    do.may_fail(Errno.ENOMEM, NO_ROOM)
+    do.may_fail(Errno.ENOMEM, "mlock: RLIMIT_MEMLOCK has no room")
     return arguments(do, addr, length)
 
 
@@ -38,7 +36,7 @@ def arguments(do: Guards, addr: Word, length: Word) -> PageRange:
 
 def mlock(mm: AddressSpace, pages: PageRange) -> Num:
     """Lock a range into memory: mark the VMAs, then fault all pages in."""
-    mm.may_fail(Errno.ENOMEM, NO_ROOM)
+    mm.may_fail(Errno.ENOMEM, "mlock: RLIMIT_MEMLOCK has no room")
     ahead = mm.edition.seals is SealCheck.TWO_PASS
     if ahead:
         _check_faults(mm, pages)

@@ -68,7 +68,8 @@ def _fake_apt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         (tools / name).chmod(0o755)
     for name in ("sh", "cat", "cp", "mkdir"):
         found = shutil.which(name)
-        assert found is not None
+        if found is None:
+            pytest.skip(f"needs {name}")
         (tools / name).symlink_to(found)
     (tmp_path / "apt" / "sources.list.d").mkdir(parents=True)
     (tmp_path / "apt" / "sources.list.d" / "debian.sources").write_text(SOURCES, encoding="utf-8")
