@@ -391,6 +391,11 @@ def integer(number: int) -> str:
     return str(number) if number < 1 << 63 else f"{number:#x}UL"
 
 
+def in_c(step: Step) -> str:
+    """A step as the C of these programs has it; AT(n) is page n of the window."""
+    return _Writer(HEAP_PAGE).call(step)
+
+
 def _folded(statement: str) -> tuple[str, ...]:
     """A statement without text in quotes as lines of C that are not too long."""
     lines = textwrap.wrap(statement, 88, break_long_words=False, break_on_hyphens=False)
