@@ -100,6 +100,12 @@ def _property_names(incomplete: str) -> list[str]:
     return [name for name in PROPERTIES if name.startswith(incomplete)]
 
 
+def _recipe_names(incomplete: str) -> list[str]:
+    from reports.guarantees.recipes import RECIPES
+
+    return [name for name in RECIPES if name.startswith(incomplete)]
+
+
 def _one_of(*names: str) -> Callable[[str], list[str]]:
     """A completion from names that are known here."""
     return lambda incomplete: [name for name in names if name.startswith(incomplete)]
@@ -854,6 +860,64 @@ def listing(
     from reports.cli_list import listing as listed
 
     return listed(kind, edition, json_file)
+
+
+READERS = ("loader", "allocator", "jit", "sandbox")
+
+
+@command("guarantee", ok="always, if there is such a recipe, reader and edition")
+def guarantee(
+    recipe: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[RECIPE]",
+            show_default=False,
+            help="got, read-only-data, guard-pages, thread-stacks, allocator-metadata, jit-code, fork, untrusted-code "
+            "or errors.",
+            autocompletion=_recipe_names,
+        ),
+    ] = None,
+    edition: Annotated[
+        str | None,
+        typer.Option(
+            "--edition",
+            "-e",
+            metavar="NAME",
+            help="Only this kernel, with reasons; left out: every kernel.",
+            autocompletion=_edition_names,
+        ),
+    ] = None,
+    reader: Annotated[
+        str | None,
+        typer.Option(
+            "--for",
+            metavar="READER",
+            help=f"What matters to one reader: {', '.join(READERS[:-1])} or {READERS[-1]}.",
+            autocompletion=_one_of(*READERS),
+        ),
+    ] = None,
+    json_file: Json = None,
+) -> ExitCode:
+    """Say what one may rely on: the promises of a seal by kernel, each with its theorems, and recipes.
+
+    A recipe says what to do, why, and what the calls in question do in each kernel: sealing a GOT, read-only data that
+    madvise must not zero, guard pages, thread stacks, allocator metadata, compiled code, fork, and what a call that
+    failed may have changed. Nothing is solved: the verdicts are those that [b]sealspec prove[/b] expects. All of it:
+    docs/GUARANTEES.md.
+
+    Examples:
+
+      sealspec guarantee
+
+      sealspec guarantee --for loader
+
+      sealspec guarantee got
+
+      sealspec guarantee errors --edition v6.18
+    """
+    from reports.cli_guarantee import guarantee as guaranteed
+
+    return guaranteed(recipe, edition, reader, json_file)
 
 
 @command("explain", ok="always, if there is such a call")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from reports.cli_common import BadUsage, ExitCode, console, edition_named, line, unknown, write_out
+from reports.cli_common import BadUsage, ExitCode, console, edition_named, line, unknown
 from reports.guarantees.promises import READERS, Reader, promises
-from reports.guarantees.recipes import RECIPES, Recipe, recipes
-from reports.guarantees.screen import MODEL, NOTHING_SOLVED, WIDEST, column, recipe_lines, table, wrapped
-from spec.editions import EDITIONS, System
+from reports.guarantees.recipes import RECIPES, Recipe, recipes, speaks_of
+from reports.guarantees.screen import EXPECTED, LEGEND, WIDEST, column, recipe_lines, table, wrapped
+from reports.outputs import Outputs
+from spec.editions import EDITIONS
 
 
 def guarantee(recipe: str | None, edition: str | None, reader: str | None, json_file: str | None) -> ExitCode:
@@ -19,8 +20,9 @@ def guarantee(recipe: str | None, edition: str | None, reader: str | None, json_
     if json_file is not None:
         from reports.guarantees.document import document_of
 
-        write_out(json_file, document_of(promises(who), shown, chosen).model_dump_json(indent=2) + "\n")
-        if json_file == "-":
+        files = Outputs({"--json": json_file})
+        files.write_document("--json", document_of(promises(who), shown, chosen))
+        if files.standard:
             return ExitCode.OK
     out = console()
     width = min(out.width, WIDEST)
@@ -39,12 +41,14 @@ def _reader(name: str | None) -> Reader | None:
 
 
 def _recipes(recipe: str | None, reader: Reader | None, edition: str | None) -> tuple[Recipe, ...]:
-    """What recipes there are. They speak of Linux: another system has none."""
-    linux = edition is None or EDITIONS[edition].system is System.LINUX
+    """What recipes there are for an edition."""
+    spoken = edition is None or speaks_of(edition)
     if recipe is None:
-        return recipes(reader) if linux else ()
-    if not linux:
-        raise BadUsage(f"the recipe {recipe} speaks of Linux kernels, and {edition} is not one; leave it out")
+        return recipes(reader) if spoken else ()
+    if not spoken:
+        raise BadUsage(
+            f"recipes are about kernels, and {edition} is none: leave out {recipe}, or choose another --edition"
+        )
     if reader is not None:
         raise BadUsage(f"a recipe is shown whole: leave out --for, or {recipe}")
     return (RECIPES[recipe],)
@@ -53,19 +57,19 @@ def _recipes(recipe: str | None, reader: Reader | None, edition: str | None) -> 
 def _screen(
     recipe: Recipe | None, reader: Reader | None, edition: str | None, shown: tuple[Recipe, ...], width: int
 ) -> list[str]:
-    note = f"{NOTHING_SOLVED}{f' of {edition}' if edition else ''}. More: docs/GUARANTEES.md."
     if recipe is not None:
-        return [*recipe_lines(recipe, edition, width), *wrapped(note, width)]
+        return [*recipe_lines(recipe, edition, width), *wrapped(EXPECTED, width)]
     chosen = promises(reader)
     if edition is None:
         lines = [*table(chosen, width)]
     else:
-        lines = [f"What a seal guarantees in {edition}: {EDITIONS[edition].kernel}", *column(chosen, edition, width)]
+        lines = wrapped(f"{edition}: {EDITIONS[edition].kernel}", width)
+        lines += column(chosen, edition, width)
     if shown:
         lines.append("Recipes: sealspec guarantee NAME")
-        lines += (
-            [f"  {one.name:<18}  {one.short}" for one in shown]
-            if reader
-            else wrapped(", ".join(one.name for one in shown), width, "  ")
-        )
-    return [*lines, *wrapped(f"{MODEL} {note}", width)]
+        if reader and edition is None:
+            for one in shown:
+                lines += wrapped(one.short, width, " " * 20, f"  {one.name:<18}")
+        else:
+            lines += wrapped(", ".join(one.name for one in shown), width, "  ")
+    return [*lines, *wrapped(LEGEND + EXPECTED, width)]

@@ -21,6 +21,10 @@ class Where:
         """It is said of this edition."""
         return self.behaves(EDITIONS[edition])
 
+    def concerns(self, edition: str | None) -> bool:
+        """It is said of this edition; for None, of some kernel."""
+        return any(self.has(name) for name in (KERNELS if edition is None else (edition,)))
+
     @property
     def label(self) -> str:
         """`up to v6.11`, `v6.12 and later`, `v6.17`; empty for every kernel."""
@@ -44,7 +48,7 @@ EVERYWHERE = Where(lambda edition: True)
 BIT_MASK = Where(lambda edition: edition.discard is Discard.BIT_MASK)
 NO_BIT_MASK = Where(lambda edition: edition.discard is not Discard.BIT_MASK)
 UP_FRONT = Where(lambda edition: edition.seals is SealCheck.UP_FRONT)
-NOT_UP_FRONT = Where(lambda edition: edition.seals is not SealCheck.UP_FRONT)
+AFTER_UP_FRONT = Where(lambda edition: edition.seals is not SealCheck.UP_FRONT)
 IN_THE_LOOP = Where(lambda edition: edition.seals is SealCheck.IN_THE_LOOP)
 NOT_IN_THE_LOOP = Where(lambda edition: edition.seals is not SealCheck.IN_THE_LOOP)
 HALF_WAY = Where(lambda edition: edition.seals is not SealCheck.TWO_PASS)

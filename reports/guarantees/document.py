@@ -10,6 +10,7 @@ from pydantic import Field
 
 from checker.documents.base import Document
 from checker.documents.scenarios import Scenario
+from checker.version import WrittenBy
 from reports.guarantees.basis import Basis
 from reports.guarantees.promises import Answer, Promise
 from reports.guarantees.recipes import Level, Recipe
@@ -96,6 +97,7 @@ class GuaranteeDoc(Document):
     """What a seal guarantees."""
 
     format: Literal["mseal-spec/guarantee/1"] = "mseal-spec/guarantee/1"
+    tool: WrittenBy = None
     promises: tuple[PromiseDoc, ...]
     recipes: tuple[RecipeDoc, ...]
 

@@ -64,8 +64,8 @@ class Example:
 
 
 def _readable(text: str) -> str:
-    text = re.sub(r"\bAT\((\d+)\)", lambda at: "p" if at[1] == "0" else f"p + {at[1]} * PAGE", text)
-    return re.sub(r"^do_", "", text)
+    text = text.replace("AT(0)", "p").replace("AT(1)", "p + PAGE").replace(", 0x0UL)", ", 0)")
+    return re.sub(r"\bAT\((\d+)\)", r"p + \1 * PAGE", text).removeprefix("do_").replace("go_on_in_a_child", "fork")
 
 
 def result(answer: Answer) -> str:

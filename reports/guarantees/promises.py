@@ -86,13 +86,13 @@ PROMISES: Final = (
         "child-sealed",
         "A child of fork has it, sealed (if not MADV_DONTFORK).",
         (proved("fork-keeps-seals"),),
-        ("loader", "allocator", "sandbox"),
+        ("loader", "sandbox"),
     ),
     Promise(
         "child-contents",
         "A child reads in read-only pages what its parent does.",
         (proved("fork-keeps-contents"),),
-        ("loader", "allocator", "sandbox"),
+        ("loader", "sandbox"),
     ),
     Promise(
         "seals-its-range",

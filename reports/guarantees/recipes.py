@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from reports.guarantees.basis import (
+    AFTER_UP_FRONT,
     BIT_MASK,
     EVERYWHERE,
     GUARDS,
@@ -13,7 +14,6 @@ from reports.guarantees.basis import (
     IN_THE_LOOP,
     NO_BIT_MASK,
     NOT_IN_THE_LOOP,
-    NOT_UP_FRONT,
     TWO_PASS,
     UP_FRONT,
     ZERO_EXEMPT,
@@ -51,12 +51,13 @@ from reports.guarantees.examples import (
     write,
 )
 from reports.guarantees.promises import READERS, Reader
+from spec.editions import EDITIONS, Standing
 from spec.errors import Errno
 
 EPERM, ENOMEM, EINVAL = Errno.EPERM, Errno.ENOMEM, Errno.EINVAL
-BEFORE_IT = "the pages before the first sealed one may have changed"
-STOPPED = "the pages before the hole, or the VMA that could not be cut, may have changed"
-TARGET = "with MREMAP_FIXED the target may be gone, and pages may have moved"
+BEFORE_IT = "what is before the sealed page"
+STOPPED = "what is before the hole, or before the VMA that could not be cut"
+TARGET = "with MREMAP_FIXED: the target, and pages that have moved"
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +200,7 @@ GOT: Final = Recipe(
 READ_ONLY_DATA: Final = Recipe(
     "read-only-data",
     "Read-only data that madvise must not zero: which kernel, which mapping?",
-    "private anonymous memory, made read-only first; ask not for a version",
+    "private anonymous memory, made read-only first; no version is enough",
     "Private anonymous memory that was made read-only before it was sealed, in every kernel that has mseal. Private "
     "file pages, shared memory and writable memory: in none. Asking for 6.10 is bad advice: that release refuses "
     "harmless advice as well, and no release makes the other mappings safe.",
@@ -421,6 +422,7 @@ ALLOCATOR_METADATA: Final = Recipe(
             "mseal that ran out of room has sealed the start of its range.",
             (refuted("failed-mseal-seals-nothing"), proved("partial-seal-is-a-prefix")),
             ("no-room",),
+            where=HALF_WAY,
         ),
         Reason("Sealing again is harmless.", (proved("sealing-twice-is-a-no-op"),), ("no-room",)),
         Reason(
@@ -451,7 +453,8 @@ ALLOCATOR_METADATA: Final = Recipe(
             "page 0 is one VMA, pages 1 and 2 another; no VMA is left",
             (anonymous(0, 1, READ), anonymous(1, 2), leave_room(0), seal(0, 2), leave_room(2), seal(0, 2)),
             (
-                Watch(3, refuses(ENOMEM, vmas=["0-1 r--p anon sl", "1-3 rw-p anon"]), "page 0 is sealed"),
+                Watch(3, refuses(ENOMEM, vmas=["0-1 r--p anon sl", "1-3 rw-p anon"]), "page 0 is sealed", HALF_WAY),
+                Watch(3, refuses(ENOMEM, vmas=["0-1 r--p anon", "1-3 rw-p anon"]), "nothing is sealed", TWO_PASS),
                 Watch(
                     5,
                     succeeds(vmas=["0-1 r--p anon sl", "1-2 rw-p anon sl", "2-3 rw-p anon"]),
@@ -464,7 +467,9 @@ ALLOCATOR_METADATA: Final = Recipe(
             "pages 0 and 1 are plain memory, page 2 is sealed",
             (anonymous(0, 3), seal(2, 1), unmap(1, 2)),
             (
-                Watch(2, refuses(EPERM, vmas=["0-2 rw-p anon", "2-3 rw-p anon sl"]), "nothing changed", UP_FRONT),
+                Watch(
+                    2, refuses(EPERM, vmas=["0-2 rw-p anon", "2-3 rw-p anon sl"]), "nothing changed", NOT_IN_THE_LOOP
+                ),
                 Watch(
                     2,
                     refuses(EPERM, vmas=["0-1 rw-p anon", "1-2 rw-p anon", "2-3 rw-p anon sl"]),
@@ -549,7 +554,7 @@ JIT_CODE: Final = Recipe(
 FORK_RECIPE: Final = Recipe(
     "fork",
     "What of the seal has a child of fork?",
-    "all seals; but MADV_DONTFORK and MADV_WIPEONFORK from before act",
+    "the seals; but MADV_DONTFORK and MADV_WIPEONFORK from before act",
     "Every sealed page that it gets is sealed there too, for good. But marks that were set before act through the "
     "seal: MADV_DONTFORK leaves a hole in the child, MADV_WIPEONFORK an empty page.",
     (
@@ -676,7 +681,7 @@ def _part_way(call: str, text: str) -> tuple[Outcome, ...]:
 
 
 NO_PAGE: Final = proved("failure-changes-no-page", "munmap")
-CUT: Final = "no page; its range may be cut once at the start"
+CUT: Final = "no page; one cut in the range"
 
 FAILED_CALLS: Final = (
     FailedCall(
@@ -688,7 +693,7 @@ FAILED_CALLS: Final = (
                 (
                     Outcome(
                         "pages",
-                        "a hole: nothing. No room (vm.max_map_count): the start of the range may be sealed",
+                        "a hole: nothing; no room: the start of the range may be sealed",
                         (
                             proved("gap-seals-nothing"),
                             refuted("failed-mseal-seals-nothing"),
@@ -704,7 +709,7 @@ FAILED_CALLS: Final = (
                 (
                     Outcome(
                         "pages",
-                        "an argument: nothing. Part of a huge page or of the vdso: as with no room",
+                        "an argument: nothing; part of a huge page, vdso: as with no room",
                         (refuted("einval-only-as-documented"), refuted("failed-mseal-seals-nothing")),
                         HALF_WAY,
                     ),
@@ -712,8 +717,8 @@ FAILED_CALLS: Final = (
                 ),
             ),
         ),
-        "See what is sealed (VmFlags sl in /proc/self/smaps): it stays so. Unmap something and call again, over whole "
-        "huge pages; sealing twice is harmless.",
+        "Look for VmFlags sl in /proc/self/smaps: that stays sealed. Unmap something and call again, over whole huge "
+        "pages; sealing twice is harmless.",
     ),
     FailedCall(
         "munmap",
@@ -729,7 +734,7 @@ FAILED_CALLS: Final = (
         (
             Failure(EPERM, _refused("mprotect", "pages", BEFORE_IT)),
             Failure(ENOMEM, _part_way("mprotect", STOPPED)),
-            Failure(EINVAL, _part_way("mprotect", "an argument: nothing. Part of a huge page or the vdso: as ENOMEM")),
+            Failure(EINVAL, _part_way("mprotect", "an argument: nothing; part of a huge page, vdso: as ENOMEM")),
         ),
         "Call it once for each mapping of yours. After an error set again what may have changed, or read "
         "/proc/self/maps. EACCES is like ENOMEM.",
@@ -737,9 +742,9 @@ FAILED_CALLS: Final = (
     FailedCall(
         "madvise",
         (
-            Failure(EPERM, _refused("madvise", "pages", BEFORE_IT + " (contents, marks)")),
-            Failure(ENOMEM, _part_way("madvise", "a hole: all the rest of the range may have been advised")),
-            Failure(EINVAL, _part_way("madvise", "an argument: nothing. A VMA that cannot take it: what is before it")),
+            Failure(EPERM, _refused("madvise", "pages", BEFORE_IT)),
+            Failure(ENOMEM, _part_way("madvise", "a hole: all the rest of the range")),
+            Failure(EINVAL, _part_way("madvise", "an argument: nothing; a VMA that cannot take it: what is before it")),
         ),
         "Never over memory of others. What may have been discarded is gone: fill it again.",
     ),
@@ -750,7 +755,9 @@ FAILED_CALLS: Final = (
                 EPERM,
                 (
                     Outcome("nothing", "nothing", (proved("eperm-changes-nothing", "mremap"),), UP_FRONT),
-                    Outcome("pages", TARGET, (refuted("eperm-changes-nothing", "mremap"),), NOT_UP_FRONT),
+                    Outcome(
+                        "pages", "target and moved pages", (refuted("eperm-changes-nothing", "mremap"),), AFTER_UP_FRONT
+                    ),
                 ),
             ),
             Failure(ENOMEM, (Outcome("pages", TARGET, (refuted("failure-changes-no-page", "mremap"),)),)),
@@ -762,7 +769,7 @@ FAILED_CALLS: Final = (
         "mmap",
         (
             Failure(EPERM, _refused("mmap", "cuts", CUT)),
-            Failure(ENOMEM, _part_way("mmap", "with MAP_FIXED, what was there may be gone")),
+            Failure(ENOMEM, _part_way("mmap", "with MAP_FIXED: what was there may be gone")),
             Failure(
                 EINVAL,
                 (
@@ -779,8 +786,8 @@ FAILED_CALLS: Final = (
 ERRORS: Final = Recipe(
     "errors",
     "A call failed. What may it have changed, and what do I do then?",
-    "no sealed page; of the others, see call by call",
-    "A sealed page is as it was, whatever the errno. Pages that were not sealed may have changed, as follows:",
+    "no sealed page; what else, and what to do then, call by call",
+    "A sealed page is as it was, whatever the call and its errno. Of the rest this may have changed, and nothing else:",
     (),
     (Reason("A sealed page is as it was.", (*STAYS, proved("never-unsealed"))),),
     (
@@ -789,7 +796,9 @@ ERRORS: Final = Recipe(
             "page 0 is plain memory, page 1 is sealed",
             (anonymous(0, 2), seal(1, 1), protect(0, 2)),
             (
-                Watch(2, refuses(EPERM, vmas=["0-1 rw-p anon", "1-2 rw-p anon sl"]), "nothing changed", UP_FRONT),
+                Watch(
+                    2, refuses(EPERM, vmas=["0-1 rw-p anon", "1-2 rw-p anon sl"]), "nothing changed", NOT_IN_THE_LOOP
+                ),
                 Watch(2, refuses(EPERM, vmas=["0-1 r--p anon", "1-2 rw-p anon sl"]), "page 0 changed", IN_THE_LOOP),
             ),
         ),
@@ -798,7 +807,7 @@ ERRORS: Final = Recipe(
             "page 0 is plain memory, page 1 is read-only and sealed; both were written to",
             (anonymous(0, 2), write(0), write(1), protect(1, 1), seal(1, 1), advise(0, 2, "MADV_DONTNEED")),
             (
-                Watch(5, refuses(EPERM, bytes="0707"), "nothing changed", UP_FRONT),
+                Watch(5, refuses(EPERM, bytes="0707"), "unchanged", NOT_IN_THE_LOOP),
                 Watch(5, refuses(EPERM, bytes="0007"), "page 0 was zeroed", IN_THE_LOOP),
             ),
         ),
@@ -807,8 +816,8 @@ ERRORS: Final = Recipe(
             "page 0 is plain memory, page 1 is sealed, page 4 holds something",
             (anonymous(0, 2), seal(1, 1), anonymous(4, 1), write(4), move(0, 2, 1, to=4)),
             (
-                Watch(4, refuses(EPERM, bytes="0000....07"), "nothing changed", UP_FRONT),
-                Watch(4, refuses(EPERM, bytes="0000"), "page 4 is gone", NOT_UP_FRONT),
+                Watch(4, refuses(EPERM, bytes="0000....07"), "unchanged", UP_FRONT),
+                Watch(4, refuses(EPERM, bytes="0000"), "page 4 is gone", AFTER_UP_FRONT),
             ),
         ),
         Example(
@@ -816,7 +825,9 @@ ERRORS: Final = Recipe(
             "pages 0 and 1 are plain memory, page 2 is sealed",
             (anonymous(0, 3), seal(2, 1), anonymous(1, 2, READ)),
             (
-                Watch(2, refuses(EPERM, vmas=["0-2 rw-p anon", "2-3 rw-p anon sl"]), "nothing changed", UP_FRONT),
+                Watch(
+                    2, refuses(EPERM, vmas=["0-2 rw-p anon", "2-3 rw-p anon sl"]), "nothing changed", NOT_IN_THE_LOOP
+                ),
                 Watch(
                     2,
                     refuses(EPERM, vmas=["0-1 rw-p anon", "1-2 rw-p anon", "2-3 rw-p anon sl"]),
@@ -844,6 +855,11 @@ RECIPES: Final = {
     )
 }
 """Every recipe by name."""
+
+
+def speaks_of(edition: str) -> bool:
+    """Recipes are about kernels, and what we propose for them; not about other systems and what was never merged."""
+    return EDITIONS[edition].standing in (Standing.KERNEL, Standing.PROPOSAL)
 
 
 def recipes(reader: Reader | None) -> tuple[Recipe, ...]:

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
+from proofs.theorems import Theorem
 from reports.guarantees.basis import Basis
 from reports.guarantees.examples import Example, Watch, result
 from reports.guarantees.promises import Promise
@@ -14,8 +15,8 @@ from spec.editions import KERNELS
 
 WIDEST = 100
 """Columns that text takes at most: longer lines are hard to read."""
-NOTHING_SOLVED = "Nothing was solved for this: the verdicts are those that sealspec prove expects, and decides"
-MODEL = "yes: proved of the model, for any number of VMAs; NO: refuted, with a case: sealspec find PROPERTY."
+LEGEND = "yes: proved, NO: refuted (of the model, for any number of VMAs). "
+EXPECTED = "Verdicts are those that sealspec prove expects; nothing was solved. More: docs/GUARANTEES.md."
 
 
 def wrapped(text: str, width: int, indent: str = "", first: str | None = None) -> list[str]:
@@ -64,11 +65,28 @@ def column(promises: Sequence[Promise], edition: str, width: int) -> Iterator[st
     """The promises of one edition, each with its theorems, and why it does not hold if it does not."""
     for promise in promises:
         answer = promise.answer(edition)
-        yield from wrapped(promise.sentence, width, "     ", f"{answer:<3}  ")
-        names = ", ".join(basis.name for basis in promise.bases)
-        reasons = "; ".join(promise.reasons(edition))
-        verdict = {"yes": "proved", "NO": "refuted", "-": "never happens here"}[answer]
-        yield from wrapped(f"{verdict}: {names}{f': {reasons}' if reasons else ''}", width, "     ")
+        text = f"{promise.sentence} [{'; '.join(_decided(promise, edition))}]"
+        yield from wrapped(text, width, "     ", f"{answer:<3}  ")
+
+
+def _decided(promise: Promise, edition: str) -> Iterator[str]:
+    """What decides a promise: its theorems if they are proved; if not, those that are refuted for one reason."""
+    theorems = promise.theorems(edition)
+    broken = [theorem for theorem in theorems if theorem.expected == "broken"]
+    if not broken:
+        yield _named(theorems) or "no theorem: the edition leaves these calls out"
+    for reason in promise.reasons(edition)[:1]:
+        yield f"{_named([theorem for theorem in broken if theorem.reason == reason])}: {reason}"
+
+
+def _named(theorems: Iterable[Theorem]) -> str:
+    """`never-unmapped (14 calls)`, `eperm-changes-nothing(munmap, brk)`."""
+    calls: dict[str, list[str]] = {}
+    for theorem in theorems:
+        calls.setdefault(theorem.property.name, []).append(theorem.call)
+    return ", ".join(
+        f"{name}({', '.join(some)})" if len(some) < 4 else f"{name} ({len(some)} calls)" for name, some in calls.items()
+    )
 
 
 # recipes --------------------------------------------------------------------------------------------------------------
@@ -86,7 +104,7 @@ def recipe_lines(recipe: Recipe, edition: str | None, width: int) -> Iterator[st
         yield from wrapped(text, width, "     ", f"  {number}. ")
     yield "Why"
     for reason in recipe.why:
-        if edition is None or reason.where.has(edition):
+        if reason.where.concerns(edition):
             yield from _reason(reason, edition, width)
     yield f"What {edition or 'each kernel'} does (p is the first page)"
     for example in recipe.examples:
@@ -101,7 +119,7 @@ def _reason(reason: Reason, edition: str | None, width: int) -> Iterator[str]:
 
 
 def _example(example: Example, edition: str | None, width: int) -> Iterator[str]:
-    watched = [watch for watch in example.watched if edition is None or watch.where.has(edition)]
+    watched = [watch for watch in example.watched if watch.where.concerns(edition)]
     if not watched:
         return
     yield from wrapped(example.title[0].upper() + example.title[1:] + ":", width, "  ")
@@ -120,16 +138,13 @@ def told(watch: Watch) -> str:
 
 def _failures(calls: Sequence[FailedCall], edition: str | None, width: int) -> Iterator[str]:
     for failed in calls:
-        yield failed.call
-        for failure in failed.failures:
-            outcomes = [o for o in failure.outcomes if (o.where.has(edition) if edition else _of_a_kernel(o))]
-            said = "; ".join(_outcome(outcome, edition) for outcome in outcomes)
-            yield from wrapped(said, width, "          ", f"  {failure.errno.name:<6}  ")
+        said = [(f.errno.name, [o for o in f.outcomes if o.where.concerns(edition)]) for f in failed.failures]
+        bases = dict.fromkeys(basis.prop for _, outcomes in said for outcome in outcomes for basis in outcome.bases)
+        yield from wrapped(", ".join(bases), width, "          ", f"{failed.call:<8}  ")
+        for errno, outcomes in said:
+            text = "; ".join(_outcome(outcome, edition) for outcome in outcomes)
+            yield from wrapped(text, width, "          ", f"  {errno:<6}  ")
         yield from wrapped(failed.do, width, "          ", "  do      ")
-
-
-def _of_a_kernel(outcome: Outcome) -> bool:
-    return any(outcome.where.has(name) for name in KERNELS)
 
 
 def _outcome(outcome: Outcome, edition: str | None) -> str:
