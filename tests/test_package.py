@@ -141,7 +141,8 @@ def sealspec(installed: Path, cwd: Path, *arguments: str) -> str:
 
 
 def files_of_the_packages() -> Iterator[str]:
-    """What belongs into the wheel: every file of the packages, and the documents."""
+    """What belongs into the wheel: every file of the packages, the documents, and the revision (setup.py)."""
+    yield "checker/REVISION"
     for package in PACKAGES:
         for folder, folders, names in os.walk(ROOT / package):
             folders[:] = [name for name in folders if name != "__pycache__"]
@@ -163,7 +164,7 @@ def test_the_wheel_says_what_it_is(wheel: zipfile.ZipFile) -> None:
     assert "License-Expression: MIT\n" in text
     assert any(name.endswith("/licenses/LICENSE") for name in wheel.namelist())
     [points] = [name for name in wheel.namelist() if name.endswith(".dist-info/entry_points.txt")]
-    assert "sealspec = reports.cli:main" in wheel.read(points).decode()
+    assert "sealspec = reports.__main__:main" in wheel.read(points).decode()
 
 
 @pytest.mark.slow
