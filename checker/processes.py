@@ -155,8 +155,8 @@ class Workers(Generic[T, S]):
             for one in self._running:
                 with suppress(ProcessLookupError):  # the server, which would have known, may be gone too
                     one.process.kill()
-            for one in self._running:
-                self._close(one)
+            for one in self._running:  # nobody waits: the server sees to those that it has not even forked yet
+                self._close(one, 0)
             self._running.clear()
 
     @property
@@ -214,9 +214,9 @@ class Workers(Generic[T, S]):
             yield one.item, ended
 
     @staticmethod
-    def _close(one: _Running[T]) -> None:
+    def _close(one: _Running[T], seconds: float = 1) -> None:
         one.end.close()
-        one.process.join(0.5)
+        one.process.join(seconds)
         with suppress(ValueError):  # it still runs; without its ends of the pipes it will not for long
             one.process.close()
 

@@ -23,6 +23,11 @@ def main() -> int:
                 os.write(sys.stderr.fileno(), f"sealspec: interrupted by {signals.received()}\n".encode())
             code = signals.exit_code()
         signals.ignore()
+        if signals.received():  # everything is said and written: to tidy up memory would only take time
+            with suppress(OSError, AttributeError, ValueError):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(code)
     return code
 
 

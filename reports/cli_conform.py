@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 DEFAULT_EXAMPLES = 2000
 """Sequences, if neither a number nor a time is asked for."""
-TOLD_EVERY = 30.0
-"""Seconds between two lines of progress where there is no terminal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +83,9 @@ def conform(request: Request) -> ExitCode:
     interrupted = False
     with usable(), _writable():
         run = Run(settings, machine, resumed)
-        watcher = _Watcher(progress_bars(), examples)
-        shown: AbstractContextManager[object] = watcher.bars or nullcontext()
+        watcher = _Watcher(progress_bars(console(error=True)), examples)
         try:
-            with shown:
+            with watcher.bars:
                 for progress in run.go():
                     watcher(progress)
         except KeyboardInterrupt:
@@ -166,11 +163,10 @@ def _writable() -> Iterator[None]:
 class _Watcher:
     """Shows how far a run is: a bar on a terminal, elsewhere a line now and then."""
 
-    bars: Bars | None
+    bars: Bars
     total: int | None
     task: TaskID | None = None
     started: float = field(default_factory=time.monotonic)
-    told: float = field(default_factory=time.monotonic)
     before: int | None = None
 
     def __call__(self, progress: Progress) -> None:
@@ -180,14 +176,6 @@ class _Watcher:
             self.before = progress.sequences
         rate = (progress.sequences - self.before) / max(now - self.started, 0.1)
         shown = f"{rate:.0f} a second, {_many(len(progress.report.differences), 'kind')} of differences"
-        if self.bars is None:
-            err = console(error=True)
-            if progress.message:
-                line(err, printable(progress.message), "red")
-            elif now - self.told >= TOLD_EVERY:
-                self.told = now
-                line(err, f"{progress.sequences} sequences, {shown}")
-            return
         if progress.message:
             line(self.bars.console, printable(progress.message), "red")
         if self.task is None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import textwrap
 from collections import Counter
 from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -70,14 +69,12 @@ def diff(request: Request) -> ExitCode:
 
     out = console(error=files.standard)
     bars = progress_bars()
-    bar = None if bars is None else bars.add_task("calls", total=None, last="")
+    bar = bars.add_task("calls", total=None, last="")
 
     def show(result: CallDiff, done: int, total: int) -> None:
-        if bars is not None and bar is not None:
-            bars.update(bar, completed=done, total=total, last=f"{result.call}: {result.verdict}")
+        bars.update(bar, completed=done, total=total, last=f"{result.call}: {result.verdict}")
 
-    shown: AbstractContextManager[object] = bars or nullcontext()
-    with shown, interruptible():
+    with bars, interruptible():
         report = compare(
             editions[0].name,
             editions[1].name,

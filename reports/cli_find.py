@@ -20,7 +20,7 @@ from reports.cli_common import (
     verdict_cache,
 )
 from reports.cli_interrupt import interruptible
-from reports.cli_prove import check_selection
+from reports.cli_prove import check_selection, progress_bars
 from reports.cli_run import confirmed, drawing
 from reports.outputs import Outputs
 
@@ -67,7 +67,7 @@ Found: TypeAlias = tuple[str, "Counterexample | None", str]
 def _single(name: str, call: str | None, edition: str, timeout_ms: int, cache: bool) -> Found:
     from proofs.run import find as search
 
-    with interruptible():
+    with progress_bars(), interruptible():
         found = search(name, call, edition, timeout_ms=timeout_ms, cache=verdict_cache(cache))
     return found.verdict, found.counterexample, found.why
 
@@ -78,7 +78,8 @@ def _trace(name: str, calls: list[str] | None, edition: str) -> Found:
     from spec.editions import EDITIONS
     from spec.properties import PROPERTIES
 
-    example = attack_trace(PROPERTIES[name], EDITIONS[edition], calls=calls, expected="")
+    with progress_bars():
+        example = attack_trace(PROPERTIES[name], EDITIONS[edition], calls=calls, expected="")
     if example is None:
         return "bounded", None, f"no series of up to {MAX_CALLS} calls that the search knows breaks it"
     return "refuted", example.model_copy(update={"expected": expected_of(name, example.call, edition)}), ""

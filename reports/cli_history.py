@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -31,15 +30,13 @@ def history(json_file: str | None, timeout_ms: int, jobs: int, cache: bool) -> E
 
     out = console(error=files.standard)
     bars = progress_bars()
-    bar = None if bars is None else bars.add_task("verdicts", total=None, last="")
+    bar = bars.add_task("verdicts", total=None, last="")
 
     def show(result: TheoremResult, total: int) -> None:
-        if bars is not None and bar is not None:
-            told = f"{result.property}({result.call}) in {result.edition}: {result.verdict}"
-            bars.update(bar, advance=1, total=total, last=told)
+        told = f"{result.property}({result.call}) in {result.edition}: {result.verdict}"
+        bars.update(bar, advance=1, total=total, last=told)
 
-    shown: AbstractContextManager[object] = bars or nullcontext()
-    with shown, interruptible():
+    with bars, interruptible():
         report = ask(timeout_ms=timeout_ms, jobs=jobs, cache=verdict_cache(cache), on_result=show)
     files.write_document("--json", report)
     drawn = [print_row(out, row) for row in report.rows]

@@ -263,27 +263,26 @@ class _Session:
 
 @dataclass(frozen=True, slots=True)
 class _Bar:
-    """A progress bar on a terminal; elsewhere nothing."""
+    """A progress bar on a terminal; elsewhere a line now and then."""
 
-    console: Console
-    """Where lines may be printed meanwhile."""
-    progress: Progress | None
-    task: TaskID | None
+    progress: Progress
+    task: TaskID
+
+    @property
+    def console(self) -> Console:
+        """Where lines may be printed meanwhile."""
+        return self.progress.console
 
     def update(self, done: int, last: str) -> None:
         """So much is done."""
-        if self.progress is not None and self.task is not None:
-            self.progress.update(self.task, completed=done, last=last)
+        self.progress.update(self.task, completed=done, last=last)
 
 
 @contextmanager
 def _watched(out: Console, what: str, total: int | None, last: str) -> Iterator[_Bar]:
-    progress = progress_bars()
-    if progress is None:
-        yield _Bar(out, None, None)
-        return
+    progress = progress_bars(out)
     with progress:
-        yield _Bar(progress.console, progress, progress.add_task(what, total=total, last=last))
+        yield _Bar(progress, progress.add_task(what, total=total, last=last))
 
 
 def _table(results: Sequence[KernelResult]) -> Table:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -73,14 +72,12 @@ def matrix(request: Request) -> ExitCode:
 
     out = console(error=files.standard)
     bars = progress_bars()
-    bar = None if bars is None else bars.add_task("cells", total=None, last="")
+    bar = bars.add_task("cells", total=None, last="")
 
     def show(cell: Cell, done: int, total: int) -> None:
-        if bars is not None and bar is not None:
-            bars.update(bar, completed=done, total=total, last=f"{cell.edition} {_named(cell)}: {_kind(cell)}")
+        bars.update(bar, completed=done, total=total, last=f"{cell.edition} {_named(cell)}: {_kind(cell)}")
 
-    shown: AbstractContextManager[object] = bars or nullcontext()
-    with shown, interruptible():
+    with bars, interruptible():
         report = decide(
             editions,
             calls,

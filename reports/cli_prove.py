@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -30,6 +29,7 @@ from reports.cli_common import (
 )
 from reports.cli_interrupt import interruptible
 from reports.outputs import Outputs
+from reports.pulse import Pulse
 
 if TYPE_CHECKING:
     from proofs.results import ProofReport
@@ -58,7 +58,7 @@ class Request:
 class Watcher:
     """Follows a run: draws its progress on a terminal, and remembers what was decided in case the run is broken off."""
 
-    progress: Progress | None
+    progress: Progress
     decided: Counter[str] = field(default_factory=Counter)
     unexpected: list[str] = field(default_factory=list)
     bars: dict[str, TaskID] = field(default_factory=dict)
@@ -68,8 +68,6 @@ class Watcher:
         self.decided[event.kind] += 1
         if not event.as_expected:
             self.unexpected.append(f"{event.kind} {event.name}: {event.verdict}")
-        if self.progress is None:
-            return
         if not event.as_expected:
             self.progress.console.print(Text(f"not as expected: {self.unexpected[-1]}", style="red"))
         if event.kind not in self.bars:
@@ -99,9 +97,8 @@ def prove(request: Request) -> ExitCode:
 
     out = console(error=files.standard)
     watcher = Watcher(progress_bars())
-    shown: AbstractContextManager[object] = watcher.progress or nullcontext()
     try:
-        with shown, interruptible():
+        with watcher.progress, interruptible():
             report = proofs.prove(
                 edition,
                 properties=request.properties,
@@ -138,10 +135,11 @@ def check_selection(properties: list[str] | None, calls: list[str] | None) -> No
         )
 
 
-def progress_bars() -> Progress | None:
-    """Progress bars on standard error if it is a terminal."""
+def progress_bars(out: Console | None = None) -> Progress:
+    """Progress bars on standard error if it is a terminal, with its console to print on meanwhile. Elsewhere a line now
+    and then, and `out` to print on (left out: what is printed on the way is not wanted there)."""
     if not sys.stderr.isatty():
-        return None
+        return Pulse(out)
     return Progress(
         TextColumn("{task.description:9}"),
         BarColumn(bar_width=24),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING
@@ -211,8 +211,7 @@ def _prove(edition: str, cache: bool) -> ProofReport:
     from proofs.run import prove
 
     watcher = Watcher(progress_bars())
-    shown: AbstractContextManager[object] = watcher.progress or nullcontext()
-    with shown, interruptible():
+    with watcher.progress, interruptible():
         report = prove(
             edition,
             mutants=False,
@@ -272,15 +271,13 @@ def _try_all(out: Console, documents: Sequence[Counterexample], kernel: Kernel, 
     from checker.lab.replay import replay_all
 
     results: list[Replay] = []
-    progress = progress_bars()
-    shown: AbstractContextManager[object] = progress or nullcontext()
-    bar = progress.add_task("replays", total=len(documents), last=kernel.describe()) if progress else None
-    with usable(), shown, closing(replay_all(documents, kernel)) as replays:
+    progress = progress_bars(out)
+    bar = progress.add_task("replays", total=len(documents), last=kernel.describe())
+    with usable(), progress, closing(replay_all(documents, kernel)) as replays:
         for result in replays:
             results.append(result)
-            print_result(progress.console if progress else out, result, verbose=verbose)
-            if progress is not None and bar is not None:
-                progress.update(bar, advance=1, last=f"{result.property} ({result.call})")
+            print_result(progress.console, result, verbose=verbose)
+            progress.update(bar, advance=1, last=f"{result.property} ({result.call})")
     return results
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -251,16 +251,13 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
     tasks: dict[str, TaskID] = {}
 
     def show(what: str, done: int, total: int) -> None:
-        if bars is None:
-            return
         if what not in tasks:
             for task in tasks.values():
                 bars.update(task, visible=False)
             tasks[what] = bars.add_task(what, total=total or None, last="")
         bars.update(tasks[what], completed=done, total=total or None, visible=True)
 
-    shown: AbstractContextManager[object] = bars or nullcontext()
-    with shown:
+    with bars:
         yield show
 
 

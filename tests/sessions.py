@@ -39,7 +39,7 @@ def _sane() -> None:
 class Session:
     """A command under way."""
 
-    def __init__(self, arguments: Sequence[str], env: dict[str, str] | None = None, **options: object) -> None:
+    def __init__(self, arguments: Sequence[str], env: dict[str, str] | None = None) -> None:
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **(env or {})}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "reports", *arguments],
@@ -50,7 +50,6 @@ class Session:
             env=environment,
             start_new_session=True,
             preexec_fn=_sane,
-            **options,  # type: ignore[call-overload]
         )
         self.pid = self.process.pid
 
@@ -97,11 +96,12 @@ class Session:
             time.sleep(0.02)
         return left
 
-    def clear(self) -> None:
+    def close(self) -> None:
         """End whatever is left, at the end of a test."""
         for one in self.members():
             with suppress(ProcessLookupError):
                 os.kill(one.pid, signal.SIGKILL)
-        self.process.stdout.close()  # type: ignore[union-attr]
-        self.process.stderr.close()  # type: ignore[union-attr]
+        for stream in (self.process.stdout, self.process.stderr):
+            assert stream is not None
+            stream.close()
         self.process.wait()

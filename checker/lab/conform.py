@@ -50,7 +50,7 @@ HOST_BATCH: Final = 500
 """Sequences for one start of the oracle: starting it, and filling its nursery, is then a small part of the work."""
 GUEST_BATCH: Final = 2500
 """Sequences for one boot."""
-END_SECONDS: Final = 0.5
+END_SECONDS: Final = 0.3
 """So long the workers may take to end after the sequence at hand, when the run is ended."""
 SAVE_SECONDS: Final = 2.0
 """So often the state file is written."""
