@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from checker.processes import run_program
 from checker.version import signature
 from reports.cli_common import (
     DEFAULT_EDITION,
@@ -114,26 +114,17 @@ def _check(text: str, *, quiet: bool) -> ExitCode:
     with tempfile.TemporaryDirectory(prefix="sealspec-") as name:
         source, program = Path(name) / "reproducer.c", Path(name) / "reproducer"
         source.write_text(text, "utf-8")
-        done = subprocess.run(
-            [compiler, *COMPILE, "-o", str(program), str(source)], capture_output=True, encoding="utf-8", check=False
-        )
-        if done.returncode != 0:
-            raise BadUsage(f"--check: gcc does not compile the program: {_first_line(done.stderr)}")
+        done = run_program([compiler, *COMPILE, "-o", str(program), str(source)])
+        if done.status != 0:
+            raise BadUsage(f"--check: gcc does not compile the program: {_first_line(done.err)}")
         try:
-            ran = subprocess.run(
-                [str(program)],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                encoding="utf-8",
-                timeout=SECONDS,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
+            ran = run_program([str(program)], seconds=SECONDS, show_errors=True)
+        except TimeoutError:
             raise BadUsage(f"--check: the program did not end within {SECONDS:.0f} s") from None
-    for said in ran.stdout.splitlines():
+    for said in ran.out.splitlines():
         line(out, "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in said))
     kernel = f"this kernel ({printable(os.uname().release)})"
-    match ran.returncode:
+    match ran.status:
         case 0:
             line(out, f"exit status 0: {kernel} does what the document says", "green")
             return ExitCode.OK

@@ -6,11 +6,12 @@ import hashlib
 import os
 import platform
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
 from checker.lab.errors import LabError
+from checker.processes import run_program
+from checker.signals import held
 
 SOURCE = Path(__file__).resolve().parent / "guest" / "oracle.c"
 """The program that runs scenarios, on the host and as process 1 of a guest."""
@@ -75,19 +76,19 @@ def build_oracle(cache: Path | None = None) -> Path:
     compiler = shutil.which("gcc")
     if compiler is None:
         raise LabError("no gcc: install it (Debian: apt-get install gcc linux-libc-dev)")
+    name = ""
     try:
-        handle, name = tempfile.mkstemp(dir=folder, prefix="oracle-", suffix=".tmp")
-    except OSError as error:
-        raise LabError(f"the lab's program cannot be kept in {folder}: {error.strerror or error}") from None
-    os.close(handle)
-    try:
-        done = subprocess.run(
-            [compiler, *FLAGS, "-o", name, str(SOURCE)], capture_output=True, encoding="utf-8", check=False
-        )
-        if done.returncode != 0:
-            raise LabError(f"gcc does not compile {SOURCE.name}:\n{done.stderr.strip()}")
+        with held():
+            handle, name = tempfile.mkstemp(dir=folder, prefix="oracle-", suffix=".tmp")
+            os.close(handle)
+        done = run_program([compiler, *FLAGS, "-o", name, str(SOURCE)])
+        if done.status != 0:
+            raise LabError(f"gcc does not compile {SOURCE.name}:\n{done.err.strip()}")
         os.chmod(name, 0o755)
         os.replace(name, target)
+    except OSError as error:
+        raise LabError(f"the lab's program cannot be kept in {folder}: {error.strerror or error}") from None
     finally:
-        Path(name).unlink(missing_ok=True)
+        if name:
+            Path(name).unlink(missing_ok=True)
     return target

@@ -14,7 +14,6 @@ import contextlib
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,6 +22,7 @@ from pathlib import Path
 
 from checker.lab.build import cache_dir
 from checker.lab.errors import LabError
+from checker.processes import run_program
 
 APT = Path("/etc/apt")
 """Where apt's configuration is on Debian."""
@@ -208,19 +208,10 @@ def _run(command: Sequence[str], folder: Path, doing: str) -> str:
     if shutil.which(command[0]) is None:
         raise LabError(f"no {command[0]}: kernels can be fetched on Debian systems only; give the path of a vmlinuz")
     environment = {**os.environ, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        check=False,
-    )
-    if done.returncode != 0:
-        raise LabError(f"{command[0]} could not {doing}: {_reason(done.stderr + done.stdout)}")
-    return done.stdout
+    done = run_program(command, cwd=folder, env=environment, gently=True)
+    if done.status != 0:
+        raise LabError(f"{command[0]} could not {doing}: {_reason(done.err + done.out)}")
+    return done.out
 
 
 def kernels_dir(folder: Path | None = None) -> Path:
