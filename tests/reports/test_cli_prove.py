@@ -4,11 +4,8 @@ results of every kind can be had; tests at the end use the real one."""
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -245,29 +242,6 @@ def test_find_a_trace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert (tmp_path / "a.svg").read_text("utf-8").startswith("<")
     assert (tmp_path / "a.dot").read_text("utf-8").startswith("digraph")
     assert "call 5: madvise" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("jobs", ["1", "2"])
-def test_ctrl_c(jobs: str, tmp_path: Path) -> None:
-    """Whatever the solver is doing, what was decided is printed and written, and the command ends soon."""
-    target = tmp_path / "report.json"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "reports.cli", "prove", "--jobs", jobs, "--json", str(target)]
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-        cwd=ROOT,
-        env=environment,
-    )
-    time.sleep(2.5)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
-    assert process.returncode == 130, err
-    assert "Traceback" not in err
-    assert "interrupted" in out
-    assert json.loads(target.read_text("utf-8"))["complete"] is False
 
 
 def test_ctrl_c_ends_a_query() -> None:

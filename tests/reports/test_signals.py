@@ -249,14 +249,17 @@ def heeds(session: Session) -> bool:
     return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
 
 
-def test_a_signal_while_workers_work() -> None:
+@pytest.mark.parametrize(("jobs", "number"), [("1", signal.SIGINT), ("2", signal.SIGTERM)])
+def test_a_signal_while_workers_work(jobs: str, number: int) -> None:
     """What was decided is reported; no process is left, and so no reader of the output waits."""
-    with closing(start(*PROVE, "-c", "mseal", "-c", "mprotect", "--json", "-")) as session:
-        session.wait_for(lambda: len(session.workers()) == 2)
-        session.send(signal.SIGTERM)
+    with closing(
+        start("prove", "--no-cache", "--jobs", jobs, "-c", "mseal", "-c", "mprotect", "--json", "-")
+    ) as session:
+        session.wait_for(lambda: len(session.workers()) == int(jobs))
+        session.send(number)
         code, out, err = session.result()
         assert not session.left(10)
-        clean(code, err, "", signal.SIGTERM)
+        clean(code, err, "", number)
         assert json.loads(out)["complete"] is False
 
 
