@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import lzma
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -18,6 +19,7 @@ from checker.output import write_text
 
 AnyDocument: TypeAlias = Scenario | Counterexample
 M = TypeVar("M", bound=BaseModel)
+_SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def parse_document(data: object) -> AnyDocument:
@@ -137,6 +139,11 @@ def parse_json(text: str, source: str) -> object:
         raise BadDocument("", "not a document: nested too deeply", source) from None
     except ValueError:  # Python refuses to read integers of thousands of digits
         raise BadDocument("", "a number has too many digits", source) from None
+    if _SURROGATE.search(text):
+        try:
+            json.dumps(data, ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError:
+            raise BadDocument("", "half a character: \\u escapes of a surrogate without its pair", source) from None
     return data
 
 
