@@ -12,6 +12,7 @@ from proofs.lemmas import LEMMAS, LEMMAS_BROKEN
 from proofs.theorems import KNOWN_BROKEN, Broken, Theorem, theorems
 from spec.assumptions import ALWAYS, ASSUMPTIONS
 from spec.editions import EDITIONS, System
+from spec.kernels import ROWS
 from spec.properties import PROPERTIES, Property, promised
 
 HEAD = """\
@@ -121,6 +122,15 @@ def verdict_table(edition_name: str) -> str:
             parts.append(f"**refuted** for {calls}: {reason}")
         link = f"[{prop.name}](docs/PROPERTIES.md#{prop.name})"
         lines.append(row(f"{link}: {prop.sentence}", "; ".join(parts), codes(prop.assumptions) or "-"))
+    return "\n".join(lines) + "\n"
+
+
+def kernel_table() -> str:
+    """Kernel versions, the edition that each behaves as, and how that is known (README)."""
+    lines = [row("kernel", "edition", "run in the lab (sequences)", "source"), row("---", "---", "---", "---")]
+    for kernels in ROWS:
+        runs = ", ".join(f"{version} ({sequences:,})" for version, sequences in kernels.runs.items())
+        lines.append(row(kernels.versions, f"`{kernels.edition}`", runs or "-", kernels.source or "-"))
     return "\n".join(lines) + "\n"
 
 

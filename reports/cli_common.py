@@ -65,12 +65,21 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> NoReturn:
 
 
 def edition_named(name: str) -> Edition:
-    """The edition. Raises BadUsage for an unknown name."""
+    """The edition of this name, or the one that a kernel of this version behaves as, which is then said on standard
+    error. Raises BadUsage for an unknown name, and for a version of which no edition is known."""
     from spec.editions import EDITIONS
+    from spec.kernels import UnknownKernel, row_of
 
-    if name not in EDITIONS:
+    if name in EDITIONS:
+        return EDITIONS[name]
+    try:
+        row = row_of(name)
+    except UnknownKernel as error:
+        raise BadUsage(str(error)) from None
+    if row is None:
         unknown("edition", name, EDITIONS)
-    return EDITIONS[name]
+    line(console(error=True), f"kernel {name}: edition {row.edition} ({row.versions}; {row.evidence})")
+    return EDITIONS[row.edition]
 
 
 def check_runs_here(edition: str, document: str = "") -> None:

@@ -113,12 +113,20 @@ def _show_calls(out: Console, items: list[Item]) -> None:
 
 def _editions(edition: str) -> list[Item]:
     from spec.editions import EDITIONS
+    from spec.kernels import rows_for
 
     found, before = [], None
     for e in EDITIONS.values():
         values = {f.name: _plain(getattr(e, f.name)) for f in fields(e) if f.name not in ("name", "kernel")}
         changed = [name for name in values if before is not None and values[name] != before[name]]
-        found.append({"name": e.name, "kernel": e.kernel, "behaviour": values, "changed": changed})
+        kernels = [
+            {"versions": row.versions, "first": row.first_version, "last": row.last_version, "runs": row.runs}
+            | {"source": row.source}
+            for row in rows_for(e.name)
+        ]
+        found.append(
+            {"name": e.name, "kernel": e.kernel, "kernels": kernels, "behaviour": values, "changed": changed}
+        )
         before = values
     return found
 
@@ -128,6 +136,8 @@ def _plain(value: object) -> object:
 
 
 def _show_editions(out: Console, items: list[Item]) -> None:
+    from spec.kernels import ROWS
+
     for item in items:
         _heading(out, item["name"])
         _entry(out, item["kernel"])
@@ -136,6 +146,11 @@ def _show_editions(out: Console, items: list[Item]) -> None:
             _entry(out, ", ".join(value) if isinstance(value, tuple) else str(value), name.replace("_", " "))
         line(out)
     line(out, "After the first edition, only what differs from the one before it is shown.")
+    line(out)
+    table = _table("kernel", "edition", "how that is known: runs of sealspec lab (sequences of calls), and sources")
+    for row in ROWS:
+        table.add_row(row.versions, row.edition, Text(row.evidence))
+    out.print(table)
 
 
 def _assumptions(edition: str) -> list[Item]:

@@ -65,7 +65,7 @@ def matrix(request: Request) -> ExitCode:
     """Decide the cells and show them. Raises BadUsage."""
     from spec.editions import EDITIONS
 
-    editions = [edition_named(name).name for name in dict.fromkeys(request.editions or EDITIONS)]
+    editions = [*dict.fromkeys(edition_named(name).name for name in request.editions or EDITIONS)]
     calls = _calls(request)
     files = Outputs({"--json": request.json_file})
     from proofs.matrix import matrix as decide

@@ -153,8 +153,9 @@ def print_probe(out: Console, found: ProbeReport) -> None:
 def _edition(out: Console, request: Request, kernel: Kernel) -> tuple[str | None, ProbeReport | None]:
     """The edition whose theorems are replayed: the one asked for, or the kernel's own."""
     if request.edition is not None:
-        check_runs_here(edition_named(request.edition).name)
-        return request.edition, None
+        edition = edition_named(request.edition).name
+        check_runs_here(edition)
+        return edition, None
     found = _probe(kernel)
     print_probe(out, found)
     if found.edition is None:

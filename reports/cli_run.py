@@ -30,7 +30,7 @@ def run(document: str, edition: str | None, json_file: str | None, expect: bool 
     from checker.scenario import compare, run_scenario
 
     if edition is not None:
-        edition_named(edition)
+        edition = edition_named(edition).name
     scenarios = _scenarios(document)
     if expect:
         for scenario in scenarios:

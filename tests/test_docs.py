@@ -15,13 +15,14 @@ from checker.documents.files import parse_document
 from checker.documents.scenarios import Scenario
 from checker.scenario import compare, run_scenario
 from proofs.cache import VARIABLE
-from reports.catalogue import catalogue, verdict_table
+from reports.catalogue import catalogue, kernel_table, verdict_table
 from spec.editions import EDITIONS
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "tests" / "kernel_runs" / "README.md"]
 RUNNABLE = re.compile(r"<!-- runnable: scenario -->\n+```json\n(.*?)```", re.DOTALL)
 PICTURE = re.compile(r"^sealspec (find .*--svg (docs/img/\S+))$", re.MULTILINE)
+KERNELS = re.compile(r"<!-- kernels -->\n(.*?)<!-- end -->", re.DOTALL)
 VERDICTS = re.compile(r"<!-- verdicts: (\S+) -->\n(.*?)<!-- end -->", re.DOTALL)
 
 
@@ -54,6 +55,11 @@ def test_the_table_of_verdicts_is_fresh() -> None:
     assert [edition for edition, _ in tables] == ["v10"]
     for edition, table in tables:
         assert table == verdict_table(edition), f"the table is reports.catalogue.verdict_table({edition!r})"
+
+
+def test_the_table_of_kernels_is_fresh() -> None:
+    (table,) = KERNELS.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert table == kernel_table(), "the table is reports.catalogue.kernel_table()"
 
 
 def test_the_picture_is_fresh(tmp_path: Path) -> None:
