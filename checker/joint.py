@@ -29,7 +29,15 @@ from spec.vma import Page, Vma, cut_vma, refuses_split, same_flags
 NAMES_ONLY: Final = frozenset(("name", "kernel", "standing"))
 """Fields of an edition that say what it is called, and nothing of what it does."""
 
-_MOVES: Final = frozenset(("merges_into_unfaulted", "joins_kept_source", "splits_locked_source", "resets_kept_offset"))
+_MOVES: Final = frozenset(
+    (
+        "merges_into_unfaulted",
+        "joins_kept_source",
+        "splits_locked_source",
+        "resets_kept_offset",
+        "uncharges_kept_source",
+    )
+)
 ENGINE_READS: Final[dict[str, frozenset[str]]] = {
     "change": frozenset(("merges_into_unfaulted",)),
     "map of written memory": frozenset(("merges_into_unfaulted",)),
@@ -48,7 +56,16 @@ _BY_PAGES: Final = frozenset(
 )
 """Unknowns that the pages before decide: what is mapped, with which attributes and contents."""
 _BY_VMAS: Final = frozenset(
-    ("map_count", "cut_after", "start_after", "end_after", "anon_vma_after", "inherited_after", "stays_locked")
+    (
+        "map_count",
+        "cut_after",
+        "start_after",
+        "end_after",
+        "anon_vma_after",
+        "inherited_after",
+        "stays_locked",
+        "stays_charged",
+    )
 )
 """Unknowns that the VMAs before and the way of merging decide."""
 

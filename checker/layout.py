@@ -376,6 +376,8 @@ class LayoutSpace(AddressSpace):
         if keep_source:
             i = self.index(old)
             kept = replace(self.vmas[i], locked=False)
+            if self.edition.uncharges_kept_source:
+                kept = replace(kept, account=False)
             if self.decide(and_(eq(kept.start, old), eq(kept.end, end))):
                 kept = replace(kept, anon_vma=0, inherited=False)
                 if self.edition.resets_kept_offset and self.decide(eq(kept.backing, ANONYMOUS)):

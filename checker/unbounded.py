@@ -866,12 +866,16 @@ class UnboundedSpace(AddressSpace):
         whole = keep_source and not self.edition.splits_locked_source
         if whole:  # the copy may be one VMA with what is unlocked
             copy = replace(copy, locked=and_(source.locked, self._choice("stays_locked")))
+        uncharges = keep_source and self.edition.uncharges_kept_source
+        if uncharges:
+            copy = replace(copy, account=and_(source.account, self._choice("stays_charged")))
 
         def view_after(q: Num) -> tuple[Bool, Vma]:
             mapped, vma = view(q)
             there, here = between(new, q, new + new_pages), between(old, q, old + pages)
             unlocked = or_(here, and_(mapped, eq(vma.start, source.start))) if whole else here
-            kept = choose_vma(unlocked, replace(vma, locked=False), vma) if keep_source else vma
+            left = replace(vma, locked=False, account=False if uncharges else vma.account)
+            kept = choose_vma(unlocked, left, vma) if keep_source else vma
             gone = False if keep_source else here
             return or_(there, and_(mapped, not_(gone))), choose_vma(there, copy, kept)
 

@@ -112,13 +112,12 @@ def _one_of(*names: str) -> Callable[[str], list[str]]:
 
 
 Edition = Annotated[
-<<<<<<< HEAD
     str | None,
     typer.Option(
         "--edition",
         "-e",
         metavar="NAME",
-        help="The kernel: see [b]sealspec list editions[/b].",
+        help="A kernel: its version (6.12.117), or one of [b]sealspec list editions[/b].",
         autocompletion=_edition_names,
     ),
 ]
@@ -151,9 +150,6 @@ Properties = Annotated[
         help="Only this property (may be repeated).",
         autocompletion=_property_names,
     ),
-=======
-    str | None, typer.Option("--edition", "-e", metavar="NAME", help="A kernel: its version (6.12.117), or one of [b]sealspec list editions[/b].")
->>>>>>> ad8d675 (Kernel versions resolve to editions: one table, printed by list editions and in README)
 ]
 Document = Annotated[str, typer.Argument(metavar="DOC", help="File (JSON, JSON lines, either also .xz); - is stdin.")]
 Json = Annotated[

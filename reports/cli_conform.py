@@ -132,7 +132,7 @@ def _edition(out: Console, kernel: Kernel, name: str | None) -> Edition:
     found = probe(kernel)
     if found.edition is None:
         names = ", ".join(result.name for result in found.differing)
-        line(out, f"this kernel behaves as no edition; {found.nearest} is nearest, and differs in: {names}", "yellow")
+        line(out, f"this kernel {found.verdict()}{': ' if names else ''}{names}", "yellow")
     return EDITIONS[found.nearest]
 
 

@@ -124,9 +124,7 @@ def _editions(edition: str) -> list[Item]:
             | {"source": row.source}
             for row in rows_for(e.name)
         ]
-        found.append(
-            {"name": e.name, "kernel": e.kernel, "kernels": kernels, "behaviour": values, "changed": changed}
-        )
+        found.append({"name": e.name, "kernel": e.kernel, "kernels": kernels, "behaviour": values, "changed": changed})
         before = values
     return found
 

@@ -132,16 +132,9 @@ def _probe(kernel: Kernel) -> ProbeReport:
 
 def print_probe(out: Console, found: ProbeReport) -> None:
     """Which edition it is; or which probes differ from the nearest one, and how."""
-    if found.edition is not None:
-        line(out, f"{printable(found.kernel)} behaves as edition {found.edition}", "green")
-        return
     differing = found.differing
-    line(
-        out,
-        f"{printable(found.kernel)} behaves as no edition; nearest is {found.nearest}, "
-        f"from which it differs in {len(differing)} of {len(found.probes)} probes:",
-        "bold red",
-    )
+    style = "bold red" if differing else "green"
+    line(out, f"{printable(found.kernel)} {found.verdict()}{':' if differing else ''}", style)
     for result in differing:
         others = f" (as {', '.join(result.agrees)} would)" if result.agrees else ""
         line(out, f"  {result.name}: {result.about}{others}")

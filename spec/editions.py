@@ -64,6 +64,7 @@ class Remap(Enum):
 
     V6_10 = "checks interleaved with changes, sources tested over the whole range"
     V6_12 = "the same with one test of the VMA at the old address, before all else"
+    V6_15 = "the same, but the new address must be aligned, and free maps must be left, before any VMA is looked at"
     V6_17 = "all tests of a VMA before its destination is touched; several VMAs at once"
 
 
@@ -82,6 +83,8 @@ class Edition:
     where the thread cannot write; or 'any memory'."""
     guard_pages: bool = False
     """MADV_GUARD_INSTALL and MADV_GUARD_REMOVE exist (6.13)."""
+    guards_files: bool = False
+    """They work in file mappings too, not only in private anonymous memory (6.15)."""
     guards_prepare_files: bool = False
     """MADV_GUARD_INSTALL gives a file mapping, even a shared one, an anon_vma, as it does to anonymous memory (6.18.15;
     6.18.44 and 7.3.4 do not: there the neighbours still merge)."""
@@ -98,6 +101,9 @@ class Edition:
     """Anonymous memory that MREMAP_DONTUNMAP left behind whole, and so unwritten, gets back the page offset of its
     place. 6.17 and 6.18 leave it the offset that it had, so that it merges with no neighbour (seen on 6.18.15 and
     6.18.44)."""
+    uncharges_kept_source: bool = False
+    """MREMAP_DONTUNMAP takes the charge (VM_ACCOUNT) from all of the VMA that it leaves behind, which then merges with
+    no new neighbour (seen on 6.16.12)."""
     early_room: bool = False
     """mremap asks for four free maps before it looks at any VMA, whatever it is to do (seen on 7.3.4)."""
     dofork_spares_special: bool = False
@@ -140,19 +146,38 @@ V6_12 = replace(
     seals=SealCheck.IN_THE_LOOP,
     remap=Remap.V6_12,
 )
-V6_17 = replace(
+V6_13 = replace(
     V6_12,
+    name="v6.13",
+    kernel="Linux 6.13 and 6.14: guard pages in anonymous memory",
+    guard_pages=True,
+)
+V6_15 = replace(
+    V6_13,
+    name="v6.15",
+    kernel="Linux 6.15: guard pages in files, mremap's checks in another order",
+    remap=Remap.V6_15,
+    guards_files=True,
+    guards_prepare_files=True,
+    joins_kept_source=True,
+    splits_locked_source=False,
+    resets_kept_offset=False,
+    uncharges_kept_source=True,
+)
+V6_16 = replace(
+    V6_15,
+    name="v6.16",
+    kernel="Linux 6.16: written memory merges with memory that was never written",
+    merges_into_unfaulted=True,
+)
+V6_17 = replace(
+    V6_16,
     name="v6.17",
     kernel="Linux 6.17: mremap over several VMAs, mseal's loop rewritten",
     cursor=Cursor.STALE,
     remap=Remap.V6_17,
     seal_protects="no vm_ops",
-    guard_pages=True,
-    guards_prepare_files=True,
-    merges_into_unfaulted=True,
-    joins_kept_source=True,
-    splits_locked_source=False,
-    resets_kept_offset=False,
+    uncharges_kept_source=False,
 )
 V6_18 = replace(
     V6_17,
@@ -161,16 +186,25 @@ V6_18 = replace(
     cursor=Cursor.CLAMPED,
     guards_prepare_files=False,
 )
-
-V7_3 = replace(
+V7_0 = replace(
     V6_18,
-    name="v7.3",
-    kernel="Linux 7.3 (7.3.4): mremap asks for room first",
+    name="v7.0",
+    kernel="Linux 7.0: MADV_DOFORK refuses special mappings",
+    dofork_spares_special=True,
+)
+V7_1 = replace(
+    V7_0,
+    name="v7.1",
+    kernel="Linux 7.1: mremap asks for room first",
     early_room=True,
+)
+V7_3 = replace(
+    V7_1,
+    name="v7.3",
+    kernel="Linux 7.2 and 7.3: MREMAP_DONTUNMAP unlocks what it moved, and no more",
     joins_kept_source=False,
     splits_locked_source=True,
     resets_kept_offset=True,
-    dofork_spares_special=True,
 )
 
 TWO_PASS = replace(
@@ -194,6 +228,7 @@ MIMMUTABLE = replace(
     discard=Discard.INHERITED_TOO,
     seal_protects="any memory",
     guard_pages=False,
+    guards_files=False,
     droppable=False,
     memory_failure=False,
     standing=Standing.OTHER_SYSTEM,
@@ -203,7 +238,25 @@ MIMMUTABLE = replace(
 """Facts, sources and limits: docs/MIMMUTABLE.md. `mseal` stands for mimmutable(2), the fork advice of `madvise` for
 minherit(2); numbers of flags, advice and errors are Linux's."""
 
-EDITIONS = {e.name: e for e in (V10, V6_11, V6_12, V6_17, V6_18, V7_3, TWO_PASS, MUNMAP_VARIANT, MIMMUTABLE)}
+EDITIONS = {
+    e.name: e
+    for e in (
+        V10,
+        V6_11,
+        V6_12,
+        V6_13,
+        V6_15,
+        V6_16,
+        V6_17,
+        V6_18,
+        V7_0,
+        V7_1,
+        V7_3,
+        TWO_PASS,
+        MUNMAP_VARIANT,
+        MIMMUTABLE,
+    )
+}
 """Editions by name: kernels, oldest first, then what no Linux does."""
 KERNELS = tuple(name for name, edition in EDITIONS.items() if edition.standing is Standing.KERNEL)
 """Names of the editions that are kernels."""

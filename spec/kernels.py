@@ -61,19 +61,27 @@ class Row:
 
 
 _CVE = "CVE-2026-23416 as published: 6.17 to 6.18.20, and 6.19 to 6.19.10"
+_GUARDS = "mm/madvise.c: guard pages, in private anonymous memory only; the rest as 6.12"
+_REFACTORED = "mm/mremap.c of 6.15, checks in the order of 6.16.12; merging as 6.14"
 
 ROWS: Final = (
     Row((6, 10), "v10", 0, 6, source="the patch series v10, as merged; its checks were run on a 6.12 kernel"),
     Row((6, 10), "v6.11", 7, source="the stable queue of 2024-08-19 has the mended madvise test, for 6.10.7"),
     Row((6, 11), "v6.11", source="mm/mseal.c: 6.10's checks, with the mended madvise test"),
-    Row((6, 12), "v6.12", runs={"6.12.117": 2_000}),
-    Row((6, 17), "v6.17", runs={"6.17.13": 2_000}),
-    Row((6, 18), "v6.17", 0, 20, {"6.18.5": 2_000}, _CVE),
-    Row((6, 18), "v6.18", 21, None, {"6.18.44": 2_000}, _CVE),
-    Row((6, 19), "v6.17", 0, 10, source=_CVE),
-    Row((6, 19), "v6.18", 11, None, {"6.19.14": 2_000}, _CVE),
-    Row((7, 2), "v7.3", runs={"7.2.12": 2_000}),
-    Row((7, 3), "v7.3", runs={"7.3.4": 2_000}),
+    Row((6, 12), "v6.12", runs={"6.12.117": 3_000}),
+    Row((6, 13), "v6.13", source=_GUARDS),
+    Row((6, 14), "v6.13", source=_GUARDS),
+    Row((6, 15), "v6.15", source=_REFACTORED),
+    Row((6, 16), "v6.16", runs={"6.16.3": 1_500, "6.16.12": 3_000}),
+    Row((6, 17), "v6.17", runs={"6.17.13": 3_000}),
+    Row((6, 18), "v6.17", 0, 20, {"6.18.5": 1_500, "6.18.15": 3_000}, _CVE),
+    Row((6, 18), "v6.18", 21, None, {"6.18.44": 3_000}, _CVE),
+    Row((6, 19), "v6.17", 0, 10, {"6.19.6": 1_500, "6.19.10": 1_500}, _CVE),
+    Row((6, 19), "v6.18", 11, None, {"6.19.11": 1_500, "6.19.14": 3_000}, _CVE),
+    Row((7, 0), "v7.0", runs={"7.0.4": 1_500, "7.0.13": 3_000}),
+    Row((7, 1), "v7.1", runs={"7.1.13": 3_000}),
+    Row((7, 2), "v7.3", runs={"7.2.12": 3_000}),
+    Row((7, 3), "v7.3", runs={"7.3.4": 3_000}),
 )
 """Kernel versions, oldest first."""
 
@@ -123,8 +131,8 @@ def _unknown_line(line: Line) -> str:
         return f"there is no such release, 7.0 came after {_dotted(LAST_OF_6)}"
     if line > last.line:
         return (
-            f"newer than the newest that was tried, {max(last.runs, default=_dotted(last.line))}; the nearest edition is "
-            f"{last.edition} (--edition {last.edition}), and sealspec probe asks the kernel itself"
+            f"newer than the newest that was tried, {max(last.runs)}; the nearest edition is {last.edition} (--edition "
+            f"{last.edition}), and sealspec probe asks the kernel itself"
         )
     below = max((row for row in ROWS if row.line < line), key=lambda row: row.line)
     return f"behaves as no edition that is known; the one before it is {below.edition}"

@@ -28,10 +28,10 @@ APT = Path("/etc/apt")
 """Where apt's configuration is on Debian."""
 
 SUITES: Mapping[str, tuple[str, ...]] = {
+    "bookworm-security": ("6.12.",),
     "trixie-backports": ("6.16.", "6.17.", "6.18.", "6.19.", "7."),
     "trixie-security": ("6.12.",),
     "bookworm-backports": ("6.12.",),
-    "bookworm-security": ("6.12.",),
     "sid": ("7.",),
 }
 """Suites of Debian that are asked for kernels, and the beginnings of the versions that each is known for."""

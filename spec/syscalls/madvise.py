@@ -208,15 +208,17 @@ def own_checks(edition: Edition, advice: Num, vma: Vma, at: Visit) -> list[tuple
     if edition.dofork_spares_special:
         checks.append((when((DOFORK,), special), Errno.EINVAL, "madvise: MADV_DOFORK of a special mapping"))
     if edition.guard_pages:
-        unguardable = or_(vma.locked, hugetlb, special)
-        checks.append((when((GUARD_INSTALL,), unguardable), Errno.EINVAL, "madvise: guard pages want ordinary memory"))
-        checks.append(
+        unguardable = or_(hugetlb, special)
+        if not edition.guards_files:
+            unguardable = or_(unguardable, not_(and_(is_anonymous(vma), vma.may_write)))
+        checks += [
             (
-                when((GUARD_REMOVE,), or_(hugetlb, special)),
+                when((GUARD_INSTALL,), or_(vma.locked, unguardable)),
                 Errno.EINVAL,
-                "madvise: guard pages are in ordinary memory only",
-            )
-        )
+                "madvise: guard pages want ordinary memory",
+            ),
+            (when((GUARD_REMOVE,), unguardable), Errno.EINVAL, "madvise: guard pages are in ordinary memory only"),
+        ]
     return checks
 
 

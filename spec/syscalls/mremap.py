@@ -33,6 +33,7 @@ from spec.words import (
 )
 
 MAYMOVE, FIXED, DONTUNMAP = 1, 2, 4
+SIX_FREE_MAPS = "mremap: a move to a given address wants six free maps"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,10 @@ def mremap(mm: AddressSpace, to: Move) -> Num:
     """Resize or move a mapping."""
     if mm.edition.remap is Remap.V6_17:
         return _remap_6_17(mm, to)
+    early = mm.edition.remap is Remap.V6_15
+    if early and mm.decide(or_(to.fixed, to.dontunmap)):
+        mm.fail_if(*_unaligned_test(to))
+        mm.fail_if(mm.at_limit(spare=5), Errno.ENOMEM, SIX_FREE_MAPS)
     vma = mm.find(to.old)
     if vma is None:
         mm.fail(Errno.EFAULT, "mremap: the old address is not mapped")
@@ -151,8 +156,12 @@ def huge_tests(to: Move, vma: Vma) -> list[Test]:
 def _to_new_address(mm: AddressSpace, to: Move) -> Num:
     """MREMAP_FIXED and MREMAP_DONTUNMAP (mremap_to): the destination is unmapped before the source is looked at, so
     that a later failure leaves a hole there (weakness W5)."""
+    early = mm.edition.remap is Remap.V6_15
+    if not early:
+        mm.fail_if(*_unaligned_test(to))
     check_destination(mm, to)
-    mm.fail_if(mm.at_limit(spare=5), Errno.ENOMEM, "mremap: a move to a given address wants six free maps")
+    if not early:
+        mm.fail_if(mm.at_limit(spare=5), Errno.ENOMEM, SIX_FREE_MAPS)
     if mm.edition.seals is SealCheck.UP_FRONT:
         mm.check_each(to.old, to.tested_end, lambda vma: vma.sealed, Errno.EPERM, "mremap: a VMA to move is sealed")
     if mm.decide(to.fixed):
@@ -174,8 +183,7 @@ def _to_new_address(mm: AddressSpace, to: Move) -> Num:
 
 
 def check_destination(mm: AddressSpace, to: Move) -> None:
-    """The new address is aligned, in the address space, and apart from the old range."""
-    mm.fail_if(not_(to.new_aligned), Errno.EINVAL, "mremap: the new address is not page aligned")
+    """The new range is in the address space, and apart from the old one."""
     mm.fail_if(not_(to.new_fits), Errno.EINVAL, "mremap: the new range reaches beyond TASK_SIZE")
     overlap = and_(lt(to.new, to.old_end), lt(to.old, to.new + to.new_pages))
     mm.fail_if(overlap, Errno.EINVAL, "mremap: the old and the new range overlap")
@@ -240,8 +248,9 @@ def grow(mm: AddressSpace, to: Move, vma: Vma) -> Num:
 def move(mm: AddressSpace, to: Move, vma: Vma, old_pages: Num, new: Num) -> Num:
     """Move the pages (move_vma)."""
     if mm.edition.early_room:
-        locked = and_(to.dontunmap, vma.locked)
-        no_room = or_(mm.at_limit(spare=1), and_(locked, mm.at_limit(spare=2)))
+        no_room = mm.at_limit(spare=1)
+        if mm.edition.splits_locked_source:
+            no_room = or_(no_room, and_(to.dontunmap, vma.locked, mm.at_limit(spare=2)))
     else:
         no_room = mm.at_limit(spare=3)
     mm.fail_if(no_room, Errno.ENOMEM, "mremap: a move wants room for its splits")
@@ -262,14 +271,14 @@ def _remap_6_17(mm: AddressSpace, to: Move) -> Num:
     at_address = or_(to.fixed, to.dontunmap)
     mm.fail_if(lt(TASK_PAGES, to.new_pages), Errno.EINVAL, "mremap: the new size is beyond TASK_SIZE")
     if mm.decide(at_address):
-        mm.fail_if(not_(to.new_fits), Errno.EINVAL, "mremap: the new range reaches beyond TASK_SIZE")
-        mm.fail_if(not_(to.new_aligned), Errno.EINVAL, "mremap: the new address is not page aligned")
-        overlap = and_(lt(to.new, to.old_end), lt(to.old, to.new + to.new_pages))
-        mm.fail_if(overlap, Errno.EINVAL, "mremap: the old and the new range overlap")
+        mm.fail_if(*_unaligned_test(to))
+        check_destination(mm, to)
         if not mm.edition.early_room:
-            mm.fail_if(mm.at_limit(spare=5), Errno.ENOMEM, "mremap: a move to a given address wants six free maps")
+            mm.fail_if(mm.at_limit(spare=5), Errno.ENOMEM, SIX_FREE_MAPS)
     if mm.edition.early_room:
-        no_room = or_(mm.at_limit(spare=3), and_(to.dontunmap, mm.at_limit(spare=4)))
+        no_room = mm.at_limit(spare=3)
+        if mm.edition.splits_locked_source:
+            no_room = or_(no_room, and_(to.dontunmap, mm.at_limit(spare=4)))
         mm.fail_if(no_room, Errno.ENOMEM, "mremap: four free maps are asked for first")
     if mm.decide(and_(to.fixed, eq(to.old_pages, to.new_pages))):
         return _move_each(mm, to)
@@ -341,6 +350,10 @@ def _move_each(mm: AddressSpace, to: Move) -> Num:
         to.old, end, to.new, tests, relocate, lambda page: le(MIN_PAGE, page), keep_source=mm.decide(to.dontunmap)
     )
     return to.new
+
+
+def _unaligned_test(to: Move) -> Test:
+    return not_(to.new_aligned), Errno.EINVAL, "mremap: the new address is not page aligned"
 
 
 def _sealed_test(vma: Vma) -> Test:
