@@ -96,7 +96,7 @@ class UnknownKernel(ValueError):
 def parse_version(text: str) -> tuple[Line, int | None] | None:
     """Return the line and the release of a kernel version (`6.13`, `v6.18.44`, `6.12.117+deb13-amd64`); None if the
     text is none. Raises UnknownKernel for a release candidate."""
-    match = re.fullmatch(r"v?(\d{1,3})\.(\d{1,3})(?:\.(\d{1,4}))?([-+~._][\w.+~-]*)?", text)
+    match = re.fullmatch(r"v?(\d{1,3})\.(\d{1,3})(?:\.(\d{1,4}))?([-+~_][\w.+~-]*)?", text, re.ASCII)
     if match is None:
         return None
     if re.match(r"-rc\d", match[4] or ""):
@@ -131,8 +131,8 @@ def _unknown_line(line: Line) -> str:
         return f"there is no such release, 7.0 came after {_dotted(LAST_OF_6)}"
     if line > last.line:
         return (
-            f"newer than the newest that was tried, {max(last.runs)}; the nearest edition is {last.edition} (--edition "
-            f"{last.edition}), and sealspec probe asks the kernel itself"
+            f"newer than the newest that was tried, {[*last.runs][-1]}; the nearest edition is {last.edition} "
+            f"(--edition {last.edition}), and sealspec probe asks the kernel itself"
         )
     below = max((row for row in ROWS if row.line < line), key=lambda row: row.line)
     return f"behaves as no edition that is known; the one before it is {below.edition}"
