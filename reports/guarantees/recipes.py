@@ -9,6 +9,7 @@ from reports.guarantees.basis import (
     AFTER_UP_FRONT,
     BIT_MASK,
     EVERYWHERE,
+    FILE_GUARDS,
     GUARDS,
     HALF_WAY,
     IN_THE_LOOP,
@@ -148,7 +149,7 @@ GOT: Final = Recipe(
             (proved("settled-contents-stay"),),
             ("copied",),
         ),
-        Reason("A guard marker makes every access to the sealed page fault.", examples=("guarded",), where=GUARDS),
+        Reason("A guard marker makes every access to the sealed page fault.", examples=("guarded",), where=FILE_GUARDS),
     ),
     (
         Example(
@@ -191,7 +192,7 @@ GOT: Final = Recipe(
             "guarded",
             "a private file page was written to, made read-only and sealed",
             (mapped(0, 1, READ_WRITE), write(0), protect(0, 1), seal(0, 1), advise(0, 1, "MADV_GUARD_INSTALL")),
-            (Watch(4, succeeds(bytes="??"), "every access faults now", GUARDS),),
+            (Watch(4, succeeds(bytes="??"), "every access faults now", FILE_GUARDS),),
         ),
     ),
     ("loader", "sandbox"),
