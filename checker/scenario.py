@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
-from checker.concrete import ConcreteSpace, Result, State
+from checker.concrete import ConcreteSpace, Result, State, TooManyPages
 from checker.documents.answers import UNSAID, WINDOW_PAGES, vma_line
 from checker.documents.base import HEAP_PAGE, BadDocument
 from checker.documents.counterexamples import Counterexample
@@ -36,7 +36,7 @@ from spec.mapping import DEV_ZERO, NO_FILE, READ_ONLY_FILE, WRITABLE_FILE
 from spec.syscalls import CALLS
 from spec.terms import whole
 from spec.vma import ANONYMOUS, EMPTY_PAGE, FILE, SPECIAL, THP_ALWAYS, THP_NEVER, Vma, offset_at
-from spec.words import PAGE_SHIFT, PAGE_SIZE, WORD
+from spec.words import PAGE_SHIFT, PAGE_SIZE, TASK_PAGES, WORD
 
 WINDOW: Final = 0x2000_0000_0000 >> PAGE_SHIFT
 """First page of the window."""
@@ -95,10 +95,14 @@ def run_scenario(scenario: Scenario, edition: Edition) -> RunResult:
 
 def trace_scenario(scenario: Scenario, edition: Edition) -> Iterator[tuple[StepResult, State]]:
     """As run_scenario, step by step, with the state after each: it is the one that the next step changes, so a caller
-    who keeps it copies it."""
+    who keeps it copies it. Raises BadDocument, also for a call that fills more pages than can be kept."""
     runner = Runner(scenario, edition)
-    for step in scenario.steps:
-        yield runner.step(step), runner.state
+    for n, step in enumerate(scenario.steps):
+        try:
+            result = runner.step(step)
+        except TooManyPages as many:
+            raise BadDocument(f"/steps/{n}", f"cannot be executed: {many}") from None
+        yield result, runner.state
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +213,8 @@ class Runner:
             return Result(-1, Errno.ENOSYS, "vdso: there is none")
         start = self._word(step.addr) >> PAGE_SHIFT
         end = start + step.pages
+        if end > TASK_PAGES:
+            return Result(-1, Errno.EINVAL, "vdso: the place is beyond TASK_SIZE")
         if self.space.any_mapped(start, end):
             return Result(-1, Errno.EEXIST, "vdso: the place is not free")
         self.state.vmas.append(Vma(start, end, read=True, exec=True, backing=SPECIAL))

@@ -27,7 +27,7 @@ _PLACED_RET: Final = r"^(-1|0|p([0-9]|[1-3][0-9]|4[0-7])|elsewhere)$"
 _BREAK_RET: Final = r"^(-1|(0|[1-9][0-9]{0,15})(\+[1-9][0-9]{0,3})?)$"
 _BYTES: Final = rf"^([0-9a-f]{{2}}|\.\.|\?\?|\*\*){{0,{WINDOW_PAGES}}}$"
 _PAGE: Final = r"(?:0|[1-9][0-9]{0,15})"
-_HEX: Final = r"0x(?:0|[1-9a-f][0-9a-f]{0,12})"
+_HEX: Final = r"0x(?:0|[1-9a-f][0-9a-f]{0,13})"
 _VMA: Final = (
     rf"^(?:(-?{_PAGE})-({_PAGE})|brk({_PAGE})-({_PAGE})|@({_HEX})-({_HEX}))"
     rf" ([r-][w-][x-][ps]) (anon|file@(?:0|[1-9][0-9]{{0,19}}))"
