@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from multiprocessing import connection, get_context, parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
+from multiprocessing.forkserver import ensure_running
 from typing import IO, Any, Final, Generic, TypeVar
 
 from checker.signals import ENDING, held
@@ -153,7 +154,8 @@ class Workers(Generic[T, S]):
     def __exit__(self, *exception: object) -> None:
         with held():
             for one in self._running:
-                with suppress(ProcessLookupError):  # the server, which would have known, may be gone too
+                # it may not be started yet, or be gone with the server that would have known
+                with suppress(ProcessLookupError, AttributeError):
                     one.process.kill()
             for one in self._running:  # nobody waits: the server sees to those that it has not even forked yet
                 self._close(one, 0)
@@ -172,22 +174,28 @@ class Workers(Generic[T, S]):
     def start(self, item: T) -> None:
         """Start a worker."""
         with held():
-            here, there = self._context.Pipe()
-            process = self._context.Process(target=_run, args=(self._work, item, there))
             # the server and all workers inherit that these signals are blocked
             before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # that a helper of multiprocessing was killed: it starts another
-                    process.start()
-            except (OSError, EOFError) as error:
-                here.close()
-                self._unstarted.append((item, Ended(f"could not be started: {error or type(error).__name__}")))
-            else:
-                self._running.append(_Running(item, process, here))
+                    ensure_running()
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
-                there.close()
+        here, there = self._context.Pipe()
+        one = _Running(item, self._context.Process(target=_run, args=(self._work, item, there)), here)
+        self._running.append(one)
+        failed: list[str] = []
+        # the server answers when it has imported what it must: a signal need not wait for that
+        starter = threading.Thread(target=_start, args=(one.process, failed), daemon=True)
+        starter.start()
+        while starter.is_alive():
+            starter.join(0.1)
+        there.close()
+        if failed:
+            self._running.remove(one)
+            here.close()
+            self._unstarted.append((item, Ended(f"could not be started: {failed[0]}")))
 
     def stop(self) -> None:
         """Ask the workers to end soon."""
@@ -216,9 +224,18 @@ class Workers(Generic[T, S]):
     @staticmethod
     def _close(one: _Running[T], seconds: float = 1) -> None:
         one.end.close()
+        if one.process.pid is None:
+            return
         one.process.join(seconds)
         with suppress(ValueError):  # it still runs; without its ends of the pipes it will not for long
             one.process.close()
+
+
+def _start(process: ForkServerProcess, failed: list[str]) -> None:
+    try:
+        process.start()
+    except (OSError, EOFError) as error:
+        failed.append(str(error) or type(error).__name__)
 
 
 def _received(end: Connection) -> tuple[str, Any]:

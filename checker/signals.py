@@ -65,15 +65,15 @@ def caught() -> Iterator[None]:
     hook = sys.unraisablehook
     before = {number: signal.getsignal(number) for number in ENDING}
     _state.caught, _state.received = True, 0
-    for number, handler in before.items():
-        if handler is not signal.SIG_IGN:
-            signal.signal(number, _handle)
-    sys.unraisablehook = _unraisable
     try:
+        for number, handler in before.items():
+            if handler is not signal.SIG_IGN:
+                signal.signal(number, _handle)
+        sys.unraisablehook = _unraisable
         yield
     finally:
         for number, handler in before.items():
-            if handler is not signal.SIG_IGN:
+            if signal.getsignal(number) == _handle:
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
         sys.unraisablehook = hook
         _state.caught = False

@@ -11,23 +11,24 @@ from checker import signals
 
 def main() -> int:
     """Run the command; returns the exit code."""
-    with signals.caught():
-        try:
+    try:
+        with signals.caught():
             from reports.cli import main as command
 
             code = command()
-        except BaseException:  # what a module makes of the signal while it is imported may be any error
-            if not signals.received():
-                raise
-            with suppress(OSError, AttributeError, ValueError):  # standard error may be closed
-                os.write(sys.stderr.fileno(), f"sealspec: interrupted by {signals.received()}\n".encode())
-            code = signals.exit_code()
+            signals.ignore()
+    except BaseException:  # what a module makes of the signal while it is imported may be any error
         signals.ignore()
-        if signals.received():  # everything is said and written: to tidy up memory would only take time
-            with suppress(OSError, AttributeError, ValueError):
-                sys.stdout.flush()
-                sys.stderr.flush()
-            os._exit(code)
+        if not signals.received():
+            raise
+        with suppress(OSError, AttributeError, ValueError):  # standard error may be closed
+            os.write(sys.stderr.fileno(), f"sealspec: interrupted by {signals.received()}\n".encode())
+        code = signals.exit_code()
+    if signals.received():  # everything is said and written: to tidy up memory would only take time
+        with suppress(OSError, AttributeError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
     return code
 
 
