@@ -580,7 +580,7 @@ def run(
 
       sealspec run scenario.json --edition v6.18
 
-      sealspec run tests/kernel_runs/v10.jsonl.xz --quiet
+      sealspec run runs.jsonl.xz --quiet
 
       sealspec run scenario.json --json -
     """
