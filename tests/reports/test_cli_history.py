@@ -15,6 +15,7 @@ from proofs.results import HistoryReport
 from reports.cli import main
 
 
+@pytest.mark.slow
 def test_the_whole_history(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     target = tmp_path / "history.json"
     assert main(["history", "--json", str(target), "--jobs", "1"]) == 0
