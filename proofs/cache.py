@@ -29,7 +29,7 @@ from spec.syscalls import CALLS
 
 VARIABLE = "MSEAL_SPEC_CACHE"
 """The environment variable that names the folder; empty: nothing is kept."""
-FORMAT = "mseal-spec/verdicts/1"
+FORMAT = "mseal-spec/verdicts/2"
 CALLS_PACKAGE = "spec.syscalls"
 """It imports every call; a question about one call depends on that call's module only."""
 ASKS_THEOREM = ("proofs.theorems", "proofs.evidence", "proofs.results", "checker.prove")
@@ -150,7 +150,7 @@ class VerdictCache:
         """The results of the task if they are known, else None: a file that is stale or cannot be read is ignored."""
         try:
             entry = json.loads(self.path(task).read_text(encoding="utf-8"))
-            if entry["format"] == FORMAT and entry["key"] == self.key(task):
+            if entry["format"] == FORMAT and entry["key"] == self.key(task) and entry["sum"] == _sum(entry["results"]):
                 return results.validate_python(entry["results"])
         except (OSError, ValueError, ValidationError, KeyError, TypeError, RecursionError):
             pass
@@ -161,11 +161,8 @@ class VerdictCache:
         complain once and go on."""
         if self._complain is None:
             return
-        entry = {
-            "format": FORMAT,
-            "key": self.key(task),
-            "results": [result.model_dump(mode="json") for result in results],
-        }
+        kept = [result.model_dump(mode="json") for result in results]
+        entry = {"format": FORMAT, "key": self.key(task), "sum": _sum(kept), "results": kept}
         try:
             if self._edited(task):
                 return
@@ -185,6 +182,11 @@ def _values(edition: Edition) -> dict[str, Any]:
 def _names(imported: str) -> list[str]:
     """Every name in what is imported, other names for it and comments too."""
     return re.findall(r"[\w.]+", imported)
+
+
+def _sum(results: object) -> str:
+    """A check sum of results as JSON: a file that was edited or damaged is no answer."""
+    return hashlib.sha256(json.dumps(results, sort_keys=True).encode("utf-8")).hexdigest()
 
 
 @lru_cache(maxsize=1 << 10)

@@ -27,6 +27,7 @@ def run(document: str, edition: str | None, json_file: str | None, expect: bool 
     `edition` overrides what the documents say. `expect` None compares where a document carries answers, True insists
     that each does, False does not compare. Raises BadDocument or BadUsage.
     """
+    from checker.documents.base import BadDocument, shown
     from checker.scenario import compare, run_scenario
 
     if edition is not None:
@@ -42,7 +43,12 @@ def run(document: str, edition: str | None, json_file: str | None, expect: bool 
     results: list[RunResult] = []
     compared = differing = 0
     for scenario in scenarios:
-        result = run_scenario(scenario, edition_named(edition or scenario.edition or DEFAULT_EDITION))
+        chosen = edition_named(edition or scenario.edition or DEFAULT_EDITION)
+        try:
+            result = run_scenario(scenario, chosen)
+        except BadDocument as bad:
+            where = f"{document}, {shown(scenario.name)}" if len(scenarios) > 1 else document
+            raise BadDocument(bad.pointer, bad.reason, where) from None
         results.append(result)
         checks = expect is not False
         differences = compare(scenario, result) if checks else []

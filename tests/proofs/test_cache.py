@@ -88,6 +88,7 @@ def test_what_cannot_be_used_is_decided_anew(tmp_path: Path) -> None:
         json.dumps(entry | {"format": "mseal-spec/verdicts/0"}),
         json.dumps(entry | {"results": [{"property": "never-unmapped"}]}),
         json.dumps(entry | {"results": 7}),
+        json.dumps(entry).replace('"proved"', '"refuted"'),
     ]
     assert VerdictCache(tmp_path, silent).load(theorem, RESULTS) is not None
     for text in broken:
