@@ -1,6 +1,6 @@
-"""Golden verdicts: what was decided of every edition once, fact by fact, without times.
+"""Golden verdicts: what was decided of editions once, fact by fact, without times.
 
-    python -m proofs.golden                      # decide all editions anew, and compare
+    python -m proofs.golden                      # decide what is recorded anew, and compare
     python -m proofs.golden v10 v6.12 --write    # decide two, and record them
     python -m proofs.golden --from report.json   # compare what `prove --json` or `matrix --json` wrote
 
@@ -103,7 +103,7 @@ def _kind(name: str) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Decide or read, then record or compare. Exit status 1: something is not as recorded; 2: nothing could be read."""
     parser = argparse.ArgumentParser(prog="python -m proofs.golden", description=__doc__.partition("\n")[0])
-    parser.add_argument("editions", nargs="*", metavar="EDITION", help="default: all")
+    parser.add_argument("editions", nargs="*", metavar="EDITION", help="default: all that are recorded")
     parser.add_argument("--from", action="append", type=Path, default=[], metavar="FILE", dest="files",
                         help="a report of prove --json or matrix --json, instead of deciding")  # fmt: skip
     parser.add_argument("--write", action="store_true", help="record, instead of comparing")
@@ -113,7 +113,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parser.error(f"unknown edition {name!r}; known: {', '.join(EDITIONS)}")
     status = 0
     try:
-        for edition, facts in _given(options.files) if options.files else _decided(options.editions or EDITIONS):
+        for edition, facts in (
+            _given(options.files) if options.files else _decided(options.editions or _editions(options.write))
+        ):
             if options.write:
                 record(edition, facts)
                 print(f"{edition}: {len(facts)} facts are recorded")
@@ -125,6 +127,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"golden: {str(error).splitlines()[0]}", file=sys.stderr)
         return 2
     return status
+
+
+def _editions(every: bool) -> list[str]:
+    """All editions, or those that are recorded."""
+    return [name for name in EDITIONS if every or path_of(name).exists()]
 
 
 def _given(files: Iterable[Path]) -> Iterable[tuple[str, Facts]]:

@@ -54,6 +54,12 @@ WITH_KEYS = Machine("6.18.0", Kernel())
 Step = dict[str, Any]
 
 
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`conform` saves differences where it is run, which may not be written to."""
+    monkeypatch.chdir(tmp_path)
+
+
 def at(page: int) -> str:
     return hex(WINDOW + page * PAGE)
 
