@@ -41,6 +41,7 @@ LEFT_OUT = re.compile(
     r"/(playwright|cvc5|cvc5.libs|mypy|mypyc|ruff|pip|setuptools|idlelib|tkinter|turtledemo|lib2to3|ensurepip|pydoc_data)/"
     r"|/lib/python[\d.]+/test/|/config-[^/]+/|mypyc[^/]*\.so$|\.a$|/cc1plus$|/lto1$|/gcc/.*/plugin/"
 )
+COMMAND_LINE = "console=ttyS0 quiet panic=-1 no_timer_check rcupdate.rcu_cpu_stall_suppress=1 rdinit=/init"
 INIT = """#!/bin/sh
 mount -t proc proc /proc
 mount -t sysfs sys /sys
@@ -146,6 +147,7 @@ def main() -> int:
     parser.add_argument("--cpu", default="max", help="QEMU's model; max,pku=off lacks protection keys (default: max)")
     parser.add_argument("--user", type=int, default=0, help="numeric user (default: 0, root)")
     parser.add_argument("--sysctl", action="append", default=[], metavar="NAME=VALUE", help="may be repeated")
+    parser.add_argument("--append", default="", help="words for the kernel's command line, such as no5lvl")
     parser.add_argument("--memory", type=int, default=3072, metavar="MIB")
     parser.add_argument("arguments", nargs="*", help=f"pytest's (default: {' '.join(TESTS)})")
     options = parser.parse_intermixed_args()
@@ -171,7 +173,7 @@ def main() -> int:
             qemu, "-accel", "tcg", "-cpu", options.cpu, "-smp", "1", "-m", str(options.memory),
             "-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none", "-no-reboot", "-serial", "stdio",
             "-kernel", str(image), "-initrd", f"{name}/initramfs",
-            "-append", "console=ttyS0 quiet panic=-1 no_timer_check rdinit=/init",
+            "-append", f"{COMMAND_LINE} {options.append}",
         ]  # fmt: skip
         status = 2
         with subprocess.Popen(

@@ -29,6 +29,9 @@ TRIES: Final = 3
 PART_SECONDS: Final = 0.2
 """So often a process tells what came of its sequences."""
 HARDWARE_POISON: Final = 100
+BEYOND: Final = 1 << 47
+"""The first address that four levels of page tables do not reach."""
+FIXED_NOREPLACE_ANON: Final = 0x10_0022
 CAP_IPC_LOCK: Final = 14
 
 
@@ -151,10 +154,24 @@ def look_at(kernel: LabKernel) -> Machine:
     compiler, no QEMU, an image that does not boot."""
     report = RunReport()
     poison = {"call": "madvise", "addr": hex(WINDOW), "len": PAGE, "behavior": HARDWARE_POISON}
-    (answer,) = run_scenarios([{"name": "who are you", "steps": [poison]}], kernel, report=report)
+    high = {
+        "call": "mmap",
+        "addr": hex(BEYOND),
+        "len": PAGE,
+        "prot": 0,
+        "flags": FIXED_NOREPLACE_ANON,
+        "fd": -1,
+        "off": 0,
+    }
+    (answer,) = run_scenarios([{"name": "who are you", "steps": [poison, high]}], kernel, report=report)
     steps = answer["steps"]
     if report.hello is None or not isinstance(steps, list) or not steps:
         raise LabError(f"{kernel.describe()}: no answer to a first question: {answer.get('error')}")
+    if len(steps) > 1 and steps[1]["errno"] == Errno.OK:
+        raise LabError(
+            f"{kernel.describe()}: five levels of page tables, where addresses do not end at 2^47: not modelled "
+            "(docs/EXCLUSIONS.md, X86_64); boot with no5lvl"
+        )
     told = Kernel(pkeys=report.hello.has_pku, memory_failure=steps[0]["errno"] == Errno.EPERM)
     return Machine(report.hello.release, told, frozenset() if isinstance(kernel, ImageKernel) else _limited())
 

@@ -38,7 +38,8 @@ from checker.lab.conform import ConformReport, Settings, conform, conform_schema
 from checker.lab.errors import LabError
 from checker.lab.generate import PAGE, WINDOW, generate
 from checker.lab.probe import probe
-from checker.lab.run import HostKernel, LiveKernel, run_scenarios
+from checker.lab.run import HostKernel, LiveKernel, RunReport, run_scenarios
+from checker.lab.script import Hello
 from checker.lab.shrink import shrink
 from checker.layout import LayoutSpace
 from checker.scenario import Runner, compare, run_scenario
@@ -47,7 +48,7 @@ from spec.editions import EDITIONS, Edition
 from spec.errors import Errno
 from spec.space import Guards
 from spec.terms import Bool
-from tests.lab.kernels import compiled, has_mseal, oddity, running
+from tests.lab.kernels import compiled, has_mseal, oddity, plain, running
 
 V6_18 = EDITIONS["v6.18"]
 WITH_KEYS = Machine("6.18.0", Kernel())
@@ -434,6 +435,7 @@ def test_the_published_schema_is_fresh() -> None:
 
 
 @running
+@plain
 def test_command(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     edition = probe(LiveKernel()).nearest
@@ -485,3 +487,24 @@ def test_a_state_that_is_none_is_refused(
     (line,) = capsys.readouterr().err.splitlines()
     assert "not the state of a conformance run" in line
     assert json.dumps(text) not in line
+
+
+def test_five_levels_of_page_tables_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel that maps beyond 2^47 is none that the specification speaks of; one that refuses to is."""
+
+    def kernel(errno: Errno) -> None:
+        def run(documents: list[dict[str, Any]], kernel: object, *, report: RunReport) -> Iterator[dict[str, Any]]:
+            report.hello = Hello("6.18.0", True, 65530, True, False)
+            steps = [
+                {**step, "errno": int(errno if step["call"] == "mmap" else Errno.EPERM)}
+                for step in documents[0]["steps"]
+            ]
+            yield {"name": documents[0]["name"], "steps": steps}
+
+        monkeypatch.setattr(batches, "run_scenarios", run)
+
+    kernel(Errno.OK)
+    with pytest.raises(LabError, match=r"five levels of page tables.*EXCLUSIONS"):
+        look_at(LiveKernel())
+    kernel(Errno.ENOMEM)
+    assert look_at(LiveKernel()).kernel == Kernel(pkeys=True, memory_failure=True)
