@@ -27,6 +27,9 @@ def parse_document(data: object) -> AnyDocument:
     kernel could have."""
     if not isinstance(data, dict):
         raise BadDocument("", "the document is not a JSON object")
+    kind, wanted = data.get("format"), Counterexample.model_fields["format"].default
+    if isinstance(kind, str) and kind.startswith("mseal-spec/") and kind != wanted:
+        raise BadDocument("/format", f"a document of another kind, {shown(kind)}; here a scenario or {wanted} is read")
     document: AnyDocument
     try:
         document = Counterexample.model_validate(data) if "format" in data else Scenario.model_validate(data)

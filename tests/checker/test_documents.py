@@ -94,7 +94,7 @@ def refusal(data: object) -> tuple[str, str]:
             "/steps/0",
             "did you mean 'brk: memory or a limit on it runs out'?",
         ),
-        (scenario(edition="v6.13"), "/edition", "unknown edition 'v6.13'; did you mean 'v6.1"),
+        (scenario(edition="v6.199"), "/edition", "unknown edition 'v6.199'; did you mean 'v6.1"),
         (scenario(edition=6), "/edition", "unknown edition 6; known: v10"),
         (scenario(kernel={"pkey": True}), "/kernel/pkey", "unknown key"),
         (scenario(layout={"vmas": [{"start": 1, "end": 2, "prot": "rwz"}]}), "/layout/vmas/0/prot", "pattern"),
