@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from proofs.lemmas import LEMMAS, LEMMAS_BROKEN
 from proofs.theorems import KNOWN_BROKEN, Broken, Theorem, theorems
+from proofs.weaknesses import WEAKNESSES
 from spec.assumptions import ALWAYS, ASSUMPTIONS
 from spec.editions import EDITIONS, System
 from spec.kernels import ROWS
@@ -122,6 +123,15 @@ def verdict_table(edition_name: str) -> str:
             parts.append(f"**refuted** for {calls}: {reason}")
         link = f"[{prop.name}](docs/PROPERTIES.md#{prop.name})"
         lines.append(row(f"{link}: {prop.sentence}", "; ".join(parts), codes(prop.assumptions) or "-"))
+    return "\n".join(lines) + "\n"
+
+
+def weakness_table() -> str:
+    """Which kernels have which weakness, how that is known, and what it means (docs/EXCLUSIONS.md)."""
+    lines = [row("", "weakness", "kernels", "known from", "what it means for you"), row(*["---"] * 5)]
+    for weakness in WEAKNESSES:
+        spans = ", ".join(weakness.spans())
+        lines.append(row(weakness.name, weakness.what, spans, weakness.basis, weakness.means))
     return "\n".join(lines) + "\n"
 
 

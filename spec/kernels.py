@@ -66,7 +66,12 @@ _REFACTORED = "mm/mremap.c of 6.15, checks in the order of 6.16.12; merging as 6
 
 ROWS: Final = (
     Row((6, 10), "v10", 0, 6, source="the patch series v10, as merged; its checks were run on a 6.12 kernel"),
-    Row((6, 10), "v6.11", 7, source="the stable queue of 2024-08-19 has the mended madvise test, for 6.10.7"),
+    Row(
+        (6, 10),
+        "v6.11",
+        7,
+        source="the stable queue of 2024-08-19 has the mended madvise test, for 6.10.7; MAP_DROPPABLE is not there yet",
+    ),
     Row((6, 11), "v6.11", source="mm/mseal.c: 6.10's checks, with the mended madvise test"),
     Row((6, 12), "v6.12", runs={"6.12.117": 3_000}),
     Row((6, 13), "v6.13", source=_GUARDS),

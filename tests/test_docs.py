@@ -15,13 +15,14 @@ from checker.documents.files import parse_document
 from checker.documents.scenarios import Scenario
 from checker.scenario import compare, run_scenario
 from proofs.cache import VARIABLE
-from reports.catalogue import catalogue, kernel_table, verdict_table
+from reports.catalogue import catalogue, kernel_table, verdict_table, weakness_table
 from spec.editions import EDITIONS
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "tests" / "kernel_runs" / "README.md"]
 RUNNABLE = re.compile(r"<!-- runnable: scenario -->\n+```json\n(.*?)```", re.DOTALL)
 PICTURE = re.compile(r"^sealspec (find .*--svg (docs/img/\S+))$", re.MULTILINE)
+WEAKNESSES = re.compile(r"<!-- weaknesses -->\n(.*?)<!-- end -->", re.DOTALL)
 KERNELS = re.compile(r"<!-- kernels -->\n(.*?)<!-- end -->", re.DOTALL)
 VERDICTS = re.compile(r"<!-- verdicts: (\S+) -->\n(.*?)<!-- end -->", re.DOTALL)
 
@@ -55,6 +56,15 @@ def test_the_table_of_verdicts_is_fresh() -> None:
     assert [edition for edition, _ in tables] == ["v10"]
     for edition, table in tables:
         assert table == verdict_table(edition), f"the table is reports.catalogue.verdict_table({edition!r})"
+
+
+def test_the_table_of_weaknesses_is_fresh() -> None:
+    """Each weakness of the table before it has a row."""
+    text = (ROOT / "docs" / "EXCLUSIONS.md").read_text(encoding="utf-8")
+    (table,) = WEAKNESSES.findall(text)
+    assert table == weakness_table(), "the table is reports.catalogue.weakness_table()"
+    numbers = re.findall(r"^\| (W\d+) \|", text.replace(table, ""), flags=re.MULTILINE)
+    assert numbers == re.findall(r"^\| (W\d+) \|", table, flags=re.MULTILINE)
 
 
 def test_the_table_of_kernels_is_fresh() -> None:

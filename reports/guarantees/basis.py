@@ -54,7 +54,7 @@ NOT_IN_THE_LOOP = Where(lambda edition: edition.seals is not SealCheck.IN_THE_LO
 HALF_WAY = Where(lambda edition: edition.seals is not SealCheck.TWO_PASS)
 TWO_PASS = Where(lambda edition: edition.seals is SealCheck.TWO_PASS)
 GUARDS = Where(lambda edition: edition.guard_pages)
-FILE_GUARDS = Where(lambda edition: bool(getattr(edition, "guards_files", edition.guard_pages)))
+FILE_GUARDS = Where(lambda edition: edition.guards_files)
 ZERO_EXEMPT = Where(lambda edition: edition.seal_protects == "no file")
 ZERO_PROTECTED = Where(lambda edition: edition.seal_protects != "no file")
 
