@@ -30,6 +30,8 @@ T = TypeVar("T")
 S = TypeVar("S")
 
 PR_SET_PDEATHSIG: Final = 1
+PARENT: Final = "MSEAL_SPEC_PARENT"
+"""The environment variable by which the server knows whose child it is."""
 _libc = ctypes.CDLL(None)
 
 # programs -------------------------------------------------------------------------------------------------------------
@@ -179,8 +181,10 @@ class Workers(Generic[T, S]):
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # that a helper of multiprocessing was killed: it starts another
+                    os.environ[PARENT] = str(os.getpid())
                     ensure_running()
             finally:
+                os.environ.pop(PARENT, None)
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
         here, there = self._context.Pipe()
         one = _Running(item, self._context.Process(target=_run, args=(self._work, item, there)), here)
