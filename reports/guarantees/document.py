@@ -6,10 +6,9 @@ import json
 from collections.abc import Iterable
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from checker.documents.base import Document
-from checker.documents.scenarios import Scenario
 from checker.version import WrittenBy
 from reports.guarantees.basis import Basis
 from reports.guarantees.promises import Answer, Promise
@@ -78,7 +77,7 @@ class ExampleDoc(Document):
 
     name: str
     title: str
-    scenarios: tuple[Scenario, ...] = Field(description="one for each edition")
+    scenarios: tuple[dict[str, JsonValue], ...] = Field(description="one for each edition; docs/schema/scenario.json")
 
 
 class RecipeDoc(Document):
@@ -165,7 +164,9 @@ def _recipe(recipe: Recipe, editions: tuple[str, ...]) -> RecipeDoc:
             ExampleDoc(
                 name=example.name,
                 title=example.title,
-                scenarios=tuple(example.scenario(name) for name in editions),
+                scenarios=tuple(
+                    example.scenario(name).model_dump(mode="json", exclude_unset=True) for name in editions
+                ),
             )
             for example in recipe.examples
         ),
