@@ -9,9 +9,12 @@ from typing import cast
 from checker.layout import ELSEWHERE_TOP, LayoutSpace
 from spec.editions import Edition
 from spec.errors import Errno
+from spec.mapping import LOW_PAGES
 from spec.space import Done, Refused
+from spec.syscalls.mmap import NO_HUGE_PAGES
 from spec.terms import Bool, Num, lt, whole
-from spec.vma import EMPTY_PAGE, Page, Vma
+from spec.vma import EMPTY_PAGE, HUGE_PAGES, Page, Vma
+from spec.words import MIN_PAGE, TASK_PAGES
 
 PKRU_AT_START = 0x5555_5554
 """PKRU as the kernel sets it up: every key but 0 is denied."""
@@ -46,6 +49,13 @@ class State:
     exec_key: int = 0
     pkru: int = PKRU_AT_START
     next_id: int = 1000
+    huge_pages: bool = False
+    """Huge pages are free, as many as a program may want; otherwise none is (vm.nr_hugepages is 0)."""
+    min_page: int = MIN_PAGE
+    """vm.mmap_min_addr in pages; 0 for a process that may map everywhere (CAP_SYS_RAWIO)."""
+
+    took_no_key: bool = False
+    """Without protection keys: pkey_alloc was called before, and took the only number that there is."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -72,6 +82,9 @@ class State:
             self.exec_key,
             self.pkru,
             self.next_id,
+            self.huge_pages,
+            self.min_page,
+            self.took_no_key,
         )
 
 
@@ -131,8 +144,16 @@ class ConcreteSpace(LayoutSpace):
     def set_brk(self, page: Num) -> None:
         self.state.brk = whole(page)
 
+    @property
+    def min_page(self) -> int:
+        return self.state.min_page
+
+    @property
+    def has_huge_pages(self) -> bool:
+        return self.state.huge_pages and NO_HUGE_PAGES not in self.failures
+
     def environment(self, why: str) -> Bool:
-        return why in self.failures
+        return why in self.failures or (why == NO_HUGE_PAGES and not self.has_huge_pages)
 
     def write_denied(self, pkey: Num) -> Bool:
         return self.state.has_pkeys and bool(self.state.pkru >> (2 * whole(pkey)) & 3)
@@ -151,6 +172,9 @@ class ConcreteSpace(LayoutSpace):
 
     def allocate_pkey(self) -> Num:
         if not self.state.has_pkeys:
+            if self.state.took_no_key:
+                raise Refused(Errno.ENOSPC, "pkey_alloc: all protection keys are taken")
+            self.state.took_no_key = True
             raise Refused(Errno.EINVAL, "pkey_alloc: there is no protection key")
         free = [key for key in range(1, 16) if key not in self.state.pkeys]
         if not free:
@@ -185,19 +209,30 @@ class ConcreteSpace(LayoutSpace):
         return self._fresh()
 
     def free_range(self, pages: Num, hint: Num | None) -> Num:
+        return self.free_range_for(pages, hint, low=False, huge=False)
+
+    def free_range_for(self, pages: Num, hint: Num | None, *, low: Bool, huge: Bool) -> Num:
         if self.place is not None:
             hint = None if self.place == ANYWHERE else self.place
-        if hint is not None and self.first(hint, hint + pages) is None and not self.stack_above(hint + pages - 1):
-            return hint
-        top: Num = ELSEWHERE_TOP
+        unit = HUGE_PAGES if huge else 1
+        if hint is not None and huge:
+            hint = (whole(hint) + (HUGE_PAGES - 1 if self.edition.huge_hints_up else 0)) // HUGE_PAGES * HUGE_PAGES
+        top: Num = LOW_PAGES if low else ELSEWHERE_TOP
+        fits = hint is not None and hint + pages <= (top if low else TASK_PAGES)
+        if hint is not None and fits and self.first(hint, hint + pages) is None:
+            if hint < self.min_page:
+                raise Refused(Errno.EPERM, "the hint was rounded down below mmap_min_addr")
+            if not self.stack_above(hint + pages - 1):
+                return hint
+        bottom = LOW_PAGES // 2 if low else 0
         for vma in reversed(self.vmas):
-            if vma.end <= top - pages:
+            if vma.end <= (top - pages) // unit * unit:
                 break
             if vma.start < top:
                 top = vma.start
-        if top < pages:
+        if top - bottom < pages:
             raise Refused(Errno.ENOMEM, "no free range is large enough")
-        return top - pages
+        return (top - pages) // unit * unit
 
     def guarded(self, vma: Vma, start: Num, end: Num) -> Bool:
         return bool(lt(self.first_guard(vma, start, end), end))

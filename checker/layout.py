@@ -223,6 +223,7 @@ class LayoutSpace(AddressSpace):
             same_flags(target, source),
             eq(target.object, source.object),
             eq(target.backing, source.backing),
+            eq(target.opened_read_only, source.opened_read_only),
             not_(is_special(target)),
         )
 
@@ -424,6 +425,7 @@ class LayoutSpace(AddressSpace):
                 eq(left.end, right.start),
                 same_flags(left, alike),
                 eq(left.object, right.object),
+                eq(left.opened_read_only, right.opened_read_only),
                 eq(offset_at(left, left.end), right.offset),
                 ne(old.anon_vma, 0),
                 not_(old.inherited),

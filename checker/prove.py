@@ -473,7 +473,7 @@ class Prover:
         limits += [eq(starts_huge_page(z3.IntVal(WINDOW + n)), n % HUGE_PAGES == 0) for n in range(24)]
         places = [
             getattr(self.explored.arguments, n)
-            for n in ("old", "new", "start", "end")
+            for n in ("old", "new", "start", "end", "page", "offset")
             if hasattr(self.explored.arguments, n)
         ]
         limits += [or_(not_(starts_huge_page(t)), eq(t, 0), and_(le(WINDOW, t), lt(t, WINDOW + 24))) for t in places]

@@ -13,7 +13,7 @@ from typing import Final
 
 from checker.concrete import ConcreteSpace, Result, State, TooManyPages
 from checker.documents.answers import UNSAID, WINDOW_PAGES, vma_line
-from checker.documents.base import HEAP_PAGE, BadDocument
+from checker.documents.base import HEAP_PAGE, BadDocument, NotModelled
 from checker.documents.counterexamples import Counterexample
 from checker.documents.layouts import LayoutDoc
 from checker.documents.scenarios import (
@@ -22,21 +22,32 @@ from checker.documents.scenarios import (
     FillStep,
     Kernel,
     MmapStep,
+    MremapStep,
     PkruStep,
     RunResult,
     Scenario,
     Step,
     StepResult,
     VdsoStep,
+    WriteStep,
 )
 from checker.machine import perform
 from spec.editions import EDITIONS, Edition
 from spec.errors import Errno
-from spec.mapping import DEV_ZERO, NO_FILE, READ_ONLY_FILE, WRITABLE_FILE
+from spec.excluded import DOCUMENT, GIGANTIC_PAGES, SEALED_VDSO, STACK_GROWTH
+from spec.mapping import (
+    DEV_ZERO,
+    MAP_HUGE_1GB,
+    MAP_HUGE_MASK,
+    MAP_HUGE_SHIFT,
+    NO_FILE,
+    READ_ONLY_FILE,
+    WRITABLE_FILE,
+)
 from spec.syscalls import CALLS
 from spec.terms import whole
 from spec.vma import ANONYMOUS, EMPTY_PAGE, FILE, SPECIAL, THP_ALWAYS, THP_NEVER, Vma, offset_at
-from spec.words import PAGE_SHIFT, PAGE_SIZE, TASK_PAGES, WORD
+from spec.words import PAGE_SHIFT, PAGE_SIZE, PAGES, TASK_PAGES, WORD
 
 WINDOW: Final = 0x2000_0000_0000 >> PAGE_SHIFT
 """First page of the window."""
@@ -49,6 +60,7 @@ ZERO: Final = 102
 ELSEWHERE: Final = 20
 """VMAs that a scenario's process has before it starts: about as many as a small static program."""
 BAD_FILE: Final = DEV_ZERO + 1
+IS_SEALED_VDSO: Final = "vdso: it is sealed"
 NO_PAGE: Final = -1
 """A page number that no page has."""
 DESCRIPTORS: Final = {
@@ -68,6 +80,9 @@ def initial_state(scenario: Scenario) -> State:
     else:
         state = scenario.layout.to_state()
     state.has_pkeys = state.has_pkeys and scenario.kernel.pkeys
+    state.huge_pages = scenario.kernel.huge_pages
+    if scenario.kernel.mmap_min_addr is not None:
+        state.min_page = scenario.kernel.mmap_min_addr >> PAGE_SHIFT
     if OBJECT not in state.sizes and all(number != OBJECT for number, _ in state.objects):
         state.sizes[OBJECT] = WINDOW_PAGES
         state.objects |= {(OBJECT, i): 0x40 + i for i in range(WINDOW_PAGES)}
@@ -76,7 +91,17 @@ def initial_state(scenario: Scenario) -> State:
 
 def edition_on(kernel: Kernel, edition: Edition) -> Edition:
     """The edition as it was configured for this machine."""
-    return edition if kernel.memory_failure else replace(edition, memory_failure=False)
+    return replace(
+        edition,
+        memory_failure=edition.memory_failure and kernel.memory_failure is not False,
+        transparent_huge_pages=kernel.transparent_huge_pages,
+        same_page_merging=kernel.same_page_merging,
+    )
+
+
+def _not_said(what: str, fact: str, value: str) -> str:
+    """What is told where the answer hangs on a fact of the machine that the document leaves out."""
+    return f'not decided here: {what}; say so with "kernel": {{"{fact}": {value}}}, see {DOCUMENT}#machine-facts'
 
 
 def says_nothing_of(edition: Edition, call: str) -> str:
@@ -87,7 +112,8 @@ def says_nothing_of(edition: Edition, call: str) -> str:
 def run_scenario(scenario: Scenario, edition: Edition) -> RunResult:
     """Execute every step on the concrete reading of the edition; answers that the steps carry are not looked at.
 
-    Raises BadDocument for a layout that no kernel could have, and for a call that the edition leaves out.
+    Raises BadDocument for a layout that no kernel could have, and for a call that the edition leaves out; NotModelled,
+    which is one, at the first step that the specification says nothing of.
     """
     steps = tuple(result for result, _ in trace_scenario(scenario, edition))
     return RunResult(name=scenario.name, edition=edition.name, steps=steps)
@@ -145,9 +171,11 @@ class Runner:
         self.base = self.state.elsewhere  # VMAs elsewhere that no `fill` made
         self.break_bytes = self.state.brk << PAGE_SHIFT  # the specification keeps whole pages, a program sees bytes
         self.descriptors = dict(DESCRIPTORS)
+        self.kernel = scenario.kernel
+        self.executed = 0
 
     def step(self, step: Step) -> StepResult:
-        """Execute a step; all that can be said of it and of the state after it."""
+        """Execute a step; all that can be said of it and of the state after it. Raises NotModelled."""
         answer = self.answer(step)
         return StepResult(
             call=step.call,
@@ -163,7 +191,7 @@ class Runner:
         )
 
     def answer(self, step: Step, freedom: Freedom = NO_FREEDOM) -> Answer:
-        """Execute a step; what a kernel run would show."""
+        """Execute a step; what a kernel run would show. Raises NotModelled where the specification says nothing."""
         if isinstance(step, FillStep):
             result = self._fill(step.free)
             ret, errno = str(result.value), result.errno
@@ -188,6 +216,9 @@ class Runner:
                 place=freedom.place,
             )
             ret, errno = self._answer(step, words, result)
+        if result.check and (why := self._beyond_model(step, result.check)):
+            raise NotModelled(f"/steps/{self.executed}", why)
+        self.executed += 1
         return Answer(ret, errno, *self.seen(), result)
 
     def seen(self) -> tuple[tuple[str, ...], str]:
@@ -197,6 +228,27 @@ class Runner:
     def shown(self, step: Step, result: Result) -> tuple[str, Errno]:
         """Result and errno, as a kernel run shows that the step ended so."""
         return self._answer(step, self._words(step), result)
+
+    def _beyond_model(self, step: Step, check: str) -> str:
+        """Why the specification says nothing of a step that this check decided, where it does not; else empty."""
+        if check == "write: the page is not mapped" and isinstance(step, WriteStep):
+            above = self.space.first(self._word(step.addr) >> PAGE_SHIFT, PAGES)
+            return STACK_GROWTH.told("a write below a MAP_GROWSDOWN VMA") if above and above.growsdown else ""
+        if check == IS_SEALED_VDSO:
+            return SEALED_VDSO.told("a sealed vdso")
+        if check == "madvise: poisoning memory needs CAP_SYS_ADMIN" and self.kernel.memory_failure is None:
+            what = "MADV_HWPOISON and MADV_SOFT_OFFLINE are unknown to some kernels"
+            return _not_said(what, "memory_failure", "true or false")
+        if check.endswith(": MAP_HUGETLB with a size of huge pages that there is not") and isinstance(step, MmapStep):
+            gigantic = step.flags & MAP_HUGE_MASK << MAP_HUGE_SHIFT == MAP_HUGE_1GB
+            return GIGANTIC_PAGES.told("MAP_HUGETLB with MAP_HUGE_1GB") if gigantic else ""
+        if check.endswith("is below mmap_min_addr") and isinstance(step, MmapStep | MremapStep):
+            address = step.addr if isinstance(step, MmapStep) else step.new_addr
+            # page 0 is kept from every program without CAP_SYS_RAWIO
+            if self.kernel.mmap_min_addr is None and self._word(address) >> PAGE_SHIFT != 0:
+                what = "some machines let a program map addresses below 65536"
+                return _not_said(what, "mmap_min_addr", "the value of vm.mmap_min_addr")
+        return ""
 
     def _fill(self, free: int) -> Result:
         """Mappings elsewhere are made, or unmade, until map_count is `free` below its limit."""
@@ -211,6 +263,8 @@ class Runner:
         """The special mapping that was elsewhere is in the window now."""
         if step.pages == 0:
             return Result(-1, Errno.ENOSYS, "vdso: there is none")
+        if self.kernel.sealed_system_mappings:
+            return Result(-1, Errno.EPERM, IS_SEALED_VDSO)
         start = self._word(step.addr) >> PAGE_SHIFT
         end = start + step.pages
         if end > TASK_PAGES:

@@ -183,7 +183,7 @@ def letters_of(
         "write": lambda: single("write", area, WRITTEN),
         "reclaim": lambda: single("reclaim", area),
         "pkru": lambda: [Letter("pkru", (0,)), Letter("pkru", (KEY_0_READ_ONLY,))],
-        "pkey_alloc": lambda: [Letter("pkey_alloc")],
+        "pkey_alloc": lambda: [Letter("pkey_alloc", (0, 0))],
         "fork": lambda: [Letter("fork")],
     }
     return makers[call]()

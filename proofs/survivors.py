@@ -48,12 +48,6 @@ SURVIVORS: tuple[Survivor, ...] = (
         "no free range is that long, and a fixed one is tested again: the same errno",
     ),
     Survivor(
-        "mmap: MAP_SHARED_VALIDATE does not know MAP_FIXED_NOREPLACE",
-        ("mmap",),
-        EVERY,
-        "no property says which flags go together; what is mapped is mapped as asked",
-    ),
-    Survivor(
         "mprotect: the protection key is not allocated",
         ("mprotect",),
         LINUX,

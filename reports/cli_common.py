@@ -97,9 +97,12 @@ def check_runs_here(edition: str, document: str = "") -> None:
 
 def check_call(name: str) -> str:
     """The name of a call, as it is. Raises BadUsage for an unknown one."""
+    from spec.excluded import excluded
     from spec.syscalls import CALLS
 
     if name not in CALLS:
+        if told := excluded(name):
+            raise BadUsage(told)
         unknown("call", name, CALLS)
     return name
 

@@ -12,6 +12,7 @@ from reports.cli_common import DEFAULT_EDITION, BadUsage, ExitCode, console, edi
 from reports.outputs import Outputs
 
 if TYPE_CHECKING:
+    from checker.documents.base import BadDocument
     from checker.documents.counterexamples import Counterexample
     from checker.documents.scenarios import Difference, RunResult, Scenario, Step, StepResult
     from spec.editions import Edition
@@ -25,7 +26,9 @@ def run(document: str, edition: str | None, json_file: str | None, expect: bool 
     """Execute the scenarios of a file and print what came of them.
 
     `edition` overrides what the documents say. `expect` None compares where a document carries answers, True insists
-    that each does, False does not compare. Raises BadDocument or BadUsage.
+    that each does, False does not compare. A scenario that is no document, or that asks for what is not modelled, is
+    refused in one line on standard error; the others are executed all the same, and the exit code says that one was
+    refused. Raises BadDocument or BadUsage.
     """
     from checker.documents.base import BadDocument, shown
     from checker.scenario import compare, run_scenario
@@ -35,20 +38,27 @@ def run(document: str, edition: str | None, json_file: str | None, expect: bool 
     scenarios = _scenarios(document)
     if expect:
         for scenario in scenarios:
-            if not _answers(scenario):
+            if not isinstance(scenario, BadDocument) and not _answers(scenario):
                 name = printable(scenario.name)
                 raise BadUsage(f"{printable(document)}: --expect, but scenario {name!r} carries no answers")
     files = Outputs({"--json": json_file}, inputs=[document])
     out = console(error=files.standard)
     results: list[RunResult] = []
-    compared = differing = 0
+    compared = differing = refused = 0
     for scenario in scenarios:
-        chosen = edition_named(edition or scenario.edition or DEFAULT_EDITION)
         try:
-            result = run_scenario(scenario, chosen)
+            if isinstance(scenario, BadDocument):
+                raise scenario
+            result = run_scenario(scenario, edition_named(edition or scenario.edition or DEFAULT_EDITION))
         except BadDocument as bad:
-            where = f"{document}, {shown(scenario.name)}" if len(scenarios) > 1 else document
-            raise BadDocument(bad.pointer, bad.reason, where) from None
+            if not bad.source and not isinstance(scenario, BadDocument):
+                where = f"{document}, {shown(scenario.name)}" if len(scenarios) > 1 else document
+                bad = BadDocument(bad.pointer, bad.reason, where)
+            if len(scenarios) == 1:
+                raise bad from None
+            refused += 1
+            line(console(error=True), f"refused: {printable(str(bad))}")
+            continue
         results.append(result)
         checks = expect is not False
         differences = compare(scenario, result) if checks else []
@@ -59,7 +69,9 @@ def run(document: str, edition: str | None, json_file: str | None, expect: bool 
     if json_file is not None:
         files.write("--json", _json(results))
     if not files.standard or differing:
-        _print_summary(out, results, compared, differing)
+        _print_summary(out, results, compared, differing, refused)
+    if refused:
+        return ExitCode.USAGE
     return ExitCode.DIFFERS if differing else ExitCode.OK
 
 
@@ -79,12 +91,14 @@ def answers_agree(scenario: Scenario, edition: Edition) -> bool:
     return not differences
 
 
-def _scenarios(path: str) -> list[Scenario]:
-    from checker.documents.files import load_document
+def _scenarios(path: str) -> list[Scenario | BadDocument]:
+    """The scenarios of a file, and what is wrong with those that are none."""
+    from checker.documents.base import BadDocument
+    from checker.documents.files import load_each
     from checker.documents.scenarios import Scenario
 
-    documents = load_document("/dev/stdin" if path == "-" else path)
-    scenarios = [document for document in documents if isinstance(document, Scenario)]
+    documents = list(load_each("/dev/stdin" if path == "-" else path))
+    scenarios = [document for document in documents if isinstance(document, Scenario | BadDocument)]
     if len(scenarios) != len(documents):
         raise BadUsage(f"{printable(path)}: a counterexample, not a scenario; draw it with: sealspec show")
     return scenarios
@@ -155,9 +169,10 @@ def _lines(value: object) -> list[str]:
     return [printable(str(v)) for v in values]
 
 
-def _print_summary(out: Console, results: list[RunResult], compared: int, differing: int) -> None:
+def _print_summary(out: Console, results: list[RunResult], compared: int, differing: int, refused: int = 0) -> None:
     steps = sum(len(result.steps) for result in results)
-    done = f"{_many(len(results), 'scenario')}, {_many(steps, 'step')}"
+    left_out = f" ({refused} refused)" if refused else ""
+    done = f"{_many(len(results), 'scenario')}{left_out}, {_many(steps, 'step')}"
     if not compared:
         line(out, f"{done}; no expected answers were compared")
     elif differing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Final
 
@@ -10,6 +11,7 @@ from markdown_it.token import Token
 
 from reports.review import ExclusionTable
 
+ANCHOR: Final = re.compile(r'<a id="[^"]*"></a>')
 DOCUMENT: Final = Path(__file__).with_name("docs") / "EXCLUSIONS.md"
 
 
@@ -50,4 +52,4 @@ def _section(tokens: list[Token]) -> ExclusionTable:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return " ".join(ANCHOR.sub("", text).split())

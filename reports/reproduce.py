@@ -25,6 +25,7 @@ from checker.documents.scenarios import (
     MprotectStep,
     MremapStep,
     MsealStep,
+    PkeyAllocStep,
     PkeyMprotectStep,
     PkruStep,
     PlaceStep,
@@ -63,6 +64,7 @@ NEW: Final = {
     "MADV_GUARD_INSTALL": 102,
     "MADV_GUARD_REMOVE": 103,
     "MAP_DROPPABLE": 8,
+    "MAP_ABOVE4G": 0x80,
     "MREMAP_DONTUNMAP": 4,
 }
 """Names that C headers of some systems lack, and their values."""
@@ -305,6 +307,8 @@ class _Writer:
                 return f"move_vdso({self.address(step.addr)})"
             case PlaceStep(call="reclaim"):
                 return f"reclaim({self.address(step.addr)})"
+            case PkeyAllocStep():
+                return f"do_pkey_alloc({step.flags:#x}UL, {step.rights:#x}UL)"
             case PlaceStep():
                 words = []
             case _:
@@ -388,7 +392,7 @@ class _Writer:
 
 def integer(number: int) -> str:
     """A number as a literal of C."""
-    return str(number) if number < 1 << 63 else f"{number:#x}UL"
+    return str(number) if -(1 << 31) <= number < 1 << 63 else f"{number % WORD:#x}UL"
 
 
 def in_c(step: Step) -> str:
@@ -592,10 +596,10 @@ class _SyzWriter:
                 # a call's bytes are stored before it is made; this one does nothing else
                 where = self.memory(step.addr, 1).partition("/")[0]
                 return [f'write(0xffffffffffffffff, {where})="{step.byte:02x}", 0x1)']
-            case _ if step.call == "pkey_alloc":
+            case PkeyAllocStep():
                 name = self.result()
                 self.keys[answer.value] = name
-                return [f"{name} = pkey_alloc(0x0, 0x0)"]
+                return [f"{name} = pkey_alloc({step.flags:#x}, {step.rights:#x})"]
         raise CannotSay(f"a syzkaller program has no way to say {step.call}")
 
     def _file(self, step: MmapStep) -> tuple[list[str], int | str]:

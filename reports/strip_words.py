@@ -9,6 +9,7 @@ from checker.documents.layouts import LayoutDoc, VmaDoc
 from checker.naming import named_from
 from reports.graph_relate import Relation, landing, layouts
 from spec.advice import ADVICE
+from spec.mapping import MAP_FLAG_NAMES, MAP_TYPE_NAMES
 from spec.syscalls import CALLS
 from spec.words import PAGE_SHIFT, PAGE_SIZE
 
@@ -34,16 +35,8 @@ CODES = {
 QUIET = ("sealed", "account")
 """Flags without a code on a block: the seal has a sign of its own, accounting is everywhere."""
 
-MMAP_FLAGS = {
-    0x10: "FIXED",
-    0x20: "ANONYMOUS",
-    0x100: "GROWSDOWN",
-    0x2000: "LOCKED",
-    0x4000: "NORESERVE",
-    0x8000: "POPULATE",
-    0x10_0000: "FIXED_NOREPLACE",
-}
-MMAP_TYPES = {1: "SHARED", 2: "PRIVATE", 3: "SHARED_VALIDATE", 8: "DROPPABLE"}
+MMAP_FLAGS = {bit: name.removeprefix("MAP_") for bit, name in MAP_FLAG_NAMES.items()}
+MMAP_TYPES = {kind: name.removeprefix("MAP_") for kind, name in MAP_TYPE_NAMES.items()}
 MREMAP_FLAGS = {1: "MAYMOVE", 2: "FIXED", 4: "DONTUNMAP"}
 NO_FILE = ("file", "object", "off")
 """Arguments of mmap that are left out when they are 0."""

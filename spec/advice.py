@@ -57,4 +57,8 @@ def known_advice(edition: Edition) -> list[int]:
     left_out: tuple[int, ...] = () if edition.guard_pages else (GUARD_INSTALL, GUARD_REMOVE)
     if not edition.memory_failure:
         left_out += (HWPOISON, SOFT_OFFLINE)
+    if not edition.transparent_huge_pages:
+        left_out += (HUGEPAGE, NOHUGEPAGE, COLLAPSE)
+    if not edition.same_page_merging:
+        left_out += (MERGEABLE, UNMERGEABLE)
     return [n for n in ADVICE.values() if n not in left_out]

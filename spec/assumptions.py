@@ -22,8 +22,10 @@ ASSUMPTIONS: dict[str, Assumption] = {
         Assumption(
             "ATOMIC",
             "A call sees no other thread's change between its first look and its last change.",
-            "mmap_lock is held for writing across check and change (kernel-facts 0.3).",
-            "Calls that drop the lock half-way: MADV_REMOVE, MADV_WILLNEED on files, MADV_COLLAPSE, userfaultfd (W17).",
+            "mmap_lock is held for writing across check and change (kernel-facts 0.3); `hides` names what does not.",
+            "Calls that drop the lock half-way: MADV_REMOVE, MADV_WILLNEED on files, MADV_COLLAPSE, userfaultfd (W17). "
+            "mremap of 6.15 to 7.0 reads map_count before it takes the lock: another thread may use up the room, and "
+            "MREMAP_FIXED then fails when its destination is gone.",
         ),
         Assumption(
             "NO_FORCED_WRITES",
@@ -53,7 +55,7 @@ ASSUMPTIONS: dict[str, Assumption] = {
         Assumption(
             "HUGE_SIZES",
             "mremap of huge pages is asked for whole huge pages.",
-            "The kernel rounds the sizes up; the rounding is left out.",
+            "The kernel rounds the sizes up; proofs leave the rounding out, what is executed does not.",
             "An old size rounded up into the next VMA.",
         ),
         Assumption(

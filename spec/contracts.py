@@ -89,8 +89,10 @@ def mmap(t: Any, p: Num) -> Bool:
     inside = between(start, p, start + new.pages)
     now, was = t.after.at(p), t.before.at(p)
     shared = one_of(new.type, (1, 3))
+    huge = implies(new.huge, and_(eq(now.vma.backing, HUGETLB), starts_huge_page(new.offset)))
     as_asked = and_(
         now.mapped,
+        huge,
         eq(now.vma.read, new.read),
         eq(now.vma.write, new.write),
         eq(now.vma.exec, new.exec),
@@ -98,17 +100,26 @@ def mmap(t: Any, p: Num) -> Bool:
         eq(now.vma.growsdown, new.growsdown),
         not_(now.vma.sealed),
     )
-    known_type = or_(one_of(new.type, (1, 2)), and_(eq(new.type, 3), ne(new.file, NO_FILE)), eq(new.type, 8))
+    has_file = or_(ne(new.file, NO_FILE), new.huge)
+    known_type = or_(one_of(new.type, (1, 2)), and_(eq(new.type, 3), has_file), and_(eq(new.type, 8), not_(has_file)))
     asked_well = and_(
         known_type,
         not_(and_(shared, new.write, eq(new.file, READ_ONLY_FILE))),
-        not_(and_(new.growsdown, or_(shared, ne(new.file, NO_FILE)))),
+        not_(and_(new.growsdown, or_(shared, has_file))),
+        not_(and_(eq(new.type, 3), new.unsupported)),
         not_(and_(eq(new.type, 8), or_(new.locked, new.growsdown))),
         new.small,
-        implies(one_of(new.file, (1, READ_ONLY_FILE)), lt(new.offset + new.pages, LARGEST_FILE_PAGES)),
+        implies(or_(one_of(new.file, (1, READ_ONLY_FILE)), new.huge), lt(new.offset + new.pages, LARGEST_FILE_PAGES)),
     )
     placed = implies(
-        new.fixed, and_(eq(start, new.page), new.aligned, le(MIN_PAGE, start), le(start + new.pages, TASK_PAGES))
+        new.fixed,
+        and_(
+            eq(start, new.page),
+            new.aligned,
+            implies(new.huge, starts_huge_page(start)),
+            le(MIN_PAGE, start),
+            le(start + new.pages, TASK_PAGES),
+        ),
     )
     kept = implies(or_(not_(new.fixed), new.noreplace), not_(was.mapped))
     return and_(asked_well, placed, implies(inside, and_(as_asked, kept)), or_(inside, unchanged(t, p)))

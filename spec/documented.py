@@ -13,7 +13,7 @@ import z3
 from spec.advice import known_advice
 from spec.editions import Edition, Remap, System
 from spec.errors import Errno
-from spec.words import PAGE_SIZE, TASK_SIZE
+from spec.words import HUGE_PAGE_SIZE, PAGE_SIZE, TASK_SIZE
 
 Wide = z3.BitVecRef
 WIDTH = 72
@@ -25,9 +25,9 @@ def wide(word: z3.BitVecRef) -> Wide:
     return z3.ZeroExt(WIDTH - 64, word)
 
 
-def rounded(word: z3.BitVecRef) -> Wide:
-    """The smallest multiple of the page size that is not below the word."""
-    page = z3.BitVecVal(PAGE_SIZE, WIDTH)
+def rounded(word: z3.BitVecRef, size: int = PAGE_SIZE) -> Wide:
+    """The smallest multiple of the size of a page that is not below the word."""
+    page = z3.BitVecVal(size, WIDTH)
     return z3.UDiv(wide(word) + page - 1, page) * page
 
 
@@ -111,11 +111,23 @@ def _mmap(w: dict[str, z3.BitVecRef], edition: Edition) -> dict[Errno, z3.BoolRe
     closed = z3.And(z3.Not(anonymous), z3.Or(w["file"] == 0, z3.UGT(w["file"], 3), w["object"] == 0))
     odd_offset = _unaligned(w["off"])
     fine = z3.And(z3.Not(odd_offset), z3.Not(closed))
+    huge, wanted = w["flags"] & 0x4_0000 != 0, z3.Extract(31, 26, w["flags"])
+    no_such_pages = z3.And(huge, z3.Or(z3.Not(anonymous), z3.And(wanted != 0, wanted != 21)))
+    too_long = z3.If(
+        huge,
+        z3.UGE(rounded(w["len"], HUGE_PAGE_SIZE), _number(SPACE)),
+        z3.UGE(rounded(w["len"]), _number(SPACE)),
+    )
+    wrong = z3.Or(no_such_pages, w["len"] == 0, z3.And(huge, too_long))
     return {
-        Errno.EINVAL: z3.Or(odd_offset, z3.And(fine, w["len"] == 0)),
+        Errno.EINVAL: z3.Or(odd_offset, z3.And(fine, wrong)),
         Errno.EBADF: z3.And(z3.Not(odd_offset), closed),
-        Errno.ENOMEM: z3.And(fine, z3.UGE(rounded(w["len"]), _number(SPACE))),
+        Errno.ENOMEM: z3.And(fine, z3.Not(huge), too_long),
     }
+
+
+def _pkey_alloc(w: dict[str, z3.BitVecRef], edition: Edition) -> dict[Errno, z3.BoolRef]:
+    return {Errno.EINVAL: z3.Or(w["flags"] != 0, w["rights"] & ~z3.BitVecVal(3, 64) != 0)}
 
 
 def _mlock(w: dict[str, z3.BitVecRef], edition: Edition) -> dict[Errno, z3.BoolRef]:
@@ -147,5 +159,6 @@ DOCUMENTED: dict[str, tuple[Callable[[dict[str, z3.BitVecRef], Edition], dict[Er
     "mlock": (_mlock, "mlock(2): EINVAL"),
     "munlock": (_mlock, "mlock(2): EINVAL"),
     "brk": (_brk, "brk(2): ENOMEM"),
+    "pkey_alloc": (_pkey_alloc, "pkey_alloc(2): EINVAL"),
 }
 """For each call: the errors of its argument stage, as its manual page has them."""

@@ -110,6 +110,13 @@ class Edition:
     """MADV_DOFORK refuses special mappings, with EINVAL (seen on 7.3.4)."""
     memory_failure: bool = True
     """CONFIG_MEMORY_FAILURE: MADV_HWPOISON and MADV_SOFT_OFFLINE are known."""
+    transparent_huge_pages: bool = True
+    """CONFIG_TRANSPARENT_HUGEPAGE: MAP_STACK is a mark, MADV_HUGEPAGE, MADV_NOHUGEPAGE and MADV_COLLAPSE are known."""
+    same_page_merging: bool = True
+    """CONFIG_KSM: MADV_MERGEABLE and MADV_UNMERGEABLE are known."""
+    huge_hints_up: bool = False
+    """Where MAP_HUGETLB has a mere hint, it is rounded up to a huge page, and MAP_32BIT is heeded (6.13); before, the
+    hint is rounded down, whatever that leads to."""
     tests_first_again: bool = False
     """munmap's loop tests the seal of the first VMA again where it should test the next one."""
     standing: Standing = Standing.KERNEL
@@ -151,6 +158,7 @@ V6_13 = replace(
     name="v6.13",
     kernel="Linux 6.13 and 6.14: guard pages in anonymous memory",
     guard_pages=True,
+    huge_hints_up=True,
 )
 V6_15 = replace(
     V6_13,

@@ -14,8 +14,9 @@ from typing import NoReturn
 
 from spec.editions import Edition
 from spec.errors import Errno
-from spec.terms import Bool, Num, and_, eq, is_decided, ite, larger, le, lt, not_, or_, smaller
-from spec.vma import FILE, Page, Vma, offset_at, refuses_split, same_flags
+from spec.terms import Bool, Num, and_, eq, is_decided, ite, larger, le, lt, not_, one_of, or_, smaller
+from spec.vma import FILE, HUGETLB, Page, Vma, in_whole_pages, offset_at, refuses_split, same_flags
+from spec.words import MIN_PAGE
 
 
 class Refused(Exception):
@@ -164,6 +165,17 @@ class AddressSpace(Guards):
     def start_brk(self) -> Num:
         """The page where the heap begins."""
 
+    @property
+    def min_page(self) -> int:
+        """vm.mmap_min_addr in pages."""
+        return MIN_PAGE
+
+    @property
+    def has_huge_pages(self) -> bool:
+        """Huge pages are free when they are accessed. A symbolic reading knows no sizes of new objects, so that to it
+        this makes no difference."""
+        return True
+
     @abstractmethod
     def write_denied(self, pkey: Num) -> Bool:
         """The calling thread's PKRU denies writes through this protection key."""
@@ -216,6 +228,11 @@ class AddressSpace(Guards):
     def free_range(self, pages: Num, hint: Num | None) -> Num:
         """Where the kernel maps `pages` pages that may go anywhere (get_unmapped_area): at `hint` if there is room."""
 
+    def free_range_for(self, pages: Num, hint: Num | None, *, low: Bool, huge: Bool) -> Num:
+        """As free_range: below 2 GiB if `low` (MAP_32BIT), at a huge page if `huge`. A symbolic reading forgets both
+        wishes: it takes the range to be anywhere."""
+        return self.free_range(pages, hint)
+
     @abstractmethod
     def environment(self, why: str) -> Bool:
         """Something that the specification leaves open (memory, limits) goes wrong: a free choice."""
@@ -264,7 +281,8 @@ class AddressSpace(Guards):
         stays moved. `ensures(page)` is what `relocate` tests of each page that it moves something to."""
         vma = self.find(start)
         while vma is not None:
-            first, last, behind = larger(start, vma.start), smaller(end, vma.end), vma.end
+            first, behind = larger(start, vma.start), vma.end
+            last = first + in_whole_pages(vma, smaller(end, vma.end) - first)
             for test in tests(vma, first, last):
                 self.fail_if(*test)
             relocate(first, last)
@@ -394,8 +412,8 @@ class AddressSpace(Guards):
         return or_(not_(or_(vma.read, vma.write, vma.exec)), denied)
 
     def beyond_object(self, vma: Vma, page: Num) -> Bool:
-        """The page is mapped beyond the end of its object."""
-        return and_(eq(vma.backing, FILE), le(self.object_pages(vma.object), offset_at(vma, page)))
+        """The page is mapped beyond the end of its object; of huge pages, too, where there are none."""
+        return and_(one_of(vma.backing, (FILE, HUGETLB)), le(self.object_pages(vma.object), offset_at(vma, page)))
 
     def faults_fail(self, vma: Vma, start: Num, end: Num) -> Bool:
         """Some page of the VMA's part [start, end) cannot be faulted in: a guard page, or beyond its object's end."""

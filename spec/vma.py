@@ -69,11 +69,15 @@ class Vma:
     thp: Num = THP_DEFAULT  # merging only
     account: Bool = False  # VM_ACCOUNT; merging only
     noreserve: Bool = False  # VM_NORESERVE; mprotect's accounting, merging
+    sync: Bool = False  # VM_SYNC; merging only
+    opened_read_only: Bool = False  # private, and vm_file is the one opened for reading only; merging only
 
 
 ATTRIBUTES: Final = tuple(f.name for f in fields(Vma) if f.name not in ("start", "end"))
 BOOL_ATTRIBUTES: Final = tuple(f.name for f in fields(Vma) if f.type == "Bool")
-FLAGS: Final = tuple(a for a in ATTRIBUTES if a not in ("object", "offset", "anon_vma", "inherited", "backing"))
+FLAGS: Final = tuple(
+    a for a in ATTRIBUTES if a not in ("object", "offset", "anon_vma", "inherited", "backing", "by_reader")
+)
 """What the kernel keeps in vm_flags: compared as a whole when VMAs merge and when a change turns out to be none."""
 
 
@@ -105,6 +109,14 @@ def starts_huge_page(page: Num) -> Bool:
     if isinstance(page, int):
         return page % HUGE_PAGES == 0
     return cast(z3.BoolRef, z3.Function("starts_huge_page", z3.IntSort(), z3.BoolSort())(page))
+
+
+def in_whole_pages(vma: Vma, pages: Num) -> Num:
+    """A length in the VMA, in pages, rounded up to whole huge pages if it has such. A symbolic reading takes an unknown
+    length for a whole one (assumption HUGE_SIZES)."""
+    if isinstance(pages, int) and vma.backing == HUGETLB:
+        return -(-pages // HUGE_PAGES) * HUGE_PAGES
+    return pages
 
 
 def refuses_split(vma: Vma, page: Num) -> Bool:
@@ -179,6 +191,10 @@ def well_formed_vma(vma: Vma) -> list[tuple[Bool, str]]:
         (implies(vma.wipeonfork, not_(has_file(vma))), "only memory without a file is wiped on fork"),
         (implies(vma.droppable, and_(vma.noreserve, not_(vma.locked))), "droppable memory is locked or reserved"),
         (implies(eq(vma.backing, SPECIAL), not_(vma.locked)), "a special mapping is locked"),
+        (
+            implies(vma.opened_read_only, and_(eq(vma.backing, FILE), not_(vma.may_share))),
+            "only a private mapping of a file tells that it was opened for reading only",
+        ),
         (one_of(vma.reading, (NORMAL, RANDOM, SEQUENTIAL)), "its read advice is unknown"),
         (one_of(vma.thp, (THP_DEFAULT, THP_ALWAYS, THP_NEVER)), "its huge-page advice is unknown"),
     ]

@@ -18,6 +18,8 @@ Word: TypeAlias = int | z3.BitVecRef
 
 PAGE_SHIFT = 12
 PAGE_SIZE = 1 << PAGE_SHIFT
+HUGE_PAGE_SIZE = 1 << 21
+"""Bytes of a huge page."""
 WORD = 1 << 64
 TASK_SIZE = (1 << 47) - PAGE_SIZE
 """Bytes of user address space, x86-64 with four levels of page tables."""
@@ -50,14 +52,28 @@ def mask(a: Word, bits: int) -> Word:
 
 def page_align(a: Word) -> Word:
     """Round up to a page boundary; the last page but one byte wraps to 0 (the kernel's PAGE_ALIGN)."""
-    return mask(add(a, PAGE_SIZE - 1), WORD - PAGE_SIZE)
+    return multiple_of(PAGE_SIZE, a)
+
+
+def multiple_of(size: int, a: Word) -> Word:
+    """Round up to a multiple of `size`, a power of 2; what lies above the last one wraps to 0 (the kernel's ALIGN)."""
+    return mask(add(a, size - 1), WORD - size)
 
 
 def page_number(a: Word) -> Word:
     """The page that a byte address lies in (still a word)."""
+    return _shifted(a, PAGE_SHIFT)
+
+
+def huge_page_number(a: Word) -> Word:
+    """The huge page that a byte address lies in (still a word)."""
+    return _shifted(a, HUGE_PAGE_SIZE.bit_length() - 1)
+
+
+def _shifted(a: Word, bits: int) -> Word:
     if isinstance(a, int):
-        return a >> PAGE_SHIFT
-    return cast(z3.BitVecRef, z3.LShR(a, PAGE_SHIFT))
+        return a >> bits
+    return cast(z3.BitVecRef, z3.LShR(a, bits))
 
 
 def low32(a: Word) -> Word:

@@ -41,6 +41,10 @@ class BadDocument(ValueError):
         super().__init__(": ".join(part for part in (source, pointer, self.reason) if part))
 
 
+class NotModelled(BadDocument):
+    """What a document asks for is beyond the model, or hangs on something that it does not say."""
+
+
 class Document(BaseModel):
     """What all models share: immutable, and no key that is not declared."""
 

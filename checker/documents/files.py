@@ -6,7 +6,7 @@ import json
 import lzma
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -16,6 +16,7 @@ from checker.documents.base import MAX_BYTES, BadDocument, Document, near, shown
 from checker.documents.counterexamples import Counterexample
 from checker.documents.scenarios import STEPS, RunResult, Scenario
 from checker.output import write_text
+from spec.excluded import excluded
 
 AnyDocument: TypeAlias = Scenario | Counterexample
 M = TypeVar("M", bound=BaseModel)
@@ -50,11 +51,28 @@ def load_document(path: str | os.PathLike[str]) -> list[AnyDocument]:
     """The documents of a file: one JSON object, or JSON lines (one object a line, blank lines between them), either
     of them possibly xz-compressed (`.xz`). Raises BadDocument for whatever is wrong, a file that cannot be read too.
     """
+    documents = []
+    for read in load_each(path):
+        if isinstance(read, BadDocument):
+            raise read
+        documents.append(read)
+    return documents
+
+
+def load_each(path: str | os.PathLike[str]) -> Iterator[AnyDocument | BadDocument]:
+    """As load_document, one after the other; what is wrong with one line does not keep the others from being read.
+    Raises BadDocument for a file that cannot be read at all."""
     name = os.fspath(path)
     text = read_text(name)
     if not text.strip() or not _is_lines(name, text):
-        return [_parse_text(text, name)]
-    return [_parse_text(line, f"{name}:{n}") for n, line in enumerate(text.split("\n"), 1) if line.strip()]
+        sources = [(text, name)]
+    else:
+        sources = [(line, f"{name}:{n}") for n, line in enumerate(text.split("\n"), 1) if line.strip()]
+    for part, source in sources:
+        try:
+            yield _parse_text(part, source)
+        except BadDocument as bad:
+            yield bad
 
 
 def read_text(name: str) -> str:
@@ -166,7 +184,8 @@ def _explained(error: ValidationError, data: object) -> BadDocument:
         )
     elif kind == "union_tag_invalid":
         pointer += "/call"
-        reason = f"unknown call {shown(context['tag'])}; {near(context['tag'], STEPS)}"
+        known = f"unknown call {shown(context['tag'])}; {near(context['tag'], STEPS)}"
+        reason = excluded(context["tag"]) or known
     elif kind == "union_tag_not_found":
         reason = "a step is an object with the key 'call'"
     elif kind == "value_error":

@@ -30,7 +30,7 @@ from spec.vma import (
 
 Flag: TypeAlias = Literal[
     "account", "dontdump", "dontfork", "droppable", "growsdown", "hugepage", "inherited", "locked", "mergeable",
-    "nohugepage", "noreserve", "random", "sealed", "sequential", "wipeonfork",
+    "nohugepage", "noreserve", "opened_read_only", "random", "sealed", "sequential", "sync", "wipeonfork",
 ]  # fmt: skip
 _CODED: Final = {
     "random": ("reading", RANDOM),

@@ -16,7 +16,7 @@ from checker.documents.base import Address, Document, EditionName, Int, Word, ne
 from checker.documents.layouts import LayoutDoc
 from checker.version import WrittenBy
 from spec.errors import Errno
-from spec.words import WORD
+from spec.words import PAGE_SIZE, WORD
 
 FAILURES: Final[Mapping[str, tuple[str, ...]]] = {
     "brk": ("brk: memory or a limit on it runs out",),
@@ -25,6 +25,8 @@ FAILURES: Final[Mapping[str, tuple[str, ...]]] = {
         "mmap: RLIMIT_AS has no room",
         "mmap: RLIMIT_AS or the accounting has no room",
         "mmap: memory for the new VMA runs out",
+        "mmap: RLIMIT_MEMLOCK has no room",
+        "mmap: no huge pages are free",
     ),
     "mremap": (
         "mremap: RLIMIT_AS has no room for both copies",
@@ -95,13 +97,13 @@ class MprotectStep(StepBase):
 
 
 class PkeyMprotectStep(StepBase):
-    """pkey_mprotect(2); pkey -1 keeps the key."""
+    """pkey_mprotect(2); pkey -1 keeps the key. The kernel sees the low 32 bits as a signed number."""
 
     call: Literal["pkey_mprotect"]
     addr: Address
     len: Word
     prot: Word
-    pkey: Annotated[Int, Field(ge=-1, lt=WORD)]
+    pkey: Annotated[Int, Field(ge=-(1 << 63), lt=WORD)]
 
 
 class MremapStep(StepBase):
@@ -142,10 +144,18 @@ class PlaceStep(StepBase):
     addr: Address
 
 
-class PlainStep(StepBase):
-    """pkey_alloc(2) with all rights, or fork(2): the rest happens in the child."""
+class PkeyAllocStep(StepBase):
+    """pkey_alloc(2); rights: 1 denies the calling thread all access through the key, 2 denies writes."""
 
-    call: Literal["pkey_alloc", "fork"]
+    call: Literal["pkey_alloc"]
+    flags: Word = 0
+    rights: Word = 0
+
+
+class ForkStep(StepBase):
+    """fork(2): the rest happens in the child."""
+
+    call: Literal["fork"]
 
 
 class WriteStep(StepBase):
@@ -197,7 +207,7 @@ class FileStep(StepBase):
 
 AnyStep: TypeAlias = (
     MmapStep | RangeStep | MprotectStep | PkeyMprotectStep | MremapStep | MadviseStep | MsealStep | PlaceStep
-    | PlainStep | WriteStep | PkruStep | VdsoStep | FillStep | FileStep
+    | PkeyAllocStep | ForkStep | WriteStep | PkruStep | VdsoStep | FillStep | FileStep
 )  # fmt: skip
 Step: TypeAlias = Annotated[AnyStep, Field(discriminator="call")]
 STEPS: Final[dict[str, type[StepBase]]] = {
@@ -210,7 +220,24 @@ class Kernel(Document):
     """The machine below the edition."""
 
     pkeys: StrictBool = Field(default=True, description="the processor has protection keys")
-    memory_failure: StrictBool = Field(default=True, description="CONFIG_MEMORY_FAILURE: MADV_HWPOISON is known")
+    memory_failure: StrictBool | None = Field(
+        default=None,
+        description="CONFIG_MEMORY_FAILURE: MADV_HWPOISON is known; null: not said, and refused if asked for",
+    )
+    transparent_huge_pages: StrictBool = Field(
+        default=True, description="CONFIG_TRANSPARENT_HUGEPAGE: MAP_STACK is a mark, MADV_HUGEPAGE is known"
+    )
+    same_page_merging: StrictBool = Field(default=True, description="CONFIG_KSM: MADV_MERGEABLE is known")
+    huge_pages: StrictBool = Field(
+        default=False, description="huge pages are free, as many as are wanted; false: none is (vm.nr_hugepages is 0)"
+    )
+    sealed_system_mappings: StrictBool = Field(
+        default=False, description="CONFIG_MSEAL_SYSTEM_MAPPINGS: the vdso is sealed, and a `vdso` step refused"
+    )
+    mmap_min_addr: Annotated[Int, Field(ge=0, lt=1 << 32, multiple_of=PAGE_SIZE)] | None = Field(
+        default=None,
+        description="vm.mmap_min_addr, 0 for a process with CAP_SYS_RAWIO; null: not said: what hangs on it is refused",
+    )
 
 
 class Scenario(Document):

@@ -21,17 +21,20 @@ from checker.lab.run import Kernel as LabKernel
 from checker.lab.script import ANSWER_FIELDS
 from checker.scenario import NO_FREEDOM, Freedom, Runner, compare_step
 from checker.scenario import WINDOW as WINDOW_PAGE
+from spec.advice import ADVICE
 from spec.editions import Edition, SealCheck
 from spec.errors import Errno
+from spec.mapping import MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_HUGETLB, MAP_PRIVATE
+from spec.words import HUGE_PAGE_SIZE, MIN_PAGE, PAGE_SHIFT
 
 TRIES: Final = 3
 """So often a kernel is asked again: whether memory runs out for it, whether it answers the same."""
 PART_SECONDS: Final = 0.2
 """So often a process tells what came of its sequences."""
-HARDWARE_POISON: Final = 100
 BEYOND: Final = 1 << 47
 """The first address that four levels of page tables do not reach."""
-FIXED_NOREPLACE_ANON: Final = 0x10_0022
+ENOUGH_HUGE_PAGES: Final = 8
+"""No sequence holds as many huge pages at once, its child's copies included."""
 CAP_IPC_LOCK: Final = 14
 
 
@@ -128,6 +131,8 @@ class Machine:
     kernel: Kernel
     limited: frozenset[str] = frozenset()
     """Failures of the environment that a limit of this machine may cause every time."""
+    huge_sequences: bool = True
+    """Huge pages can be asked for, and there are either none or enough of them."""
 
 
 def _limited() -> frozenset[str]:
@@ -153,42 +158,71 @@ def look_at(kernel: LabKernel) -> Machine:
     """Ask a kernel who it is and how it was configured. Raises LabError where it cannot be asked: no mseal, no
     compiler, no QEMU, an image that does not boot."""
     report = RunReport()
-    poison = {"call": "madvise", "addr": hex(WINDOW), "len": PAGE, "behavior": HARDWARE_POISON}
-    high = {
-        "call": "mmap",
-        "addr": hex(BEYOND),
-        "len": PAGE,
-        "prot": 0,
-        "flags": FIXED_NOREPLACE_ANON,
-        "fd": -1,
-        "off": 0,
-    }
-    (answer,) = run_scenarios([{"name": "who are you", "steps": [poison, high]}], kernel, report=report)
-    steps = answer["steps"]
-    if report.hello is None or not isinstance(steps, list) or not steps:
-        raise LabError(f"{kernel.describe()}: no answer to a first question: {answer.get('error')}")
-    if len(steps) > 1 and steps[1]["errno"] == Errno.OK:
+    questions = _questions()
+    asked = [{"name": name, "steps": steps} for name, steps in questions.items()]
+    errnos: dict[str, int] = {}
+    for name, answer in zip(questions, run_scenarios(asked, kernel, report=report), strict=True):
+        steps = answer["steps"]
+        if not isinstance(steps, list) or not steps:
+            raise LabError(f"{kernel.describe()}: no answer to a first question ({name}): {answer.get('error')}")
+        errnos[name] = int(steps[0]["errno"])
+    assert report.hello is not None, "a kernel that answers has greeted"
+    if errnos["five levels of page tables"] == Errno.OK:
         raise LabError(
             f"{kernel.describe()}: five levels of page tables, where addresses do not end at 2^47: not modelled "
             "(docs/EXCLUSIONS.md, X86_64); boot with no5lvl"
         )
-    told = Kernel(pkeys=report.hello.has_pku, memory_failure=steps[0]["errno"] == Errno.EPERM)
-    return Machine(report.hello.release, told, frozenset() if isinstance(kernel, ImageKernel) else _limited())
+    allowed = [page for page in range(MIN_PAGE) if errnos[f"page {page}"] == 0]
+    one, many = errnos["a huge page"], errnos["huge pages"]
+    told = Kernel(
+        pkeys=report.hello.has_pku,
+        memory_failure=errnos["memory failure"] == Errno.EPERM,
+        transparent_huge_pages=errnos["transparent huge pages"] == 0,
+        same_page_merging=errnos["same page merging"] == 0,
+        huge_pages=many == 0,
+        sealed_system_mappings=errnos["vdso"] == Errno.EPERM,
+        mmap_min_addr=min(allowed, default=MIN_PAGE) << PAGE_SHIFT,
+    )
+    limited = frozenset[str]() if isinstance(kernel, ImageKernel) else _limited()
+    return Machine(report.hello.release, told, limited, huge_sequences=one == many and one in (0, Errno.ENOMEM))
+
+
+def _questions() -> dict[str, list[dict[str, object]]]:
+    """What tells how a kernel was configured: for each fact the calls to make, of which the first shows it."""
+
+    def advise(advice: str, length: int) -> list[dict[str, object]]:
+        return [{"call": "madvise", "addr": hex(WINDOW), "len": length, "behavior": ADVICE[advice]}]
+
+    def map_fixed(addr: int, length: int, more: int) -> list[dict[str, object]]:
+        flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | more
+        return [{"call": "mmap", "addr": hex(addr), "len": length, "prot": 3, "flags": flags}]
+
+    return {
+        "five levels of page tables": map_fixed(BEYOND, PAGE, MAP_FIXED_NOREPLACE),
+        "memory failure": advise("MADV_HWPOISON", PAGE),
+        "transparent huge pages": advise("MADV_NOHUGEPAGE", 0),
+        "same page merging": advise("MADV_MERGEABLE", 0),
+        "a huge page": map_fixed(WINDOW, HUGE_PAGE_SIZE, MAP_HUGETLB),
+        "huge pages": map_fixed(WINDOW, ENOUGH_HUGE_PAGES * HUGE_PAGE_SIZE, MAP_HUGETLB),
+        "vdso": [{"call": "vdso", "addr": hex(WINDOW)}],
+        **{f"page {page}": map_fixed(page * PAGE, PAGE, 0) for page in range(MIN_PAGE)},
+    }
 
 
 def flavours_for(edition: Edition, machine: Machine) -> dict[str, int]:
     """The kinds of sequences to make.
 
-    Without memory that the edition cannot have; without protection keys where the processor has none (a pkey_alloc then
-    fails in one of two ways, which depend on what was asked before); and before 6.12 without special mappings and
-    exhausted limits: the only kernel of such an edition that there is to be asked is a 6.12 with v10's checks, whose
-    mmap passes the EINVAL of a refused split on, and tests its limits later, as no 6.10 did.
+    Without memory that the edition or the machine cannot have; and before 6.12 without mappings that refuse to be split
+    and exhausted limits: the only kernel of such an edition that there is to be asked is a 6.12 with v10's checks,
+    whose mmap passes the EINVAL of a refused split on, and tests its limits later, as no 6.10 did.
     """
     left_out = set() if edition.droppable else {"droppable"}
     if edition.seals is SealCheck.UP_FRONT:
-        left_out |= {"vdso", "limits"}
-    if not machine.kernel.pkeys:
-        left_out.add("keys")
+        left_out |= {"vdso", "limits", "huge"}
+    if machine.kernel.sealed_system_mappings:
+        left_out.add("vdso")
+    if not machine.huge_sequences:
+        left_out.add("huge")
     return {name: weight for name, weight in FLAVOURS.items() if name not in left_out}
 
 

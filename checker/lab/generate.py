@@ -47,6 +47,7 @@ PRIVATE_ANON, SHARED_ANON, PRIVATE_FILE, SHARED_FILE, VALIDATED_FILE = 0x22, 0x2
 DROPPABLE_ANON = 0x28
 ANONYMOUS = 0x20
 FIXED, NOREPLACE, GROWSDOWN, LOCKED, NORESERVE, POPULATE = 0x10, 0x100000, 0x100, 0x2000, 0x4000, 0x8000
+LOW, STACK, HUGETLB, SYNC, NONBLOCK, HUGE_2MB = 0x40, 0x20000, 0x40000, 0x80000, 0x10000, 21 << 26
 MAYMOVE, MREMAP_FIXED, DONTUNMAP = 1, 2, 4
 
 ADVICE: Mapping[int, int] = {
@@ -62,8 +63,16 @@ ADVICE: Mapping[int, int] = {
 FLAVOURS: Mapping[str, int] = {
     "plain": 28, "room": 7, "move": 12, "state": 9, "keys": 6, "heap": 6, "fork": 6, "objects": 6,
     "wild": 6, "join": 6, "stack": 3, "vdso": 4, "droppable": 2, "limits": 2,
+    "flags": 14, "huge": 6,
 }  # fmt: skip
 """Kinds of scenario and their weights."""
+
+HUGE_PAGES = 512
+"""Pages in a huge page."""
+FREE_BITS = tuple(1 << n for n in range(6, 64) if 1 << n not in (GROWSDOWN, LOCKED, HUGETLB, NOREPLACE))
+"""Flags of mmap that may go with any mapping. A stack would grow, and huge pages are a flavour of their own."""
+SIZES = tuple(size << 26 for size in range(64) if size != 30)
+"""Sizes of huge pages that may be asked for. Of 1 GiB (30), some machines have them."""
 
 NO_ROOM: Mapping[str, tuple[str, ...]] = {
     "mmap": ("mmap: RLIMIT_AS has no room", "mmap: RLIMIT_AS or the accounting has no room"),
@@ -71,6 +80,7 @@ NO_ROOM: Mapping[str, tuple[str, ...]] = {
     "brk": ("brk: memory or a limit on it runs out",),
     "mlock": ("mlock: RLIMIT_MEMLOCK has no room",),
 }
+NO_LOCKED_ROOM = ["mmap: RLIMIT_MEMLOCK has no room"]
 """What a call can be made to fail by: the limit is lowered for this call only."""
 
 COLD, PAGEOUT = 20, 21
@@ -99,6 +109,7 @@ class _Maker:
         self.odd = 9.0
         self.stores = True
         self.tight = 0.0
+        self.bits = 0.0
 
     # ---- small choices ----
 
@@ -179,9 +190,39 @@ class _Maker:
             arguments["prot"] = prot & ~PROT_GROWSDOWN
         if arguments.get("behavior") == PAGEOUT and any(step["call"] == "fork" for step in self.steps):
             arguments["behavior"] = COLD
+        if self.bits:
+            self._add_bits(call, arguments)
         if call in NO_ROOM and self.chance(self.tight):
             arguments["failures"] = list(NO_ROOM[call])
+            flags = arguments.get("flags")
+            if call == "mmap" and isinstance(flags, int) and flags & LOCKED and self.chance(50):
+                arguments["failures"] = NO_LOCKED_ROOM
         self.steps.append({"call": call, **arguments})
+
+    def _add_bits(self, call: str, arguments: dict[str, object]) -> None:
+        """Set bits that mostly mean nothing in a step's flags or protection; take any value where one is chosen."""
+        r = self.random
+        flags, prot = arguments.get("flags"), arguments.get("prot")
+        if call == "mmap" and isinstance(flags, int) and self.chance(self.bits):
+            flags |= r.choice(FREE_BITS) | (r.choice(FREE_BITS) if self.chance(25) else 0)
+            flags |= NONBLOCK | POPULATE if self.chance(8) else 0
+            if flags & 0xF == SHARED_FILE and not flags & ANONYMOUS and self.chance(30):
+                flags |= VALIDATED_FILE
+            arguments["flags"] = flags
+        if call == "mmap" and isinstance(prot, int) and self.chance(self.bits / 2):
+            arguments["prot"] = prot | r.choice((8, 8, 1 << r.randrange(3, 64)))
+        if call.endswith("mprotect") and isinstance(prot, int) and self.chance(self.bits / 4):
+            arguments["prot"] = prot | r.choice((8, 8, 8, 1 << r.randrange(3, 64)))
+        if call == "mremap" and isinstance(flags, int) and self.chance(self.bits / 5):
+            arguments["flags"] = flags | 1 << r.randrange(3, 64)
+        if call == "mseal" and self.chance(self.bits / 5):
+            arguments["flags"] = 1 << r.randrange(0, 64)
+        if call == "madvise" and self.chance(self.bits / 4):
+            arguments["behavior"] = r.choice(
+                (r.randrange(0, 128), 1 << r.randrange(0, 64), WORD - 1 - r.randrange(0, 4))
+            )
+            if arguments["behavior"] == PAGEOUT and any(step["call"] == "fork" for step in self.steps):
+                arguments["behavior"] = COLD
 
     def map_area(self, first: int, pages: int, kind: int, prot: int, flags: int = FIXED) -> None:
         """Append an mmap of a range; a file's offset mostly fits the page it is mapped at."""
@@ -192,7 +233,7 @@ class _Maker:
             if self.chance(4):
                 offset = PAGES - 1
         if self.chance(8):
-            flags |= self.random.choice((LOCKED, NORESERVE, NORESERVE, POPULATE))
+            flags |= self.random.choice((LOCKED, NORESERVE, NORESERVE, POPULATE, STACK, SYNC))
         self.add(
             "mmap", addr=_address(first), len=pages * PAGE, prot=prot, flags=kind | flags,
             fd=-1 if anon else self.random.choice(self.files), off=offset * PAGE,
@@ -240,7 +281,9 @@ class _Maker:
         if self.chance(self.odd / 3):
             prot |= self.random.choice((0x01000000, 0x02000000, 0x03000000, 0x100, 8 if prot & 3 else 1, 1 << 32))
         if self.chance(15):
-            pkey = self.pick({WORD - 1: 8, 0: 3, 1: 2, 15: 1, 16: 1, (1 << 32) - 1: 1, 1 << 31: 1})
+            pkey = self.pick(
+                {-1: 8, 0: 3, 1: 2, 15: 1, 16: 1, -2: 1, -(1 << 31): 1, (1 << 32) - 1: 1, 1 << 31: 1, (1 << 32) + 1: 1}
+            )
             self.add("pkey_mprotect", **self.range_of("pkey_mprotect"), prot=prot, pkey=pkey)
         else:
             self.add("mprotect", **self.range_of("mprotect"), prot=prot)
@@ -527,9 +570,14 @@ class _Maker:
     def objects(self) -> None:
         """As plain, with other files: one opened for reading only, /dev/zero, a short one beside the usual one.
 
-        Never the same file by two descriptors: the specification does not tell their mappings apart when they merge.
+        Also the same file by two descriptors.
         """
-        self.files = self.random.choice(((OBJECT_READ_ONLY,), (DEV_ZERO, OBJECT), (OBJECT, OTHER), (OTHER, DEV_ZERO)))
+        self.files = self.random.choice(
+            (
+                (OBJECT_READ_ONLY,), (DEV_ZERO, OBJECT), (OBJECT, OTHER), (OTHER, DEV_ZERO), (OBJECT, OBJECT_READ_ONLY),
+                (OTHER, OTHER + 1),
+            )
+        )  # fmt: skip
         if OTHER in self.files:
             self.add("file", fd=OTHER, pages=12, contents="8182838485868788898a8b8c")
         self.plain()
@@ -659,6 +707,58 @@ class _Maker:
         for _ in range(self.random.randint(0, 2)):
             self.seal()
         self.calls(self.many(), {self.lock: 20, self.map_more: 25, self.remap: 25})
+
+    def flags(self) -> None:
+        """As plain, with every bit that flags and protections have, and values of advice that nothing has."""
+        self.bits = 70.0
+        if self.chance(25):
+            for _ in range(self.random.randint(1, 2)):
+                flags = self.pick({0: 80, 1 << self.random.randrange(0, 64): 20})
+                rights = self.pick({0: 40, 1: 15, 2: 15, 3: 15, 4: 5, 1 << self.random.randrange(2, 64): 10})
+                self.add("pkey_alloc", flags=flags, rights=rights)
+        self.plain()
+
+    def huge(self) -> None:
+        """Huge pages in the window, among ordinary mappings: parts of them, sizes that are none, and lengths and places
+        that are not theirs."""
+        r = self.random
+        if self.chance(30):
+            self.set_up()
+            self.areas.clear()
+        for _ in range(r.randint(1, 2)):
+            kind = self.pick({PRIVATE_ANON: 60, SHARED_ANON: 25, ANONYMOUS | VALIDATED_FILE: 5, DROPPABLE_ANON: 3})
+            more = self.pick({NORESERVE: 65, 0: 35}) | self.pick({0: 70, HUGE_2MB: 15, r.choice(SIZES): 5})
+            more |= self.pick({0: 70, LOCKED: 6, POPULATE: 8, STACK: 6, SYNC: 3, GROWSDOWN: 3, LOW: 4})
+            size = self.pick(
+                {HUGE_PAGES * PAGE: 50, 1: 10, PAGE: 10, (HUGE_PAGES + 1) * PAGE: 15, WORD - PAGE: 2, 0: 2}
+            )
+            where = self.pick({0: 75, 1: 6, HUGE_PAGES: 6, -HUGE_PAGES: 5, r.randrange(0, 40): 8})
+            place = self.pick({FIXED: 80, NOREPLACE: 10, 0: 10})
+            extra = r.choice(SHIFTS) if self.chance(3) else 0
+            off = self.pick({0: 88, PAGE: 6, HUGE_PAGES * PAGE: 6})
+            self.add(
+                "mmap", addr=_address(where, extra), len=size, prot=self.protection(),
+                flags=kind | HUGETLB | more | place, fd=-1, off=off,
+            )  # fmt: skip
+            if where == 0 and place:
+                self.areas.append((0, HUGE_PAGES))
+            if self.chance(40):
+                self.map_area(HUGE_PAGES, r.randint(1, 3), self.kind(), self.protection())
+                self.areas.append((HUGE_PAGES, HUGE_PAGES + 3))
+        if self.chance(50):
+            self.seal()
+
+        def move_whole() -> None:
+            sizes = r.choice((1, 17, HUGE_PAGES, HUGE_PAGES + 1)), r.choice((1, HUGE_PAGES, HUGE_PAGES, 2 * HUGE_PAGES))
+            flags = self.pick({MAYMOVE | MREMAP_FIXED: 60, MAYMOVE: 10, 0: 20, MAYMOVE | MREMAP_FIXED | DONTUNMAP: 10})
+            target = r.choice((HUGE_PAGES, 2 * HUGE_PAGES, 4 * HUGE_PAGES, 3, 0)) if flags & MREMAP_FIXED else 0
+            old, new = (sizes[0], sizes[0]) if flags & DONTUNMAP or self.chance(40) else sizes
+            self.add(
+                "mremap", addr=_address(r.choice((0, 0, 0, 1, HUGE_PAGES))), old_len=old * PAGE, new_len=new * PAGE,
+                flags=flags, new_addr=_address(target),
+            )  # fmt: skip
+
+        self.calls(self.many(), {move_whole: 20, self.lock: 8, self.fork_now: 2})
 
     def fork_now(self) -> None:
         """Append a fork."""

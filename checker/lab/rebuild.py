@@ -172,7 +172,7 @@ def _rebuild(moved: Moved, document: Counterexample, has_pkeys: bool) -> Rebuilt
         scenario = Scenario(
             name=f"{document.property} ({document.call}, {document.edition})",
             edition=document.edition,
-            kernel=Kernel(pkeys=has_pkeys),
+            kernel=Kernel(pkeys=has_pkeys, memory_failure=True),
             steps=(*builder.steps, *own),
         )
         try:
@@ -401,7 +401,7 @@ class _Builder:
         self.layout = document.before
         self.target = document.before.to_state()
         self.plan = plan
-        kernel = Kernel(pkeys=document.before.has_pkeys)
+        kernel = Kernel(pkeys=document.before.has_pkeys, memory_failure=True)
         self.runner = Runner(Scenario(name="", kernel=kernel, steps=()), edition_on(kernel, edition))
         self.steps: list[Step] = []
         self.answers: list[Answer] = []

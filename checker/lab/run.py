@@ -68,6 +68,7 @@ class ImageKernel:
     reach the oracle.  ``max_map_count``: the guest's limit, low so that ``fill`` is cheap.
     ``swap_mib``: size of a swap on zram where the kernel has it built in; 0 for none.
     ``cpu``: QEMU's CPU model; ``max,pku=off`` is one without protection keys.
+    ``huge_pages``: how many huge pages the guest sets aside.
     """
 
     path: Path
@@ -76,6 +77,7 @@ class ImageKernel:
     max_map_count: int = 300
     swap_mib: int = 0
     cpu: str = "max"
+    huge_pages: int = 0
 
     def describe(self) -> str:
         """Return a name for messages."""
@@ -240,6 +242,7 @@ def _one_run(
         limit_ms=limit_ms,
         max_map_count=kernel.max_map_count if isinstance(kernel, ImageKernel) else None,
         swap_mib=kernel.swap_mib if isinstance(kernel, ImageKernel) else 0,
+        huge_pages=kernel.huge_pages if isinstance(kernel, ImageKernel) else 0,
     )
     boot = kernel.boot_seconds if isinstance(kernel, ImageKernel) else 30.0
     patience = 2 * limit_ms / 1000 + (60.0 if guest else 10.0)

@@ -54,11 +54,13 @@ class ScriptOptions:
     ``limit_ms``: a scenario that runs longer (milliseconds) is killed and reported.
     ``max_map_count``: vm.max_map_count in a guest (never set on the host); None leaves it.
     ``swap_mib``: size in MiB of a guest's swap on a zram disk; 0 for none.
+    ``huge_pages``: how many a guest sets aside (vm.nr_hugepages).
     """
 
     limit_ms: int = 20_000
     max_map_count: int | None = None
     swap_mib: int = 0
+    huge_pages: int = 0
 
 
 def _number(value: object) -> str:
@@ -109,6 +111,7 @@ _LIMITS: Mapping[str, int] = {
     "mlock: RLIMIT_MEMLOCK has no room": _MEMLOCK,
     "mmap: RLIMIT_AS has no room": _AS,
     "mmap: RLIMIT_AS or the accounting has no room": _AS,
+    "mmap: RLIMIT_MEMLOCK has no room": _MEMLOCK,
     "mremap: RLIMIT_AS has no room for both copies": _AS,
     "mremap: RLIMIT_MEMLOCK has no room": _MEMLOCK,
     "mremap: RLIMIT_AS has no room": _AS,
@@ -160,6 +163,8 @@ def encode(scenarios: Iterable[tuple[int, Mapping[str, object]]], options: Scrip
         lines.append(f"M {options.max_map_count:x}")
     if options.swap_mib:
         lines.append(f"Z {options.swap_mib:x}")
+    if options.huge_pages:
+        lines.append(f"G {options.huge_pages:x}")
     for number, scenario in scenarios:
         lines.append(f"S {number}")
         at = "scenario"

@@ -148,10 +148,10 @@ CALLS: dict[str, Call] = {
         ),
         Call(
             "pkey_alloc",
-            (),
-            environment.no_arguments,
+            ("flags", "rights"),
+            environment.pkey_alloc_arguments,
             environment.pkey_alloc,
-            environment.Nothing,
+            environment.NewKey,
             "mm/mprotect.c sys_pkey_alloc",
             step=True,
         ),

@@ -13,9 +13,9 @@ from spec.arguments import Decoded, as_page
 from spec.editions import Edition
 from spec.errors import Errno
 from spec.space import AddressSpace, Guards
-from spec.terms import Bool, Num, and_, between, ite, le, lt, not_, or_
+from spec.terms import Bool, Num, and_, between, eq, ite, le, lt, not_, or_
 from spec.vma import EMPTY_PAGE, Page, Vma
-from spec.words import PAGES, Word, has, low32, mask
+from spec.words import PAGES, Word, equal, has, low32, mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +139,26 @@ def reclaim(mm: AddressSpace, to: Reclaim) -> Num:
     return 0
 
 
-def pkey_alloc(mm: AddressSpace, to: Nothing) -> Num:
-    """A new protection key, with all rights for the calling thread."""
-    return mm.allocate_pkey()
+@dataclass(frozen=True, slots=True)
+class NewKey(Decoded):
+    """What the calling thread is to be denied by a new key."""
+
+    access: Bool
+    write: Bool
+
+
+def pkey_alloc_arguments(do: Guards, flags: Word, rights: Word) -> NewKey:
+    """There are no flags, and two rights to deny: PKEY_DISABLE_ACCESS and PKEY_DISABLE_WRITE."""
+    do.fail_if(not_(equal(flags, 0)), Errno.EINVAL, "pkey_alloc: flags are reserved")
+    do.fail_if(not_(equal(mask(rights, 3), rights)), Errno.EINVAL, "pkey_alloc: unknown rights")
+    return NewKey(has(rights, 1), has(rights, 3))
+
+
+def pkey_alloc(mm: AddressSpace, to: NewKey) -> Num:
+    """A new protection key, with those rights for the calling thread that it does not deny itself."""
+    key = mm.allocate_pkey()
+    mm.set_write_denied(
+        tuple(or_(and_(eq(key, n), to.access), mm.access_denied(n)) for n in range(16)),
+        tuple(or_(and_(eq(key, n), to.write), mm.write_denied(n)) for n in range(16)),
+    )
+    return key

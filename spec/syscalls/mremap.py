@@ -14,9 +14,8 @@ from spec.errors import Errno
 from spec.space import AddressSpace, Guards, Test
 from spec.syscalls.munmap import unmap_range
 from spec.terms import Bool, Num, and_, eq, implies, ite, le, lt, ne, not_, or_, smaller
-from spec.vma import DEVZERO, HUGETLB, Vma, is_special, offset_at, refuses_split, starts_huge_page
+from spec.vma import DEVZERO, HUGETLB, Vma, in_whole_pages, is_special, offset_at, refuses_split, starts_huge_page
 from spec.words import (
-    MIN_PAGE,
     PAGES,
     TASK_PAGES,
     TASK_SIZE,
@@ -123,7 +122,7 @@ def mremap(mm: AddressSpace, to: Move) -> Num:
     up_front = mm.edition.seals is SealCheck.UP_FRONT
     if not up_front:
         mm.fail_if(vma.sealed, Errno.EPERM, "mremap: the VMA at the old address is sealed")
-    check_huge(mm, to, vma)
+    to = check_huge(mm, to, vma)
     if mm.decide(or_(to.fixed, to.dontunmap)):
         return _to_new_address(mm, to)
     if up_front:
@@ -136,11 +135,20 @@ def mremap(mm: AddressSpace, to: Move) -> Num:
     return grow(mm, to, vma)
 
 
-def check_huge(mm: AddressSpace, to: Move, vma: Vma) -> None:
-    """Huge pages move and shrink whole, and do not grow. (Sizes that are not whole huge pages are rounded up by the
-    kernel; callers of the specification pass whole ones: assumption HUGE_SIZES.)"""
+def check_huge(mm: AddressSpace, to: Move, vma: Vma) -> Move:
+    """Huge pages move and shrink whole, and do not grow; their sizes are rounded up. Returns what is asked for then."""
+    to = in_huge_pages(to, vma)
     for test in huge_tests(to, vma):
         mm.fail_if(*test)
+    return to
+
+
+def in_huge_pages(to: Move, vma: Vma) -> Move:
+    """The sizes in whole huge pages, if the VMA has huge pages."""
+    old_pages, new_pages = in_whole_pages(vma, to.old_pages), in_whole_pages(vma, to.new_pages)
+    if old_pages is to.old_pages and new_pages is to.new_pages:
+        return to
+    return replace(to, old_pages=old_pages, new_pages=new_pages, old_end=to.old_end + (old_pages - to.old_pages))
 
 
 def huge_tests(to: Move, vma: Vma) -> list[Test]:
@@ -174,10 +182,10 @@ def _to_new_address(mm: AddressSpace, to: Move) -> Num:
     if mm.decide(to.dontunmap):
         mm.may_fail(Errno.ENOMEM, "mremap: RLIMIT_AS has no room for both copies")
     if mm.decide(to.fixed):
-        mm.fail_if(lt(to.new, MIN_PAGE), Errno.EPERM, "mremap: the new address is below mmap_min_addr")
+        mm.fail_if(lt(to.new, mm.min_page), Errno.EPERM, "mremap: the new address is below mmap_min_addr")
         new = to.new
     else:
-        hint = ite(lt(to.new, MIN_PAGE), MIN_PAGE, to.new) if mm.decide(ne(to.new, 0)) else None
+        hint = ite(lt(to.new, mm.min_page), mm.min_page, to.new) if mm.decide(ne(to.new, 0)) else None
         new = mm.free_range(to.new_pages, hint)
     return move(mm, to, vma, old_pages, new)
 
@@ -282,7 +290,7 @@ def _remap_6_17(mm: AddressSpace, to: Move) -> Num:
         mm.fail_if(no_room, Errno.ENOMEM, "mremap: four free maps are asked for first")
     if mm.decide(and_(to.fixed, eq(to.old_pages, to.new_pages))):
         return _move_each(mm, to)
-    vma = _checked_6_17(mm, to, mm.find(to.old))
+    vma, to = _checked_6_17(mm, to, mm.find(to.old))
     if mm.decide(at_address):
         return to_new_address_6_17(mm, to)
     mm.finish_if(eq(to.old_pages, to.new_pages), "mremap: nothing to do, the sizes are equal", to.old)
@@ -292,15 +300,15 @@ def _remap_6_17(mm: AddressSpace, to: Move) -> Num:
     return grow(mm, to, vma)
 
 
-def _checked_6_17(mm: AddressSpace, to: Move, vma: Vma | None) -> Vma:
-    """All checks of one VMA (check_prep_vma)."""
+def _checked_6_17(mm: AddressSpace, to: Move, vma: Vma | None) -> tuple[Vma, Move]:
+    """All checks of one VMA (check_prep_vma); what is asked for, in huge pages if it has such."""
     if vma is None:
         mm.fail(Errno.EFAULT, "mremap: the old address is not mapped")
     mm.fail_if(*_sealed_test(vma))
-    check_huge(mm, to, vma)
+    to = check_huge(mm, to, vma)
     if mm.decide(or_(lt(to.old_pages, to.new_pages), to.fixed, to.dontunmap)):
         check_resizable(mm, to, vma, smaller(to.old_pages, to.new_pages))
-    return vma
+    return vma, to
 
 
 def to_new_address_6_17(mm: AddressSpace, to: Move) -> Num:
@@ -319,10 +327,10 @@ def to_new_address_6_17(mm: AddressSpace, to: Move) -> Num:
     if mm.decide(to.dontunmap):
         mm.may_fail(Errno.ENOMEM, "mremap: RLIMIT_AS has no room for both copies")
     if mm.decide(to.fixed):
-        mm.fail_if(lt(to.new, MIN_PAGE), Errno.EPERM, "mremap: the new address is below mmap_min_addr")
+        mm.fail_if(lt(to.new, mm.min_page), Errno.EPERM, "mremap: the new address is below mmap_min_addr")
         new = to.new
     else:
-        hint = ite(lt(to.new, MIN_PAGE), MIN_PAGE, to.new) if mm.decide(ne(to.new, 0)) else None
+        hint = ite(lt(to.new, mm.min_page), mm.min_page, to.new) if mm.decide(ne(to.new, 0)) else None
         new = mm.free_range(to.new_pages, hint)
     return move(mm, to, vma, old_pages, new)
 
@@ -347,7 +355,7 @@ def _move_each(mm: AddressSpace, to: Move) -> Num:
         to_new_address_6_17(mm, part(start, stop))
 
     mm.move_each(
-        to.old, end, to.new, tests, relocate, lambda page: le(MIN_PAGE, page), keep_source=mm.decide(to.dontunmap)
+        to.old, end, to.new, tests, relocate, lambda page: le(mm.min_page, page), keep_source=mm.decide(to.dontunmap)
     )
     return to.new
 

@@ -19,13 +19,26 @@ from spec.arguments import PageRange, fits_in_space
 from spec.editions import Edition, System
 from spec.mapping import LARGEST_FILE_PAGES
 from spec.syscalls.brk import Break
-from spec.syscalls.environment import Nothing, Reclaim, Rights, Write
+from spec.syscalls.environment import NewKey, Nothing, Reclaim, Rights, Write
 from spec.syscalls.madvise import Advise
 from spec.syscalls.mmap import Map
 from spec.syscalls.mprotect import PlainProtect, Protect
 from spec.syscalls.mremap import Move
 from spec.terms import Num
-from spec.vma import ANONYMOUS, BACKINGS, DEVZERO, EMPTY_PAGE, FILE, HUGETLB, SPECIAL, Page, Vma, has_file, is_anonymous
+from spec.vma import (
+    ANONYMOUS,
+    BACKINGS,
+    DEVZERO,
+    EMPTY_PAGE,
+    FILE,
+    HUGE_PAGES,
+    HUGETLB,
+    SPECIAL,
+    Page,
+    Vma,
+    has_file,
+    is_anonymous,
+)
 from spec.words import PAGES, TASK_PAGES
 
 WINDOW = 0x2_0000_0000
@@ -72,6 +85,8 @@ def _fresh_vma(draw: Draw, start: int, end: int, keys: list[int]) -> Vma:
         inherited=anon_vma > 0 and draw(RARELY),
         pkey=draw(st.sampled_from([0, 0, *keys])),
         sealed=draw(st.sampled_from((False, False, True))),
+        opened_read_only=backing == FILE and not may_share and draw(RARELY),
+        sync=draw(RARELY),
         locked=backing != SPECIAL and not droppable and draw(RARELY),
         growsdown=plain and draw(RARELY),
         dontfork=draw(RARELY),
@@ -190,9 +205,9 @@ def _protect(draw: Draw, state: State, edition: Edition, keyed: bool) -> Protect
     start, end = _range(draw, state)
     ways = ((False, False), (False, False), (False, False), (True, False), (False, True))
     down, up = draw(st.sampled_from(ways if edition.system is System.LINUX else ways[:1]))
-    rights = {"read": draw(OFTEN), "write": draw(st.booleans()), "exec": draw(RARELY)}
+    rights = {"read": draw(OFTEN), "write": draw(st.booleans()), "exec": draw(RARELY), "exec_only": False}
     if draw(RARELY):
-        rights = {"read": False, "write": False, "exec": True}
+        rights = {"read": False, "write": False, "exec": True, "exec_only": draw(OFTEN)}
     if keyed:
         return Protect(
             start=start,
@@ -213,6 +228,10 @@ def _map(draw: Draw, state: State) -> Map:
         pages = draw(st.sampled_from((TASK_PAGES + 1, PAGES - 1)))
     noreplace = draw(RARELY)
     file = draw(st.sampled_from((0, 0, 0, 1, 2, 3)))
+    read, write, execute = draw(OFTEN), draw(OFTEN), draw(RARELY)
+    huge_pages = draw(st.integers(1, 2)) if file == 0 and draw(RARELY) else 0
+    if huge_pages:
+        page, pages = page // HUGE_PAGES * HUGE_PAGES if draw(OFTEN) else page, huge_pages * HUGE_PAGES
     return Map(
         page=page,
         pages=pages,
@@ -223,16 +242,23 @@ def _map(draw: Draw, state: State) -> Map:
         fixed=noreplace or draw(st.sampled_from((True, True, False))),
         noreplace=noreplace,
         type=draw(st.sampled_from((2, 2, 2, 1, 1, 3, 8, 0))),
-        read=draw(OFTEN),
-        write=draw(OFTEN),
-        exec=draw(RARELY),
+        read=read,
+        write=write,
+        exec=execute,
+        exec_only=execute and not read and not write and draw(OFTEN),
         file=file,
         object=file,
-        offset=draw(st.sampled_from((0, 1, 2, 4, LARGEST_FILE_PAGES))) if file else 0,
+        offset=draw(st.sampled_from((0, 1, 2, 4, LARGEST_FILE_PAGES))) if file or huge_pages else 0,
         growsdown=draw(RARELY),
         locked=draw(RARELY),
         noreserve=draw(RARELY),
         populate=draw(RARELY),
+        low=draw(RARELY),
+        stack=draw(RARELY),
+        sync=draw(RARELY),
+        huge=huge_pages > 0,
+        huge_pages=huge_pages,
+        unsupported=noreplace or draw(RARELY),
     )
 
 
@@ -289,7 +315,10 @@ def _arguments(draw: Draw, call: str, state: State, edition: Edition) -> Any:
     if call == "pkru":
         access = tuple(draw(st.lists(st.booleans(), min_size=16, max_size=16)))
         return Rights(access, tuple(a or draw(st.booleans()) for a in access))
-    if call in ("fork", "pkey_alloc"):
+    if call == "pkey_alloc":
+        access = draw(st.booleans())
+        return NewKey(access, access or draw(st.booleans()))
+    if call == "fork":
         return Nothing()
     return PageRange(*_range(draw, state))
 

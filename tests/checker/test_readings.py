@@ -22,7 +22,7 @@ from checker.view import PageView, Transition
 from spec.editions import EDITIONS, Edition
 from spec.errors import Errno
 from spec.syscalls import CALLS
-from spec.syscalls.environment import Nothing
+from spec.syscalls.environment import NewKey
 from spec.terms import Bool, all_, and_, between, eq, implies, le, not_, or_
 from spec.vma import ATTRIBUTES, BOOKKEEPING, EMPTY_PAGE, HUGE_PAGES, Page, Vma, has_file, offset_at
 from tests.checker.strategies import OBJECT_PAGES, SIZE, WINDOW, examples
@@ -296,12 +296,12 @@ def test_concrete_is_a_model_of_the_unbounded_reading(call: str, edition: Editio
 
 def test_no_key_is_left_beside_the_execute_only_key() -> None:
     state = State(elsewhere=8, pkeys=set(range(16)), exec_key=15)
-    agrees(Example(state, "pkey_alloc", Nothing()), V10)
+    agrees(Example(state, "pkey_alloc", NewKey(False, False)), V10)
 
 
 def test_a_machine_without_keys_gives_none() -> None:
     state = State(elsewhere=8, has_pkeys=False)
-    agrees(Example(state, "pkey_alloc", Nothing()), V10)
+    agrees(Example(state, "pkey_alloc", NewKey(False, False)), V10)
 
 
 # the bounded reading ------------------------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ from spec.terms import Bool
 from tests.lab.kernels import compiled, has_mseal, oddity, plain, running
 
 V6_18 = EDITIONS["v6.18"]
-WITH_KEYS = Machine("6.18.0", Kernel())
+WITH_KEYS = Machine("6.18.0", Kernel(memory_failure=True, mmap_min_addr=1 << 16))
 Step = dict[str, Any]
 
 
@@ -87,6 +87,28 @@ def test_no_range_beyond_the_window_is_to_grow_down() -> None:
     steps = [step for document in generate(4242, 6300, {"wild": 1}) for step in document["steps"]]
     grown = [s for s in steps if s["call"].endswith("mprotect") and int(s["prot"]) & 0x01000000]
     assert grown and all(int(s["len"]) < 1 << 45 for s in grown)
+
+
+def test_every_bit_and_value_is_drawn() -> None:
+    """Of flags and protections each bit, of advice each value, of keys negative ones; what is left out is named."""
+    drawn: dict[str, set[int]] = {}
+    for step in (step for document in generate(77, 12_000) for step in document["steps"]):
+        for field in ("flags", "prot", "behavior", "pkey", "rights"):
+            if field in step:
+                drawn.setdefault(f"{step['call']} {field}", set()).add(int(step[field]))
+
+    def bits(what: str) -> set[int]:
+        return {n for n in range(64) for word in drawn[what] if word >> n & 1}
+
+    every = set(range(64))
+    for what in ("mmap flags", "mmap prot", "mprotect prot", "mremap flags", "mseal flags", "pkey_alloc flags"):
+        assert bits(what) == every, what
+    assert bits("pkey_alloc rights") > {0, 1, 2, 60}
+    assert {word & 0xF for word in drawn["mmap flags"]} > set(range(8)) | {8, 9, 15}
+    assert drawn["madvise behavior"] > set(range(110))
+    assert drawn["pkey_mprotect pkey"] > {-(1 << 31), -2, -1, 0, 1, 15, 16, 1 << 31, (1 << 32) - 1}
+    sizes = {word >> 26 & 63 for word in drawn["mmap flags"] if word & 0x40020 == 0x40020}
+    assert 30 not in sizes and len(sizes) > 30
 
 
 @pytest.fixture(scope="module")
@@ -341,7 +363,7 @@ def test_hypothesis_shrinks_to_the_call_that_matters() -> None:
     )
 
     def differs(steps: list[Step]) -> bool:
-        document = told({"name": "drawn", "steps": steps}, V6_18, Kernel())
+        document = told({"name": "drawn", "steps": steps}, V6_18, WITH_KEYS.kernel)
         return first_difference(document, V6_18, dropped="mseal: a page of the range is unmapped") is not None
 
     smallest = find(calls, differs, settings=settings(deadline=None))

@@ -15,6 +15,7 @@
  *   L ms                       limit on the time of one scenario (default 20 s)
  *   M n                        guest only: vm.max_map_count := n
  *   Z mib                      guest only: swap on a zram disk of that size
+ *   G n                        guest only: vm.nr_hugepages := n
  *   S id                       begins scenario `id`; its steps follow:
  *   m addr len prot flags fd off      mmap         u addr len            munmap
  *   p addr len prot                   mprotect     k addr len prot pkey  pkey_mprotect
@@ -742,7 +743,11 @@ static long move_vdso(word addr)
 	if (failed(ret))
 		return ret;
 	ret = SYS(__NR_mremap, from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, addr);
-	return failed(ret) ? ret : (long)(size / PAGE);
+	if (failed(ret)) {
+		SYS3(__NR_munmap, addr, size, 0);
+		return ret;
+	}
+	return (long)(size / PAGE);
 }
 
 /* Whether the page is in memory: bit 63 of its entry in pagemap. */
@@ -1441,6 +1446,8 @@ static __attribute__((noreturn, used)) void start(word *stack)
 			write_number_file("/proc/sys/vm/max_map_count", value);
 		if (*at == 'Z' && in_guest)
 			swap_on(value);
+		if (*at == 'G' && in_guest)
+			write_number_file("/proc/sys/vm/nr_hugepages", value);
 	}
 	max_map_count = read_number_file("/proc/sys/vm/max_map_count");
 	hello();
