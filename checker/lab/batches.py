@@ -132,7 +132,7 @@ class Machine:
     limited: frozenset[str] = frozenset()
     """Failures of the environment that a limit of this machine may cause every time."""
     huge_sequences: bool = True
-    """Huge pages can be asked for, and there are either none or enough of them."""
+    """Huge pages can be asked for, there are either none or enough of them, and no transparent ones uninvited."""
 
 
 def _limited() -> frozenset[str]:
@@ -184,7 +184,14 @@ def look_at(kernel: LabKernel) -> Machine:
         mmap_min_addr=min(allowed, default=MIN_PAGE) << PAGE_SHIFT,
     )
     limited = frozenset[str]() if isinstance(kernel, ImageKernel) else _limited()
-    return Machine(report.hello.release, told, limited, huge_sequences=one == many and one in (0, Errno.ENOMEM))
+    clear = one == many and one in (0, Errno.ENOMEM) and (isinstance(kernel, ImageKernel) or not _always_huge())
+    return Machine(report.hello.release, told, limited, huge_sequences=clear)
+
+
+def _always_huge() -> bool:
+    """All memory of this machine may become transparent huge pages, without being asked for."""
+    policy = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    return policy.exists() and "[always]" in policy.read_text()
 
 
 def _questions() -> dict[str, list[dict[str, object]]]:

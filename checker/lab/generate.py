@@ -83,7 +83,7 @@ NO_ROOM: Mapping[str, tuple[str, ...]] = {
 NO_LOCKED_ROOM = ["mmap: RLIMIT_MEMLOCK has no room"]
 """What a call can be made to fail by: the limit is lowered for this call only."""
 
-COLD, PAGEOUT = 20, 21
+COLD, PAGEOUT, HUGEPAGE, NOHUGEPAGE = 20, 21, 14, 15
 PROT_GROWSDOWN = 0x01000000
 
 SHIFTS = (1, 8, 0x800, PAGE - 1)
@@ -110,6 +110,7 @@ class _Maker:
         self.stores = True
         self.tight = 0.0
         self.bits = 0.0
+        self.transparent = True
 
     # ---- small choices ----
 
@@ -192,6 +193,8 @@ class _Maker:
             arguments["behavior"] = COLD
         if self.bits:
             self._add_bits(call, arguments)
+        if arguments.get("behavior") == HUGEPAGE and not self.transparent:
+            arguments["behavior"] = NOHUGEPAGE
         if call in NO_ROOM and self.chance(self.tight):
             arguments["failures"] = list(NO_ROOM[call])
             flags = arguments.get("flags")
@@ -720,8 +723,10 @@ class _Maker:
 
     def huge(self) -> None:
         """Huge pages in the window, among ordinary mappings: parts of them, sizes that are none, and lengths and places
-        that are not theirs."""
+        that are not theirs. Ordinary memory is as large here, and none of it is to become a transparent huge page: that
+        would tell when it was read (EXCLUSIONS.md)."""
         r = self.random
+        self.transparent = False
         if self.chance(30):
             self.set_up()
             self.areas.clear()

@@ -1247,16 +1247,22 @@ static word read_number_file(const char *path)
 	return v;
 }
 
-static void write_number_file(const char *path, word value)
+static void write_file(const char *path, const char *text)
 {
-	char text[32];
-	char *end = put_decimal(text, (long)value);
 	long fd = SYS3(__NR_openat, AT_FDCWD, path, O_WRONLY);
 
 	if (failed(fd))
 		return;
-	SYS3(__NR_write, fd, text, end - text);
+	SYS3(__NR_write, fd, text, length(text));
 	SYS3(__NR_close, fd, 0, 0);
+}
+
+static void write_number_file(const char *path, word value)
+{
+	char text[32];
+
+	put_decimal(text, (long)value);
+	write_file(path, text);
 }
 
 /* Swap on a compressed memory disk, where the kernel has one. */
@@ -1422,6 +1428,8 @@ static __attribute__((noreturn, used)) void start(word *stack)
 		SYS(__NR_mount, "sysfs", "/sys", "sysfs", 0, 0);
 		SYS(__NR_mount, "dev", "/dev", "devtmpfs", 0, 0);
 		open_guest_output();
+		/* a transparent huge page would have an anon_vma prepared when this program reads it */
+		write_file("/sys/kernel/mm/transparent_hugepage/enabled", "never");
 	} else {
 		if (argc != 2)
 			fail("usage: oracle SCRIPT > RESULTS");
