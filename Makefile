@@ -12,7 +12,7 @@ ARGS ?=
 .DEFAULT_GOAL := help
 KERNEL ?= 6.18.15
 
-.PHONY: help prove test check golden test-guest lint bench clean
+.PHONY: help prove test check golden test-guest lint bench replays clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 18
@@ -38,6 +38,13 @@ lint: $(READY) ## ruff and mypy
 
 bench: $(READY) ## the time of a whole run, as a ratio to the time of importing z3
 	$(BIN)/python -m reports.cli_bench $(ARGS)
+
+RECORDED ?= 6.12.117 7.3.4
+replays: $(READY) ## record what this kernel and RECORDED (versions, images) do with each counterexample of a report
+	mkdir -p build
+	$(BIN)/sealspec replay --all --json build/replays-host.json
+	$(BIN)/sealspec lab $(RECORDED) --no-conform --json build/replays-lab.json
+	$(BIN)/python -m reports.recorded build/replays-host.json build/replays-lab.json
 
 clean: ## remove what make made
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

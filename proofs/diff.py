@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
+from enum import Enum
 from typing import Any, Final, Literal, cast
 
 import z3
@@ -131,7 +132,7 @@ def diff(
 
 
 def _shown(value: object) -> str:
-    return getattr(value, "name", str(value))
+    return str(value.value if isinstance(value, Enum) else value)
 
 
 def carry_out(task: Task) -> Iterator[CallDiff]:

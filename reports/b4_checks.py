@@ -17,6 +17,7 @@ from typing import Literal, TypedDict
 
 from checker.version import signature
 from reports.findings import Finding, findings
+from reports.lead import Lead, lead_of
 from reports.plain import item, joined, number, one_line, sentence, text_of, wrap
 from reports.review import EditionFacts, Review
 
@@ -42,18 +43,27 @@ def _check(review: Review, edition: EditionFacts) -> Check:
     found = findings(review, edition)
     verdicts = Counter(theorem.verdict for theorem in edition.theorems)
     counts = joined(f"{count} {verdict}" for verdict, count in verdicts.most_common()) or "nothing decided"
-    state = "as expected" if edition.as_expected else UNEXPECTED
+    lead = _lead(edition)
+    state = lead.state if edition.as_expected else f"{UNEXPECTED}: {lead.state}"
     several = len(review.editions) > 1
     return {
         "tool": f"{TOOL} {edition.name}" if several else TOOL,
         "status": "fail" if not edition.as_expected else "warn" if found else "pass",
-        "summary": one_line(f"{edition.name}: {number(len(edition.theorems), 'theorem')}, {counts}; {state}"),
+        "summary": one_line(f"{edition.name}: {number(len(edition.theorems), 'theorem')}, {counts}; {state}").rstrip(
+            "."
+        ),
         "details": _details(edition, found),
     }
 
 
+def _lead(edition: EditionFacts) -> Lead:
+    return lead_of(edition.theorems, unexpected=edition.unexpected)
+
+
 def _details(edition: EditionFacts, found: list[Finding]) -> str:
     lines = wrap(f"{edition.kernel}; {edition.solver}; {signature()}")
+    for title, sentences in _lead(edition).lines():
+        lines += [f"{title}:", *(line for text in sentences for line in item("-", text))]
     lines += [
         line
         for theorem in edition.theorems

@@ -78,7 +78,7 @@ def _section(prop: Property) -> Iterator[str]:
             yield row(f"`{call}`", *(_cell(by_edition[name].get(call)) for name in EDITIONS))
     yield ""
     for b in broken:
-        mended = f" Mended in {b.mended}." if b.mended else ""
+        mended = f" Fixed in {b.mended}." if b.mended else ""
         reason = b.reason[0].upper() + b.reason[1:]
         yield f"- {codes(b.calls)}, {_some(b.editions, tuple(EDITIONS))}: {reason}.{mended}"
     yield ""

@@ -93,13 +93,20 @@ def diff(request: Request) -> ExitCode:
 
 def print_diff(out: Console, report: DiffReport) -> None:
     """The table, each difference drawn, and the summary."""
+    from reports.behaviours import behaviour
+
     a, b = report.editions
     for edition in (a, b):
         line(out, Text.assemble((edition.name, "bold"), f"  {edition.kernel}"))
-    for name, (one, other) in report.fields.items():
-        line(out, f"  {name}: {one} -> {other}")
+    width = max(len(a.name), len(b.name)) + 1
+    for name, values in report.fields.items():
+        line(out)
+        for edition, value in zip((a, b), values, strict=True):
+            line(out, f"  {edition.name + ':':{width}} {behaviour(name, value)}")
     line(out)
     out.print(_table(report.calls))
+    for text in _gloss(a.name, b.name):
+        line(out, text, "dim")
     line(out)
     for result in report.calls:
         _print_call(out, result, b.name)
@@ -110,11 +117,20 @@ def _table(calls: Iterable[CallDiff]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("call", "pages", "result", "boundaries"):
         table.add_column(column, no_wrap=True)
-    table.add_column("where they part", overflow="fold")
+    table.add_column("smallest cases", overflow="fold")
     for result in calls:
         verdicts = (Text(*SHOWN[verdict]) for verdict in (result.verdict, result.result, result.boundaries))
         table.add_row(result.call, *verdicts, Text(_few_words(result)))
     return table
+
+
+def _gloss(a: str, b: str) -> list[str]:
+    """What the columns mean."""
+    return [
+        f"pages: what the call does to each page, and whether it succeeds. stronger: {b} refuses, or leaves alone,",
+        f"what {a} allows or changes; weaker: the reverse; different: both. result: return value and errno.",
+        "boundaries: where VMAs begin and end, and map_count. +0 is a page; [+0,+2) are the pages +0 and +1.",
+    ]
 
 
 def _few_words(result: CallDiff) -> str:
@@ -160,9 +176,19 @@ def _level(parting: Parting, second: str) -> str:
 
 def _print_summary(out: Console, report: DiffReport) -> None:
     print_problems(out, report.problems)
-    verdicts = Counter(result.verdict for result in report.calls)
-    told = ", ".join(f"{number} {verdict}" for verdict, number in verdicts.most_common())
-    line(out, f"{counted(len(report.calls), 'call')}: {told}{known_before(report.from_cache)}")
+    levels: dict[str, Counter[str]] = {
+        "pages": Counter(result.verdict for result in report.calls),
+        "result": Counter(result.result for result in report.calls),
+        "boundaries": Counter(result.boundaries for result in report.calls),
+    }
+    told = [f"{level}: {', '.join(f'{n} {verdict}' for verdict, n in c.most_common())}" for level, c in levels.items()]
+    if len(report.calls) == 1:
+        told = [f"{level} {next(iter(verdicts))}" for level, verdicts in levels.items()]
+        told[-1] = told[-1].replace("boundaries differs", "boundaries differ")
+    line(out, f"{counted(len(report.calls), 'call')}: {'; '.join(told)}{known_before(report.from_cache)}")
+    apart = [result.call for result in report.calls if not result.same and not result.absent]
+    if len(report.calls) > 1 and apart:
+        line(out, f"not the same in every respect: {', '.join(apart)}")
     for lemma in report.lemmas:
         line(out, f"lemma {lemma.name}: {lemma.verdict}", "green" if lemma.as_expected else "bold red")
     about = f"{report.solver}, {report.seconds:.1f} s"
@@ -174,4 +200,4 @@ def _print_summary(out: Console, report: DiffReport) -> None:
     elif all(result.same for result in report.calls):
         line(out, f"{about}: the two do the same (proved)", "bold green")
     else:
-        line(out, f"{about}: every call is decided", "bold green")
+        line(out, f"{about}: every call is decided; the two do not do the same", "bold yellow")

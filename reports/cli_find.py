@@ -103,14 +103,17 @@ def _conclude(
 ) -> ExitCode:
     """Hold the verdict against the expected one, and say so."""
     from proofs.theorems import theorems
+    from reports.lead import weaknesses
     from spec.editions import EDITIONS
 
     chosen = theorems(EDITIONS[edition], [name], calls)
     known = {theorem.call: theorem.broken for theorem in chosen if theorem.broken}
     because = f" ({why})" if why else ""
     if example is not None and (broken := known.get(example.call)) is not None:
-        mended = f"; mended in {broken.mended}" if broken.mended else ""
-        line(out, f"{name}, {example.call}, {edition}: {verdict}, as expected: {broken.reason}{mended}", "yellow")
+        fixed = f"; fixed in {broken.mended}" if broken.mended else ""
+        line(out, f"{name}, {example.call}, {edition}: {verdict}, as known: {broken.reason}{fixed}", "yellow")
+        if note := weaknesses([broken.reason]):
+            line(out, note)
         return ExitCode.OK
     if example is None and not known and verdict in ("proved", "bounded"):
         line(out, f"{name}, {edition}: {verdict}, as expected{because}", "green" if verdict == "proved" else "")

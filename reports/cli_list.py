@@ -134,15 +134,16 @@ def _plain(value: object) -> object:
 
 
 def _show_editions(out: Console, items: list[Item]) -> None:
+    from reports.behaviours import behaviour
     from spec.kernels import ROWS
 
     for item in items:
         _heading(out, item["name"])
         _entry(out, item["kernel"])
         for name in item["changed"] or item["behaviour"]:
-            value = item["behaviour"][name]
-            _entry(out, ", ".join(value) if isinstance(value, tuple) else str(value), name.replace("_", " "))
+            _entry(out, f"- {behaviour(name, item['behaviour'][name])}")
         line(out)
+    line(out, "An edition is the behaviour of one kernel, or of several that do the same.")
     line(out, "After the first edition, only what differs from the one before it is shown.")
     line(out)
     table = _table("kernel", "edition", "how that is known: runs of sealspec lab (sequences of calls), and sources")

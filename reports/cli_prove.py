@@ -34,6 +34,7 @@ from reports.pulse import Pulse
 if TYPE_CHECKING:
     from proofs.results import ProofReport
     from proofs.run import Event
+    from reports.lead import Lead
 
 KINDS = {"theorem": "theorems", "lemma": "lemmas", "reachable": "outcomes", "mutant": "mutants"}
 """Kinds of event, and what several of them are called."""
@@ -170,6 +171,17 @@ def print_report(out: Console, report: ProofReport) -> None:
     _print_summary(out, report)
 
 
+def print_lead(out: Console, lead: Lead) -> None:
+    """What a seal guarantees and what it does not, each under its heading."""
+    from rich.padding import Padding
+
+    for title, told in lead.lines():
+        line(out, title, "bold")
+        for text in told:
+            out.print(Padding(Text(f"- {text}"), (0, 0, 0, 2), expand=False))
+    line(out)
+
+
 def _theorems(report: ProofReport) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for heading in ("call", "property", "verdict", "engine"):
@@ -201,7 +213,7 @@ def _verdict(verdict: str, expected: str, as_expected: bool) -> Text:
     if not as_expected:
         wanted = {"holds": "proved", "broken": "refuted"}.get(expected, expected)
         return Text(f"{verdict}, but expected to be {wanted}", style="bold red")
-    return Text(verdict, style="green") if verdict == "proved" else Text(f"{verdict}, as expected", style="yellow")
+    return Text(verdict, style="green") if verdict == "proved" else Text(f"{verdict}, as known", style="yellow")
 
 
 def _print_unexpected(out: Console, report: ProofReport) -> None:
@@ -235,6 +247,8 @@ def _print_unexpected(out: Console, report: ProofReport) -> None:
 
 
 def _print_summary(out: Console, report: ProofReport) -> None:
+    from reports.lead import lead_of
+
     print_problems(out, report.problems)
     verdicts: Counter[str] = Counter(theorem.verdict for theorem in report.theorems)
     _row(out, "theorems", len(report.theorems), verdicts)
@@ -261,13 +275,15 @@ def _print_summary(out: Console, report: ProofReport) -> None:
     results = len(report.theorems) + len(report.lemmas) + len(report.reachability) + len(report.mutants)
     if report.from_cache:
         line(out, f"{'results':9} {results:4}{known_before(report.from_cache)}")
-    about = f"{report.edition}, {report.solver}, {report.seconds:.1f} s"
+    line(out)
+    lead = lead_of(report.theorems, unexpected=wrong)
+    if report.complete:
+        print_lead(out, lead)
+    line(out, f"Edition {report.edition} ({report.kernel}), {report.solver}, {report.seconds:.1f} s:")
     if not report.complete:
-        line(out, f"{about}: interrupted; so far, {wrong} results are not as expected", "bold yellow")
-    elif report.as_expected:
-        line(out, f"{about}: everything is as expected", "bold green")
+        line(out, f"interrupted; so far, {wrong} results are not as expected", "bold yellow")
     else:
-        line(out, f"{about}: {wrong} {'result is' if wrong == 1 else 'results are'} not as expected", "bold red")
+        line(out, lead.state, "bold red" if wrong else "bold yellow" if verdicts["refuted"] else "bold green")
     if verdicts["refuted"]:
         line(out, "How a property fails, drawn: sealspec find PROPERTY --call CALL")
 

@@ -139,8 +139,9 @@ def print_probe(out: Console, found: ProbeReport) -> None:
         others = f" (as {', '.join(result.agrees)} would)" if result.agrees else ""
         line(out, f"  {result.name}: {result.about}{others}")
         for difference in result.differences[found.nearest]:
-            line(out, f"    {difference.call}, {difference.field}: kernel {difference.expected!r}")
-            line(out, f"    {'':{len(difference.call) + len(difference.field)}}   {found.nearest} {difference.got!r}")
+            told, came = ("; ".join(side) or "nothing" for side in difference.sides)
+            line(out, f"    {difference.call}, {difference.field}: kernel {told}")
+            line(out, f"    {'':{len(difference.call) + len(difference.field)}}   {found.nearest} {came}")
 
 
 def _edition(out: Console, request: Request, kernel: Kernel) -> tuple[str | None, ProbeReport | None]:

@@ -216,6 +216,7 @@ def load_replays(path: str) -> list[Replay]:
 def _gather(request: Request, editions: Sequence[str], replays: Sequence[Replay]) -> Review:
     """All facts that were asked for."""
     from reports.gather import Wanted
+    from reports.recorded import recorded
 
     wanted = Wanted(
         editions=tuple(editions),
@@ -226,6 +227,7 @@ def _gather(request: Request, editions: Sequence[str], replays: Sequence[Replay]
         mutants=request.mutants,
         lemmas=request.lemmas,
         replays=tuple(replays),
+        recorded=recorded(),
         timeout_ms=request.timeout_ms,
         jobs=request.jobs,
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
+from checker.naming import flag_word
 from reports.cli_common import DEFAULT_EDITION, BadUsage, ExitCode, console, edition_named, line, printable
 from reports.outputs import Outputs
 
@@ -120,16 +121,19 @@ def _json(results: list[RunResult]) -> str:
 
 
 def described(step: Step) -> str:
-    """A step as a program would write it, with numbers in hexadecimal where they are addresses, sizes or flags."""
+    """A step as a program would write it: flags by name, addresses and sizes in hexadecimal."""
     given = step.model_dump(exclude={"call", "failures", *ANSWERS})
-    text = f"{step.call}({', '.join(f'{name}={_shown(name, value)}' for name, value in given.items())})"
+    text = f"{step.call}({', '.join(_shown(step.call, name, value) for name, value in given.items())})"
     return text + "".join(f" while failing: {name}" for name in step.failures)
 
 
-def _shown(name: str, value: object) -> str:
-    if isinstance(value, int) and name not in ("fd", "pkey", "behavior", "byte", "free"):
-        return hex(value)
-    return str(value)
+def _shown(call: str, name: str, value: object) -> str:
+    decoded = flag_word(call, name, value) if isinstance(value, int) else None
+    if decoded is not None:
+        return decoded if name == "behavior" or decoded.startswith(name) else f"{name} {decoded}"
+    if isinstance(value, int) and name not in ("fd", "byte", "free"):
+        return f"{name} {value:#x}"
+    return f"{name} {value}"
 
 
 def _print_scenario(out: Console, scenario: Scenario, result: RunResult, differences: list[Difference]) -> None:
@@ -156,17 +160,12 @@ def outcome(answer: StepResult) -> str:
 
 def _print_difference(out: Console, difference: Difference) -> None:
     """Expected and given side by side, differing lines marked."""
-    left, right = _lines(difference.expected), _lines(difference.got)
+    left, right = ([printable(text) for text in side] for side in difference.sides)
     width = max(len(text) for text in ("expected", *left))
     line(out, f"     {difference.field} differs:", "red")
     line(out, f"       {'expected':{width}}   got")
     for a, b in zip_longest(left, right, fillvalue=""):
         line(out, Text(f"     {' ' if a == b else '!'} {a:{width}}   {b}", style="" if a == b else "red"))
-
-
-def _lines(value: object) -> list[str]:
-    values = value if isinstance(value, list | tuple) else [value]
-    return [printable(str(v)) for v in values]
 
 
 def _print_summary(out: Console, results: list[RunResult], compared: int, differing: int, refused: int = 0) -> None:

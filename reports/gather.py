@@ -71,6 +71,8 @@ class Wanted:
     history: bool = True
     """The time machine; it is left out all the same if properties or calls are chosen."""
     replays: tuple[Replay, ...] = ()
+    recorded: tuple[Replay, ...] = ()
+    """Replays that were recorded before; one counts for the very case that was tried, or not at all."""
     timeout_ms: int = 20_000
     jobs: int = 0
 
@@ -217,6 +219,8 @@ class _Gatherer:
                 traced |= self._failure_traces(edition, [case for case in cases if case.id in self.failures])
         replays = [replay.model_copy(update={"scenario": None}) for replay in self.wanted.replays]
         others = [replay for replay in replays if replay.case not in self.known]
+        given = {(replay.case, replay.kernel) for replay in replays}
+        replays += [r for r in self.wanted.recorded if r.case in self.known and (r.case, r.kernel) not in given]
         for case in self.cases.values():
             trace, why = traced.get(case.id, (None, "not looked for"))
             of_this = case.document.edition, case.document.property, case.document.call

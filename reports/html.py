@@ -18,13 +18,16 @@ from markupsafe import Markup, escape
 
 from checker.documents.counterexamples import Counterexample, CounterexampleStep, Culprit, ResultDoc
 from checker.documents.layouts import LayoutDoc
+from checker.naming import flag_word
 from checker.version import signature
 from proofs.results import CallDiff, Cell, Parting, Settlement
+from reports.behaviours import behaviour
 from reports.explain import CHANGING, Check, Explanation
 from reports.findings import TOPICS, find_command, findings, origin, prove_command, smallest, topic_of, undecided
 from reports.formats import Format
 from reports.graph_relate import held, layouts, relations
 from reports.graph_svg import graph_to_svg
+from reports.lead import Lead, lead_of
 from reports.plain import joined, number, sentence
 from reports.review import Case, CellFacts, DiffFacts, EditionFacts, HistoryFacts, PropertyFacts, Review, Theorem
 from reports.strip import to_svg, to_text
@@ -267,6 +270,7 @@ class _Site:
             topics=self.by_topic(edition),
             theorem={(t.property, t.call): t for t in edition.theorems},
             counts=_counts(edition),
+            lead=self.lead(edition),
             settled=[said for said in self.said if said.edition == edition.name],
         )
         for theorem in edition.theorems:
@@ -281,6 +285,11 @@ class _Site:
                 checks=self.checks(explanation),
                 theorems=[t for t in edition.theorems if t.call == explanation.call],
             )
+
+    def lead(self, edition: EditionFacts) -> Lead:
+        """What the edition guarantees and what not, against the others of the review."""
+        others = [(other.name, other.theorems) for other in self.review.editions if other is not edition]
+        return lead_of(edition.theorems, others, unexpected=edition.unexpected)
 
     def by_topic(self, edition: EditionFacts) -> list[tuple[str, list[PropertyFacts], list[str]]]:
         """The properties that the edition has theorems of, by topic, and the calls that they speak of."""
@@ -573,7 +582,7 @@ def _apart(parting: Parting) -> Apart:
     return Apart(
         parting,
         known.call(documents[0].steps[0]),
-        tuple((name, _word(name, word)) for name, word in parting.words.items()),
+        tuple((name, _word(parting.call, name, word)) for name, word in parting.words.items()),
         _picture("before", parting.before, names=known),
         tuple(under),
     )
@@ -622,7 +631,7 @@ def _told(document: Counterexample) -> list[Told]:
             number=i,
             call=names.call(step),
             effects=tuple(effects(names, before[i - 1], step)),
-            words=tuple((name, _word(name, word)) for name, word in step.words.items()),
+            words=tuple((name, _word(step.call, name, word)) for name, word in step.words.items()),
             failures=step.failures,
             result="succeeds" if step.result.errno == "OK" else f"fails with {step.result.errno}",
         )
@@ -630,9 +639,11 @@ def _told(document: Counterexample) -> list[Told]:
     ]
 
 
-def _word(name: str, word: int) -> str:
-    """A 64-bit argument as C has it."""
-    return hex(word) if word > 9 or name.endswith("addr") else str(word)
+def _word(call: str, name: str, word: int) -> str:
+    """A 64-bit argument as C has it, with what its flags mean."""
+    number = hex(word) if word > 9 or name.endswith("addr") else str(word)
+    decoded = flag_word(call, name, word)
+    return number if decoded is None or not word else f"{number} ({decoded.removeprefix(name).strip()})"
 
 
 def _pictures(document: Counterexample) -> list[Picture]:
@@ -721,5 +732,5 @@ def _environment() -> Environment:
         signature=signature(),
     )
     made.filters.update(inline=inline, joined=joined, sentence=sentence, breakable=breakable, by_then=by_then)
-    made.globals["number"] = number
+    made.globals.update(number=number, behaviour=behaviour)
     return made

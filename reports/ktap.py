@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from checker.version import signature
 from reports.findings import cause
+from reports.lead import lead_of
 from reports.plain import one_line
 from reports.review import EditionFacts, Review, Theorem
 
@@ -63,7 +64,9 @@ def _edition(review: Review, edition: EditionFacts) -> Result:
         if results
     ]
     stopped = () if edition.complete else ("interrupted: what is missing was not decided",)
-    told = (f"{edition.kernel}; {edition.solver}; {signature()}", *stopped)
+    lead = lead_of(edition.theorems, unexpected=edition.unexpected)
+    short = [f"{title}: {text}" for title, texts in lead.lines() for text in texts]
+    told = (f"{edition.kernel}; {edition.solver}; {signature()}", *short, lead.state, *stopped)
     ok = edition.complete and all(result.ok for result in subtests)
     return Result(ok, edition.name, diagnostics=told, subtests=tuple(subtests))
 

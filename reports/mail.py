@@ -15,6 +15,7 @@ from checker.documents.counterexamples import Counterexample
 from checker.version import signature
 from reports.differences import MEANING, diff_of, in_short
 from reports.findings import TOPICS, Finding, find_command, findings, groups, undecided
+from reports.lead import FAILS, GUARANTEES, NEW, Lead, lead_of
 from reports.plain import command, heading, item, joined, number, quoted, text_of, wrap
 from reports.review import Case, EditionFacts, Review, Theorem
 from reports.strip_text import drawing, legend
@@ -72,11 +73,13 @@ def _mail(
     review: Review, edition: EditionFacts, found: Sequence[Finding], replies: Sequence[str], room: _Room
 ) -> list[str]:
     """The lines of the mail."""
-    lines = [*_headers(edition), *_summary(edition)]
+    others = [(other.name, other.theorems) for other in review.editions[1:]]
+    lead = lead_of(edition.theorems, others, unexpected=edition.unexpected)
+    lines = [*_headers(edition), *_summary(edition, lead, room)]
     lines += _unexpected(edition)
     lines += replies
-    lines += heading("What holds, for any number of VMAs and any arguments")
-    lines += _holds(review, edition)
+    holds = _holds(review, edition, SPELT_OUT if room.named else 1)
+    lines += [*heading("What else holds, for any number of VMAs and any arguments"), *holds] if holds else []
     if found:
         lines += heading("What does not hold, each with the smallest case found")
         lines += _fails(edition, found, room.told, room.drawn)
@@ -95,7 +98,7 @@ def _headers(edition: EditionFacts) -> list[str]:
     return [*sender, f"Subject: mseal: what holds and what does not ({edition.name})", ""]
 
 
-def _summary(edition: EditionFacts) -> list[str]:
+def _summary(edition: EditionFacts, lead: Lead, room: _Room) -> list[str]:
     lines = wrap(
         "The memory calls that mseal constrains, written down as a specification (one function for each call, in the "
         "kernel's order of checks), with theorems about it that a solver has decided. It is a model: what is proved, "
@@ -104,9 +107,29 @@ def _summary(edition: EditionFacts) -> list[str]:
     lines.append("")
     verdicts = Counter(theorem.verdict for theorem in edition.theorems)
     counts = joined(f"{count} {verdict}" for verdict, count in verdicts.most_common()) or "none"
-    state = "All of it is as expected." if edition.as_expected else "NOT ALL OF IT IS AS EXPECTED: see below."
     lines += wrap(f"Modelled: {edition.kernel}.")
-    lines += wrap(f"{number(len(edition.theorems), 'theorem')} (one property of one call each): {counts}. {state}")
+    lines += wrap(f"{number(len(edition.theorems), 'theorem')} (one property of one call each): {counts}. {lead.state}")
+    return [*lines, *_lead(lead, room)]
+
+
+def _lead(lead: Lead, room: _Room) -> list[str]:
+    """What a seal guarantees, what it does not, what is new: of that as much as there is room for."""
+    lines: list[str] = []
+    for title, told in lead.lines():
+        if title == NEW and not room.named:
+            lines += ["", *wrap(f"New against other editions: {number(len(told), 'kind')} of verdicts.")]
+            continue
+        shown = told[: room.named] if title == NEW else told
+        if title == FAILS:  # what else is refuted follows, each with its case
+            shown = tuple(text for text in told if text.startswith("Not for "))
+        lines += heading(title)
+        if title == GUARANTEES and not room.named:
+            lines += wrap(" ".join(shown))
+            continue
+        for text in shown:
+            lines += item("-", text)
+        if len(told) > len(shown):
+            lines += item("-", f"And {len(told) - len(shown)} more{': see below' if title == FAILS else ''}.")
     return lines
 
 
@@ -162,14 +185,16 @@ def _replies(review: Review) -> list[str]:
 # what holds -----------------------------------------------------------------------------------------------------------
 
 
-def _holds(review: Review, edition: EditionFacts) -> list[str]:
+def _holds(review: Review, edition: EditionFacts, spelt_out: int) -> list[str]:
     """What holds for every call that it speaks of. What holds for some of them only is said where it does not."""
     partly = {theorem.property for theorem in edition.theorems if theorem.verdict != "proved"}
     lines: list[str] = []
     names: list[str] = []
     for place, topic in enumerate(TOPICS):
         whole = [group for group in groups(review, edition, topic) if group.property.name not in partly]
-        if place >= SPELT_OUT:
+        if not place:
+            continue  # what a seal promises stands at the beginning of the mail
+        if place >= spelt_out:
             names += [f"{group.property.name} ({_calls(group.calls)})" for group in whole]
             continue
         lines += wrap(f"{topic.title}:") if whole else []
@@ -213,7 +238,7 @@ def _why(edition: EditionFacts, finding: Finding) -> str:
     why = finding.reason.rstrip(".") if finding.reason else "NOT EXPECTED"
     many = len(edition.blocked_advice) if (first.property, first.call) == ("eperm-only-with-cause", "madvise") else 0
     values = f" ({number(many, 'value')} of it)" if many else ""
-    since = f" Mended in {first.mended}." if first.mended else ""
+    since = f" Fixed in {first.mended}." if first.mended else ""
     return f"{joined(finding.calls)}: {why}{values}.{since}"
 
 
@@ -256,16 +281,7 @@ def _against(review: Review, edition: EditionFacts, room: _Room) -> list[str]:
     lines: list[str] = []
     for other in review.editions[1:]:
         lines += _call_by_call(review, edition, other, cases=room.cases)
-        told = _differences(edition, other)
-        if not told:
-            lines += item("-", f"{other.name}: the same verdicts.")
-            continue
-        many = number(len(told), "property is", "properties are")
-        some = " (some of them follow)" if 0 < room.named < len(told) else ""
-        lines += item("-", f"{other.name}: {many} decided otherwise{some}.")
-        for text in told[: room.named]:
-            lines += item("-", text, "  ")
-    return [*heading("What is otherwise in other editions"), *lines] if lines else []
+    return [*heading("What calls do otherwise in other editions"), *lines] if lines else []
 
 
 def _call_by_call(review: Review, edition: EditionFacts, other: EditionFacts, *, cases: bool) -> list[str]:
@@ -278,18 +294,6 @@ def _call_by_call(review: Review, edition: EditionFacts, other: EditionFacts, *,
         lines += item("-", told, "  ")
     same = [call.call for call in found.calls if call.same]
     return lines + (item("-", f"same in every respect: {joined(same)}", "  ") if same else [])
-
-
-def _differences(edition: EditionFacts, other: EditionFacts) -> list[str]:
-    here = {(theorem.property, theorem.call): theorem.verdict for theorem in edition.theorems}
-    changed: dict[tuple[str, str, str], list[str]] = {}
-    for theorem in other.theorems:
-        verdict = here.get((theorem.property, theorem.call))
-        if verdict is not None and verdict != theorem.verdict:
-            changed.setdefault((theorem.property, verdict, theorem.verdict), []).append(theorem.call)
-    return [
-        f"{prop} is {there} for {joined(calls)}; {before} here." for (prop, before, there), calls in changed.items()
-    ]
 
 
 # what it rests on, and how to see it ----------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from checker.version import signature
 from reports.differences import diff_of
 from reports.findings import TOPICS, Finding, find_command, findings, origin, topic_of, undecided
+from reports.lead import lead_of
 from reports.plain import joined, number, sentence
 from reports.review import CellFacts, EditionFacts, Review, Theorem
 from reports.strip_diff import parting_text
@@ -66,10 +67,14 @@ def codes(names: Iterable[str]) -> str:
 def _edition(review: Review, edition: EditionFacts) -> list[str]:
     verdicts = Counter(theorem.verdict for theorem in edition.theorems)
     counts = joined(f"{count} {verdict}" for verdict, count in verdicts.most_common()) or "none"
-    state = "Everything is as expected." if edition.as_expected else "**Not everything is as expected.**"
+    others = [(other.name, other.theorems) for other in review.editions if other is not edition]
+    lead = lead_of(edition.theorems, others, unexpected=edition.unexpected)
+    state = plain(lead.state) if edition.as_expected else f"**{plain(lead.state)}**"
     about = f"{sentence(edition.kernel)} {sentence(edition.standing)}"
     lines = [f"## {plain(edition.name)}", "", plain(about), ""]
     lines += [f"{number(len(edition.theorems), 'theorem')}, for any number of VMAs: {counts}. {state}", ""]
+    for title, told in lead.lines():
+        lines += [f"### {plain(title)}", "", *(f"- {plain(text)}" for text in told), ""]
     lines += _unexpected(edition)
     lines += _verdicts(review, edition)
     lines += _findings(review, edition)
@@ -134,7 +139,7 @@ def _findings(review: Review, edition: EditionFacts) -> list[str]:
     found = findings(review, edition)
     if not found:
         return []
-    lines = ["### What does not hold", ""]
+    lines = ["### What does not hold, case by case", ""]
     for place, finding in enumerate(found, 1):
         lines += _finding(place, finding)
     return lines
@@ -143,7 +148,7 @@ def _findings(review: Review, edition: EditionFacts) -> list[str]:
 def _finding(place: int, finding: Finding) -> list[str]:
     first = finding.first
     lines = [f"#### {place}. {code(first.property)}, {codes(finding.calls)}", ""]
-    since = f" Mended in {plain(first.mended)}." if first.mended else ""
+    since = f" Fixed in {plain(first.mended)}." if first.mended else ""
     why = plain(sentence(finding.reason)) if finding.reason else "**Nobody expected it.**"
     lines += [f"Refuted: {plain(first.sentence)} {why}{since}", ""]
     rest = [f"{t.property}({t.call})" for t in finding.theorems[1:]]

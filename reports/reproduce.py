@@ -39,10 +39,10 @@ from checker.documents.scenarios import (
 from checker.lab.rebuild import Rebuilt, rebuild
 from checker.lab.relocate import FIRST_FILE, CannotTry
 from checker.lab.script import BadStep, limits_of
+from checker.naming import MMAP_FLAGS, MMAP_TYPES, MREMAP_FLAGS, errno_name
 from checker.scenario import WINDOW, run_scenario
 from proofs.theorems import theorems
 from reports.strip import to_text
-from reports.strip_words import MMAP_FLAGS, MMAP_TYPES, MREMAP_FLAGS
 from spec.advice import ADVICE, HWPOISON, PAGEOUT, SOFT_OFFLINE
 from spec.editions import EDITIONS
 from spec.errors import Errno
@@ -432,7 +432,7 @@ def as_told(step: Step, answer: StepResult) -> StepResult:
         told["ret"] = step.ret
     if step.errno is not None:
         told["errno"] = step.errno
-        told["errno_name"] = Errno(step.errno).name if step.errno in set(Errno) else f"errno {step.errno}"
+        told["errno_name"] = errno_name(step.errno)
     if step.vmas is not None:
         elsewhere = () if any(line.startswith("@") for line in step.vmas) else answer.vmas
         told["vmas"] = step.vmas + tuple(line for line in elsewhere if line.startswith("@"))

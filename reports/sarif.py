@@ -14,6 +14,7 @@ from typing import Any, Final
 from checker.revision import revision
 from checker.version import NAME, version
 from reports.findings import cause, find_command
+from reports.lead import lead_of
 from reports.places import line_of
 from reports.plain import joined, sentence
 from reports.review import Case, EditionFacts, PropertyFacts, Review, Theorem
@@ -42,6 +43,7 @@ def _run(review: Review, edition: EditionFacts) -> dict[str, Any]:
     names = {theorem.property for theorem in refuted}
     rules = [prop for prop in review.properties if prop.name in names]
     calls = list(dict.fromkeys(theorem.call for theorem in refuted))
+    lead = lead_of(edition.theorems, unexpected=edition.unexpected)
     driver = {
         "name": NAME,
         "version": version(),
@@ -65,7 +67,13 @@ def _run(review: Review, edition: EditionFacts) -> dict[str, Any]:
             ),
         ],
         "results": [_result(review, theorem, rules, calls) for theorem in refuted],
-        "properties": {"kernel": edition.kernel, "solver": edition.solver},
+        "properties": {
+            "kernel": edition.kernel,
+            "solver": edition.solver,
+            "guarantees": list(lead.guarantees),
+            "notGuaranteed": list(lead.fails),
+            "state": lead.state,
+        },
     }
 
 

@@ -6,8 +6,9 @@ from functools import lru_cache
 
 from checker.documents.counterexamples import Counterexample, CounterexampleStep
 from checker.documents.layouts import LayoutDoc
+from checker.naming import rights
 from reports.graph_relate import Relation, Same, held, index_at, layouts, relations
-from reports.strip_words import Names, protection_bits
+from reports.strip_words import Names
 
 
 def narrative(doc: Counterexample) -> list[str]:
@@ -29,8 +30,8 @@ def _narrative(same: Same[Counterexample]) -> list[str]:
         if step.result.errno == "OK":
             told.append(f"{first} succeeds{check}: {done or 'no VMA and no page changes'}.")
         else:
-            all_the_same = f"All the same: {done}." if done else "Nothing has changed."
-            told.append(f"{first} fails with {step.result.errno}{where}{check}. {all_the_same}")
+            even_so = f"Even so, {done}." if done else "Nothing has changed."
+            told.append(f"{first} fails with {step.result.errno}{where}{check}. {even_so}")
         before = step.after
     page = "" if doc.culprit.page is None else f" at page {names.page(doc.culprit.page)}"
     why = doc.culprit.why.strip().rstrip(".")
@@ -117,7 +118,7 @@ def stop_page(doc: Counterexample, index: int) -> int | None:
     if "split" in check or "a hole inside one VMA" in check:
         return _cut_without_room(step, start, end)
     if "may not have this protection" in check:
-        wanted = protection_bits(step.words.get("prot", 0) & 7)
+        wanted = rights(step.words.get("prot", 0) & 7)
         lacking = (v for v in inside if any(w not in ("-", m) for w, m in zip(wanted, v.may, strict=False)))
         return next((max(start, vma.start) for vma in lacking), None)
     if "locked" in check:

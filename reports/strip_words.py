@@ -6,10 +6,8 @@ from dataclasses import dataclass
 
 from checker.documents.counterexamples import Counterexample, CounterexampleStep
 from checker.documents.layouts import LayoutDoc, VmaDoc
-from checker.naming import named_from
+from checker.naming import flag_word, named_from
 from reports.graph_relate import Relation, landing, layouts
-from spec.advice import ADVICE
-from spec.mapping import MAP_FLAG_NAMES, MAP_TYPE_NAMES
 from spec.syscalls import CALLS
 from spec.words import PAGE_SHIFT, PAGE_SIZE
 
@@ -35,9 +33,8 @@ CODES = {
 QUIET = ("sealed", "account")
 """Flags without a code on a block: the seal has a sign of its own, accounting is everywhere."""
 
-MMAP_FLAGS = {bit: name.removeprefix("MAP_") for bit, name in MAP_FLAG_NAMES.items()}
-MMAP_TYPES = {kind: name.removeprefix("MAP_") for kind, name in MAP_TYPE_NAMES.items()}
-MREMAP_FLAGS = {1: "MAYMOVE", 2: "FIXED", 4: "DONTUNMAP"}
+NEW_PLACE = 2 | 4
+"""Flags of mremap that make it look at the new address: MREMAP_FIXED and MREMAP_DONTUNMAP."""
 NO_FILE = ("file", "object", "off")
 """Arguments of mmap that are left out when they are 0."""
 LENGTHS = ("len", "old_len", "new_len")
@@ -74,7 +71,7 @@ class Names:
 
     def base_line(self) -> str:
         """What page `+0` is."""
-        return f"page +0 is page {self.base:#x}, address {self.base << PAGE_SHIFT:#x}"
+        return f"page +0 is at address {self.base << PAGE_SHIFT:#x}; [+0,+2) are the pages +0 and +1"
 
     def vma_label(self, vma: VmaDoc) -> str:
         """A VMA in full."""
@@ -87,6 +84,8 @@ class Names:
         words = [(name, step.words[name]) for name in CALLS[step.call].words]
         if step.call == "mmap" and not any(word for name, word in words if name in NO_FILE):
             words = [(name, word) for name, word in words if name not in NO_FILE]
+        if step.call == "mremap" and not step.words["new_addr"] | step.words["flags"] & NEW_PLACE:
+            words = [(name, word) for name, word in words if name != "new_addr"]
         shown = ", ".join(self._argument(step.call, name, word) for name, word in words)
         return f"{step.call}({shown})"
 
@@ -99,14 +98,9 @@ class Names:
             whole = word % PAGE_SIZE == 0 and word < 1 << 47
             size = count(word >> PAGE_SHIFT, "page") if whole else f"{word:#x} bytes"
             return f"{name} {size}" if name != "len" else size
-        if name == "prot" and word < 8:
-            return protection_bits(word)
-        if name == "behavior":
-            return next((n for n, value in ADVICE.items() if value == word), f"advice {word}")
-        if name == "flags" and call == "mmap":
-            return _flags(word & ~0xF, MMAP_FLAGS, [MMAP_TYPES.get(word & 0xF, f"type {word & 0xF}")])
-        if name == "flags" and call == "mremap":
-            return _flags(word, MREMAP_FLAGS, [])
+        flags = flag_word(call, name, word)
+        if flags is not None:
+            return flags
         return f"{name} {word if word < 10_000 else hex(word)}"
 
     def layer_title(self, doc: Counterexample, layer: int) -> str:
@@ -127,17 +121,6 @@ class Names:
 def count(number: int, thing: str) -> str:
     """`1 page`, `2 pages`."""
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
-
-
-def _flags(word: int, known: dict[int, str], first: list[str]) -> str:
-    found = first + [name for bit, name in known.items() if word & bit]
-    rest = word & ~sum(known)
-    return " | ".join(found + ([hex(rest)] if rest else [])) or "flags 0"
-
-
-def protection_bits(word: int) -> str:
-    """`rw-` for PROT_READ|PROT_WRITE."""
-    return "".join(letter if word & bit else "-" for letter, bit in (("r", 1), ("w", 2), ("x", 4)))
 
 
 def protection(vma: VmaDoc) -> str:

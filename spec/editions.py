@@ -22,8 +22,8 @@ class SealCheck(Enum):
 class Discard(Enum):
     """How madvise decides that an advice discards."""
 
-    BIT_MASK = "advice & (the discarding values or-ed together)"
-    ENUMERATION = "advice is one of the discarding values"
+    BIT_MASK = "any value that has a bit in common with a discarding one (advice & all of them or-ed together)"
+    ENUMERATION = "the discarding values themselves"
     INHERITED_TOO = "MADV_DONTNEED, MADV_FREE, and whatever says what a child inherits (minherit)"
 
 

@@ -14,6 +14,7 @@ from pydantic import (
 from checker.documents.answers import BreakRet, Bytes, ErrnoNumber, PlacedRet, Ret, Vmas
 from checker.documents.base import Address, Document, EditionName, Int, Word, near, shown
 from checker.documents.layouts import LayoutDoc
+from checker.naming import errno_name
 from checker.version import WrittenBy
 from spec.errors import Errno
 from spec.words import PAGE_SIZE, WORD
@@ -303,4 +304,15 @@ class Difference(Document):
     got: Value
 
     def __str__(self) -> str:
-        return f"step {self.step} ({self.call}), {self.field}: expected {self.expected!r}, got {self.got!r}"
+        wanted, came = ("; ".join(side) or "nothing" for side in self.sides)
+        return f"step {self.step} ({self.call}), {self.field}: expected {wanted}, got {came}"
+
+    @property
+    def sides(self) -> tuple[list[str], list[str]]:
+        """What was expected and what was given, as one reads them: lines of VMAs, an errno by its name."""
+        return self._lines(self.expected), self._lines(self.got)
+
+    def _lines(self, value: object) -> list[str]:
+        if self.field == "errno" and isinstance(value, int):
+            return [errno_name(value)]
+        return [str(one) for one in value] if isinstance(value, list | tuple) else [str(value)]

@@ -20,15 +20,15 @@ from checker.digest import case_digest
 from checker.documents.answers import WINDOW_PAGES, Bytes, ErrnoNumber, Vmas, vma_line
 from checker.documents.base import Count, Document, EditionName, Line, shown
 from checker.documents.counterexamples import Counterexample
-from checker.documents.scenarios import Difference, Scenario, Step, Value
+from checker.documents.scenarios import Difference, Scenario, Step
 from checker.lab.probe import ProbeReport
 from checker.lab.rebuild import Rebuilt, rebuild
 from checker.lab.relocate import CannotTry
 from checker.lab.run import ImageKernel, Kernel, RunReport, run_scenarios
 from checker.lab.script import NO_MEMORY
+from checker.naming import errno_name
 from checker.scenario import WINDOW, Answer, compare_step
 from checker.version import WrittenBy
-from spec.errors import Errno
 from spec.properties import PROPERTIES
 
 Verdict: TypeAlias = Literal["confirmed", "not confirmed", "cannot be tried here"]
@@ -271,20 +271,8 @@ def _differ(n: int, have: Step, want: Answer) -> list[Difference]:
 
 def _sentence(difference: Difference) -> str:
     """A difference in one line."""
-    told, came = (_in_words(value) or "(nothing)" for value in (difference.expected, difference.got))
+    told, came = ("; ".join(side) or "(nothing)" for side in difference.sides)
     return f"{difference.call}, {difference.field}: expected {told}, the kernel gives {came}"
-
-
-def _in_words(value: Value) -> str:
-    """An answer in words; the one that is a number is an errno."""
-    return (
-        errno_name(value) if isinstance(value, int) else "; ".join(value) if isinstance(value, tuple) else value or ""
-    )
-
-
-def errno_name(number: int) -> str:
-    """An errno by name, or by number if no modelled call returns it."""
-    return Errno(number).name if number in set(Errno) else f"errno {number}"
 
 
 # what changed ---------------------------------------------------------------------------------------------------------

@@ -42,17 +42,19 @@ def test_mprotect_is_weaker() -> None:
     code, out, _ = mprotect()
     assert code == 0
     lines = out.splitlines()
-    assert "  seals: UP_FRONT -> IN_THE_LOOP" in lines
+    assert "  v10:   A call that changes memory looks for seals in the whole range, before anything changes" in lines
+    assert "  v6.12: A call that changes memory looks for seals in each VMA, as the changing loop reaches it" in lines
+    assert "UP_FRONT" not in out
     head = next(i for i, text in enumerate(lines) if text.startswith("call "))
-    assert lines[head].split() == ["call", "pages", "result", "boundaries", "where", "they", "part"]
+    assert lines[head].split() == ["call", "pages", "result", "boundaries", "smallest", "cases"]
     assert lines[head + 1].split()[:7] == ["mprotect", "<", "weaker", "!", "differs", "!", "differs"]
     assert "EPERM -> EPERM, pages changed" in lines[head + 1]
     case = lines.index("mprotect: v6.12 is weaker [2 VMAs, 2 pages]")
     drawn = "\n".join(lines[case:]).split("\nmprotect: ")[0]
     assert "v10: -1 EPERM (mprotect: a VMA of the range is sealed)\n    nothing is changed" in drawn
     assert "v6.12: -1 EPERM (mprotect: the VMA is sealed)\n  after, in v6.12" in drawn
-    assert "1 call: 1 weaker" in lines
-    assert lines[-1].endswith("every call is decided")
+    assert "1 call: pages weaker; result differs; boundaries differ" in lines
+    assert lines[-1].endswith("every call is decided; the two do not do the same")
 
 
 def test_the_document_is_what_happens() -> None:
@@ -86,6 +88,7 @@ def test_a_page_level_that_is_the_same(capsys: pytest.CaptureFixture[str]) -> No
     row = next(text for text in out.splitlines() if text.startswith("munmap  "))
     assert row.split()[:7] == ["munmap", "=", "same", "!", "differs", "!", "differs"]
     assert "munmap: the result differs [1 VMA, 3 pages]" in out
+    assert "1 call: pages same; result differs; boundaries differ" in out
     assert "munmap: the boundaries differ [2 VMAs, 3 pages]" in out
     (example,) = re.findall(r"\$ sealspec diff v10 v6.12 munmap\n(.*?)```", DOCUMENT.read_text("utf-8"), re.DOTALL)
     printed = "\n".join(text.rstrip() for text in out.splitlines())

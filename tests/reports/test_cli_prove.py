@@ -118,7 +118,7 @@ def test_all_as_expected(proofs: ModuleType, tmp_path: Path, capsys: pytest.Capt
     assert len(json.loads(target.read_text("utf-8"))["theorems"]) == 2
     out, err = capsys.readouterr()
     assert err == ""
-    for text in ("refuted, as expected", "2: 1 proved, 1 refuted", "1: 1 killed", "everything is as expected"):
+    for text in ("refuted, as known", "2: 1 proved, 1 refuted", "1: 1 killed", "1 theorem is refuted, for reasons"):
         assert text in out, out
     assert "NOT_LAZY" in out
     assert "ATOMIC" not in out
@@ -161,8 +161,8 @@ def test_what_is_not_as_expected(
     proofs.prove = answers(result)  # type: ignore[attr-defined]
     assert main(["prove"]) == 1
     out = capsys.readouterr().out
-    assert "1 result is not as expected" in out
-    assert "everything is as expected" not in out
+    assert "1 result is NOT as expected" in out
+    assert "Every result is as expected" not in out
     assert all(text in out for text in told), out
 
 
@@ -208,7 +208,7 @@ def test_json_on_standard_output_is_alone_there(proofs: ModuleType, capsys: pyte
     assert main(["prove", "--json", "-"]) == 0
     out, err = capsys.readouterr()
     assert json.loads(out)["edition"] == "v10"
-    assert "everything is as expected" in err
+    assert "Every result is as expected" in err
 
 
 # the real prover ----------------------------------------------------------------------------------------------------
@@ -220,14 +220,14 @@ def test_one_theorem_for_real(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert main(["prove", *options]) == 0
     written = ProofReport.model_validate_json(target.read_text("utf-8"))
     assert [(t.property, t.verdict) for t in written.theorems] == [("mseal32-refuses", "proved")]
-    assert "everything is as expected" in capsys.readouterr().out
+    assert "Every result is as expected" in capsys.readouterr().out
 
 
 def test_find_for_real(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     target = tmp_path / "found.json"
     assert main(["find", "private-file-contents-stay", "--json", str(target)]) == 0
     out = capsys.readouterr().out
-    assert "refuted, as expected" in out
+    assert "refuted, as known" in out
     assert main(["show", str(target)]) == 0
     assert capsys.readouterr().out in out
     assert main(["find", "never-unsealed", "--call", "mseal"]) == 0

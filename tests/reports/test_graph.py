@@ -310,7 +310,7 @@ def test_bad_arguments_have_no_page() -> None:
 def test_the_story_says_what_failed_and_what_happened_all_the_same() -> None:
     first, last = narrative(partial_seal())
     assert first.startswith("mseal(+0, 3 pages, flags 0) fails with ENOMEM at page +3 (no room under")
-    assert first.endswith("All the same: [+0,+2) is now sealed.")
+    assert first.endswith("Even so, [+0,+2) is now sealed.")
     assert last == "This breaks mseal-is-atomic at page +0: The page is sealed although mseal failed."
 
 
