@@ -51,6 +51,12 @@ END
 """
 
 
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`lab` saves differences where it is run, which may not be written to."""
+    monkeypatch.chdir(tmp_path)
+
+
 def image(path: Path) -> Path:
     """A file that begins as a kernel image does."""
     head = bytearray(0x400)
