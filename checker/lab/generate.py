@@ -222,7 +222,7 @@ class _Maker:
             arguments["flags"] = 1 << r.randrange(0, 64)
         if call == "madvise" and self.chance(self.bits / 4):
             arguments["behavior"] = r.choice(
-                (r.randrange(0, 128), 1 << r.randrange(0, 64), WORD - 1 - r.randrange(0, 4))
+                (r.randrange(0, 64), r.randrange(64, 128), 1 << r.randrange(0, 64), WORD - 1 - r.randrange(0, 4))
             )
             if arguments["behavior"] == PAGEOUT and any(step["call"] == "fork" for step in self.steps):
                 arguments["behavior"] = COLD
@@ -714,10 +714,10 @@ class _Maker:
     def flags(self) -> None:
         """As plain, with every bit that flags and protections have, and values of advice that nothing has."""
         self.bits = 70.0
-        if self.chance(25):
+        if self.chance(30):
             for _ in range(self.random.randint(1, 2)):
-                flags = self.pick({0: 80, 1 << self.random.randrange(0, 64): 20})
-                rights = self.pick({0: 40, 1: 15, 2: 15, 3: 15, 4: 5, 1 << self.random.randrange(2, 64): 10})
+                flags = self.pick({0: 60, 1 << self.random.randrange(0, 64): 40})
+                rights = self.pick({0: 30, 1: 15, 2: 15, 3: 15, 1 << self.random.randrange(2, 64): 25})
                 self.add("pkey_alloc", flags=flags, rights=rights)
         self.plain()
 
