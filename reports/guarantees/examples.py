@@ -64,7 +64,7 @@ class Example:
 
 
 def _readable(text: str) -> str:
-    text = text.replace("AT(0)", "p").replace("AT(1)", "p + PAGE").replace(", 0x0UL)", ", 0)")
+    text = text.replace("AT(0)", "p").replace("AT(1)", "p + PAGE").replace("0x0UL", "0")
     return re.sub(r"\bAT\((\d+)\)", r"p + \1 * PAGE", text).removeprefix("do_").replace("go_on_in_a_child", "fork")
 
 
