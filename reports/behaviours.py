@@ -59,6 +59,10 @@ SENTENCES: Final[dict[str, str | tuple[str, str]]] = {
         "MADV_MERGEABLE and MADV_UNMERGEABLE are unknown",
         "MADV_MERGEABLE and MADV_UNMERGEABLE are known (CONFIG_KSM)",
     ),
+    "transparent_huge_pages": (
+        "MADV_HUGEPAGE, MADV_NOHUGEPAGE and MADV_COLLAPSE are unknown",
+        "MADV_HUGEPAGE, MADV_NOHUGEPAGE and MADV_COLLAPSE are known (CONFIG_TRANSPARENT_HUGEPAGE)",
+    ),
     "huge_hints_up": (
         "A hint for a mapping of huge pages is rounded down to a huge page",
         "A hint for a mapping of huge pages is rounded up to a huge page, and MAP_32BIT is heeded",
