@@ -149,12 +149,26 @@ V6_11 = replace(
 V6_12 = replace(
     V6_11,
     name="v6.12",
-    kernel="Linux 6.12: seals tested inside each call's own loop",
+    kernel="Linux 6.12 (6.12.117): seals tested inside each call's own loop",
     seals=SealCheck.IN_THE_LOOP,
     remap=Remap.V6_12,
 )
-V6_13 = replace(
+V6_12_EARLY = replace(
     V6_12,
+    name="v6.12.43",
+    kernel="Linux 6.12 (6.12.43): MREMAP_DONTUNMAP unlocks all of the VMA that it leaves behind",
+    joins_kept_source=True,
+    splits_locked_source=False,
+    resets_kept_offset=False,
+)
+V6_12_113 = replace(
+    V6_12_EARLY,
+    name="v6.12.113",
+    kernel="Linux 6.12.113: what MREMAP_DONTUNMAP leaves behind merges again",
+    resets_kept_offset=True,
+)
+V6_13 = replace(
+    V6_12_EARLY,
     name="v6.13",
     kernel="Linux 6.13 and 6.14: guard pages in anonymous memory",
     guard_pages=True,
@@ -167,9 +181,6 @@ V6_15 = replace(
     remap=Remap.V6_15,
     guards_files=True,
     guards_prepare_files=True,
-    joins_kept_source=True,
-    splits_locked_source=False,
-    resets_kept_offset=False,
     uncharges_kept_source=True,
 )
 V6_16 = replace(
@@ -206,13 +217,18 @@ V7_1 = replace(
     kernel="Linux 7.1: mremap asks for room first",
     early_room=True,
 )
-V7_3 = replace(
+V7_2 = replace(
     V7_1,
+    name="v7.2",
+    kernel="Linux 7.2 (7.2.6): what MREMAP_DONTUNMAP leaves behind merges again",
+    resets_kept_offset=True,
+)
+V7_3 = replace(
+    V7_2,
     name="v7.3",
-    kernel="Linux 7.2 and 7.3: MREMAP_DONTUNMAP unlocks what it moved, and no more",
+    kernel="Linux 7.2 (7.2.12) and 7.3: MREMAP_DONTUNMAP unlocks what it moved, and no more",
     joins_kept_source=False,
     splits_locked_source=True,
-    resets_kept_offset=True,
 )
 
 TWO_PASS = replace(
@@ -251,6 +267,8 @@ EDITIONS = {
     for e in (
         V10,
         V6_11,
+        V6_12_EARLY,
+        V6_12_113,
         V6_12,
         V6_13,
         V6_15,
@@ -259,6 +277,7 @@ EDITIONS = {
         V6_18,
         V7_0,
         V7_1,
+        V7_2,
         V7_3,
         TWO_PASS,
         MUNMAP_VARIANT,

@@ -73,7 +73,9 @@ ROWS: Final = (
         source="the stable queue of 2024-08-19 has the mended madvise test, for 6.10.7; MAP_DROPPABLE is not there yet",
     ),
     Row((6, 11), "v6.11", source="mm/mseal.c: 6.10's checks, with the mended madvise test"),
-    Row((6, 12), "v6.12", runs={"6.12.117": 3_000}),
+    Row((6, 12), "v6.12.43", 0, 112, {"6.12.43": 1_500}, "6.12.57, 69, 100, 107 and 111: the probe alone"),
+    Row((6, 12), "v6.12.113", 113, 114, {"6.12.113": 1_500}, "6.12.114 was not run"),
+    Row((6, 12), "v6.12", 115, None, {"6.12.117": 3_000, "6.12.118": 1_500}, "6.12.115: the probe alone"),
     Row((6, 13), "v6.13", source=_GUARDS),
     Row((6, 14), "v6.13", source=_GUARDS),
     Row((6, 15), "v6.15", source=_REFACTORED),
@@ -84,8 +86,9 @@ ROWS: Final = (
     Row((6, 19), "v6.17", 0, 10, {"6.19.6": 1_500, "6.19.10": 1_500}, _CVE),
     Row((6, 19), "v6.18", 11, None, {"6.19.11": 1_500, "6.19.14": 3_000}, _CVE),
     Row((7, 0), "v7.0", runs={"7.0.4": 1_500, "7.0.13": 3_000}),
-    Row((7, 1), "v7.1", runs={"7.1.13": 3_000}),
-    Row((7, 2), "v7.3", runs={"7.2.12": 3_000}),
+    Row((7, 1), "v7.1", runs={"7.1.3": 1_500, "7.1.13": 3_000}),
+    Row((7, 2), "v7.2", 0, 9, {"7.2.6": 1_500, "7.2.9": 1_000}),
+    Row((7, 2), "v7.3", 10, None, {"7.2.11": 1_000, "7.2.12": 3_000, "7.2.13": 1_500}, "7.2.10 was not run"),
     Row((7, 3), "v7.3", runs={"7.3.4": 3_000}),
 )
 """Kernel versions, oldest first."""

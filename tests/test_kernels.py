@@ -61,6 +61,7 @@ def test_recorded_runs_are_of_the_table() -> None:
         ("6.10", "v6.11"),
         ("v6.13", "v6.13"),
         ("6.14", "v6.13"),
+        ("6.12.107", "v6.12.43"),
         ("6.12.117+deb12-cloud-amd64", "v6.12"),
         ("6.14.0-33-generic", "v6.13"),
         ("6.18.20", "v6.17"),
@@ -68,7 +69,8 @@ def test_recorded_runs_are_of_the_table() -> None:
         ("6.18", "v6.18"),
         ("6.19.10", "v6.17"),
         ("7.1", "v7.1"),
-        ("7.2.1", "v7.3"),
+        ("7.2.9", "v7.2"),
+        ("7.2.12", "v7.3"),
     ],
 )
 def test_a_version_is_an_edition(version: str, edition: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -137,7 +137,7 @@ PROBES: Final = (
     ),
     Probe(
         "half-unlocked",
-        "MREMAP_DONTUNMAP of a part of a locked VMA: from 6.15 to 7.1 all of the VMA is unlocked",
+        "MREMAP_DONTUNMAP of a part of a locked VMA: from 6.15 to 7.2.9 all of the VMA is unlocked",
         (
             _map(0, 3),
             {"call": "mlock", **_range(0, 3)},
@@ -193,8 +193,7 @@ PROBES: Final = (
     ),
     Probe(
         "kept-source",
-        "MREMAP_DONTUNMAP of memory that was never written, to right beside it: from 6.15 to 7.1 one VMA, otherwise "
-        "two",
+        "MREMAP_DONTUNMAP of memory that was never written, to right beside it: from 6.15 to 7.2.9 one VMA, else two",
         (_map(0, 1), _move(0, 1, 1, MAYMOVE | TO_FIXED | DONTUNMAP, 1)),
     ),
     Probe(

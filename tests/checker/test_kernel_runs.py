@@ -47,13 +47,14 @@ def in_full(scenario: Scenario, got: RunResult, differences: list[Difference]) -
         ("6.18.44", "v6.18", False),
         ("7.0.13", "v7.0", True),
         ("7.1.13", "v7.1", True),
+        ("7.2.6", "v7.2", True),
         ("7.3.4", "v7.3", True),
     ],
 )
 def test_edition_answers_as_its_kernel(kernel: str, edition: str, pkeys: bool) -> None:
     wrong = []
     for recording in recorded(kernel):
-        scenario = recording.model_copy(update={"kernel": Kernel(pkeys=pkeys)})
+        scenario = recording.model_copy(update={"kernel": Kernel(pkeys=pkeys, memory_failure=True)})
         got = run_scenario(scenario, EDITIONS[edition])
         differences = compare(scenario, got)
         if differences:

@@ -26,7 +26,9 @@ SAME = {
     ("v10", "droppable"),  # the recorded v10 is a 6.12 kernel with v10's checks, and has them
     ("v6.11", "droppable"),
     ("v6.11", "remap"),  # where seals are tested says it already
-    ("v6.12", "remap"),
+    ("v6.12.43", "remap"),
+    ("v6.12", "huge_hints_up"),  # no probe asks for huge pages, which few machines have
+    ("v6.13", "huge_hints_up"),
     ("v6.13", "guards_prepare_files"),  # only a merge of written with unwritten memory shows it, from 6.16 on
     ("v6.15", "guards_prepare_files"),
 }
