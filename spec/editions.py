@@ -156,7 +156,7 @@ V6_12 = replace(
 V6_12_EARLY = replace(
     V6_12,
     name="v6.12.43",
-    kernel="Linux 6.12 (6.12.43): MREMAP_DONTUNMAP unlocks all of the VMA that it leaves behind",
+    kernel="Linux 6.12 (6.12.43): MREMAP_DONTUNMAP unlocks the whole VMA",
     joins_kept_source=True,
     splits_locked_source=False,
     resets_kept_offset=False,
