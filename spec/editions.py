@@ -226,7 +226,7 @@ V7_2 = replace(
 V7_3 = replace(
     V7_2,
     name="v7.3",
-    kernel="Linux 7.2 (7.2.12) and 7.3: MREMAP_DONTUNMAP unlocks what it moved, and no more",
+    kernel="Linux 7.2 (7.2.12) and 7.3: MREMAP_DONTUNMAP unlocks only its range",
     joins_kept_source=False,
     splits_locked_source=True,
 )
