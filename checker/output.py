@@ -129,7 +129,9 @@ def check_folder_for_files(name: str) -> None:
     """A folder of this name is there or can be made, and files in it. Raises OSError; nothing is changed."""
     if not name:
         raise OSError(errno.ENOENT, "the name is empty")
-    path = Path(name).resolve()
+    path = Path(os.path.realpath(name))
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
     if path.exists() and not path.is_dir():
         raise OSError(errno.ENOTDIR, "it is no folder")
     while not path.exists():

@@ -191,7 +191,7 @@ def show(document: str, form: str, to: str | None, number: int) -> ExitCode:
     """
     if form not in SHOW_FORMATS:
         raise BadUsage(f"--format {printable(form)!r}: a drawing is {', '.join(SHOW_FORMATS)}")
-    files = Outputs({"--to": to or "-"}, inputs=[document])
+    files = Outputs({"--to": "-" if to is None else to}, inputs=[document])
     example = confirmed(_counterexample(document, number), printable(document))
     if example is None:
         return ExitCode.DIFFERS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -24,6 +25,8 @@ def check_folder(given: str, inputs: Sequence[str] = ()) -> Path:
     path, name = Path(given), printable(given)
     if not given:
         raise BadUsage("--out: the name is empty")
+    if os.path.islink(os.path.realpath(path)):
+        raise BadUsage(f"--out {name}: cannot be written: {os.strerror(errno.ELOOP)}")
     if not path.resolve().name:
         raise BadUsage(f"--out {name}: give the name of a folder below this one")
     try:

@@ -14,7 +14,7 @@ from reports.outputs import Outputs
 
 def manual(program: TyperGroup, to: str | None) -> ExitCode:
     """Write the manual page. Raises BadUsage."""
-    Outputs({"--to": to or "-"}).write("--to", page(program))
+    Outputs({"--to": "-" if to is None else to}).write("--to", page(program))
     return ExitCode.OK
 
 

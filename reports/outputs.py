@@ -7,7 +7,6 @@ import os
 import stat
 import sys
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from checker.documents.files import dump_document
@@ -39,7 +38,7 @@ class Outputs:
         taken: dict[object, str] = {}
         for option, name in (folders or {}).items():
             if name is not None:
-                taken[str(Path(name).resolve())] = option
+                taken[os.path.realpath(name)] = option
                 try:
                     check_folder_for_files(name)
                 except OSError as error:
@@ -75,7 +74,9 @@ class Outputs:
             raise  # the reader has gone: the command ends as if by SIGPIPE
         except OSError as error:
             left = [f"{o} {printable(n)}" for o, n in self.files.items() if o != option and o not in self.written]
-            raise _cannot(option, name, error, self.written, left) from None
+            raise _cannot(
+                option, name, error, [f"{o} {printable(self.files[o])}" for o in self.written], left
+            ) from None
         self.written.append(option)
 
     def write_document(self, option: str, document: BaseModel) -> None:
