@@ -21,7 +21,7 @@ from spec.errors import Errno
 from spec.space import Refused
 from spec.terms import Bool, Num, and_, any_, between, eq, ite, le, lt, ne, not_, or_
 from spec.vma import EMPTY_PAGE, Page, Vma, choose_page, choose_vma, well_formed_page, well_formed_vma
-from spec.words import TASK_PAGES
+from spec.words import MIN_PAGE, TASK_PAGES
 
 
 def symbolic_vma(name: str) -> Vma:
@@ -59,7 +59,6 @@ class Window:
         facts += [and_(le(0, self.start_brk), le(self.start_brk, self.brk), le(self.brk, TASK_PAGES))]
         for i, vma in enumerate(self.vmas):
             facts += [condition for condition, _ in well_formed_vma(vma)]
-            facts.append(le(vma.end, TASK_PAGES))
             if i:
                 facts.append(le(self.vmas[i - 1].end, vma.start))
         return [f for f in facts if isinstance(f, z3.ExprRef)]
@@ -164,7 +163,8 @@ class BoundedSpace(LayoutSpace):
             raise Refused(Errno.ENOMEM, "no free range is large enough")
         page = z3.Int(self._fresh("free"))
         apart = [or_(le(v.end, page), le(page + pages, v.start)) for v in self.vmas]
-        self.run.assume(and_(le(0, page), le(page + pages, TASK_PAGES), *apart))
+        self.run.assume(and_(or_(le(MIN_PAGE, page), eq(page, 0 if hint is None else hint)), le(0, page)))
+        self.run.assume(and_(le(page + pages, TASK_PAGES), *apart))
         return page
 
     def object_pages(self, object: Num) -> Num:

@@ -224,15 +224,16 @@ class ConcreteSpace(LayoutSpace):
                 raise Refused(Errno.EPERM, "the hint was rounded down below mmap_min_addr")
             if not self.stack_above(hint + pages - 1):
                 return hint
-        bottom = LOW_PAGES // 2 if low else 0
+        bottom = LOW_PAGES // 2 if low else self.min_page
         for vma in reversed(self.vmas):
             if vma.end <= (top - pages) // unit * unit:
                 break
             if vma.start < top:
                 top = vma.start
-        if top - bottom < pages:
+        found = (top - pages) // unit * unit
+        if found < bottom:
             raise Refused(Errno.ENOMEM, "no free range is large enough")
-        return (top - pages) // unit * unit
+        return found
 
     def guarded(self, vma: Vma, start: Num, end: Num) -> Bool:
         return bool(lt(self.first_guard(vma, start, end), end))

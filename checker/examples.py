@@ -14,7 +14,7 @@ import z3
 
 from checker.calls import CallPath, ExploredCall, concrete_arguments, finish
 from checker.concrete import ConcreteSpace, State
-from checker.layout import NO_VMA
+from checker.layout import NO_VMA, ODD_VMA
 from checker.unbounded import World
 from checker.view import PageView, Transition
 from spec.arguments import Decoded
@@ -23,16 +23,24 @@ from spec.properties import Property
 from spec.syscalls import CALLS
 from spec.terms import Bool, Num, whole
 from spec.vma import ATTRIBUTES, EMPTY_PAGE, Page, Vma, well_formed_page, well_formed_vma
-from spec.words import TASK_PAGES
 
 
 class ConcreteSnapshot:
     """A concrete address space at one moment, as a property sees it."""
 
+    nothing: Vma = NO_VMA
+    """Shown where no VMA is: no answer may depend on it."""
+
     def __init__(self, state: State, edition: Edition, map_count: int | None = None) -> None:
         self.state = state
         self._space = ConcreteSpace(state, edition)
         self.map_count: Num = self.counted() if map_count is None else map_count
+
+    def showing(self, nothing: Vma) -> ConcreteSnapshot:
+        """The same address space, with something else shown where no VMA is."""
+        other = ConcreteSnapshot(self.state, self._space.edition, whole(self.map_count))
+        other.nothing = nothing
+        return other
 
     @property
     def max_map_count(self) -> Num:
@@ -73,7 +81,7 @@ class ConcreteSnapshot:
         """The page."""
         found = self._space.find(page)
         if found is None:
-            return PageView(False, NO_VMA, EMPTY_PAGE, 0)
+            return PageView(False, self.nothing, EMPTY_PAGE, self.nothing.start)
         return PageView(True, found, self._space.page(page), self._space.visible(found, page))
 
     def cut(self, page: Num) -> Bool:
@@ -97,9 +105,8 @@ class Example:
         before = ConcreteSnapshot(self.state, edition)
         errno, check, value = finish(lambda: CALLS[self.call].body(space, self.arguments))
         count = whole(space.counter)
-        return Transition(
-            self.call, self.arguments, errno, value, check, before, ConcreteSnapshot(after, edition, count)
-        ), after
+        now = ConcreteSnapshot(after, edition, count)
+        return Transition(self.call, self.arguments, errno, value, check, before, now), after
 
     def pages(self, after: State) -> list[int]:
         """Every page that a property could tell apart: those of the VMAs before and after, and their neighbours."""
@@ -126,8 +133,6 @@ def problems(state: State) -> list[str]:
         found += [sentence for condition, sentence in well_formed_vma(vma) if not condition]
         if vma.start < previous:
             found.append("it overlaps the VMA before it")
-        if vma.end > TASK_PAGES:
-            found.append("it ends beyond TASK_SIZE")
         previous = whole(vma.end)
     for number, page in state.pages.items():
         vma_there = state.find(number)
@@ -142,7 +147,8 @@ def violation(
     prop: Property, example: Example, edition: Edition, dropped: str | None = None
 ) -> tuple[int, Transition, State] | None:
     """The first page at which the concrete outcome breaks the property, if one does: rather one that the call has
-    changed than one at which only a counter tells."""
+    changed than one at which only a counter tells. A property that holds only for what is shown of pages that are not
+    mapped is broken too."""
     return breaking(prop, example, edition, dropped=dropped)
 
 
@@ -160,11 +166,12 @@ def breaking(
         if of_every_page is not None and not all(of_every_page(transition, q) for q in pages):
             return None
     changed_first = sorted(pages, key=lambda page: not has_changed(transition, page))
-    for arguments in _pages_for(prop, changed_first):
-        if at not in (None, arguments[0]):
-            continue
-        if prop.when(transition, *arguments) and not prop.holds(transition, *arguments):
-            return arguments[0], transition, after
+    for shown in (transition, _with_odd_gaps(transition)):
+        for arguments in _pages_for(prop, changed_first):
+            if at not in (None, arguments[0]):
+                continue
+            if prop.when(shown, *arguments) and not prop.holds(shown, *arguments):
+                return arguments[0], transition, after
     return None
 
 
@@ -173,6 +180,14 @@ def has_changed(t: Transition, page: int) -> bool:
     was, now = t.before.at(page), t.after.at(page)
     seen = [(v.mapped, v.page, v.visible, *(getattr(v.vma, name) for name in ATTRIBUTES)) for v in (was, now)]
     return seen[0] != seen[1] or t.before.cut(page) != t.after.cut(page)
+
+
+def _with_odd_gaps(transition: Transition) -> Transition:
+    """The same, with other fields shown of pages that are not mapped."""
+    before, after = transition.before, transition.after
+    assert isinstance(before, ConcreteSnapshot)
+    assert isinstance(after, ConcreteSnapshot)
+    return replace(transition, before=before.showing(ODD_VMA), after=after.showing(ODD_VMA))
 
 
 def witnesses(prop: Property, example: Example, edition: Edition) -> bool:

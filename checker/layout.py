@@ -20,6 +20,7 @@ from spec.terms import Bool, Num, and_, eq, ite, ite_bool, larger, le, lt, ne, n
 from spec.vma import (
     ANONYMOUS,
     EMPTY_PAGE,
+    STACK_GUARD_PAGES,
     Page,
     Vma,
     choose_page,
@@ -35,12 +36,15 @@ from spec.vma import (
 ELSEWHERE_TOP = 0x7FFF_F000_0
 """Below this page the engine looks for room for mappings that may go anywhere (top-down, like the kernel)."""
 
-
-STACK_GUARD_PAGES = 256
-"""stack_guard_gap: free pages that the kernel keeps below a VMA that grows down."""
-
 NO_VMA = Vma(start=0, end=0)
 """Stands where there is no VMA."""
+ODD_VMA = Vma(
+    start=-1, end=-1, offset=-1, read=True, write=True, exec=True, may_read=False, may_write=False, may_exec=False,
+    shared=True, may_share=True, backing=-1, object=-1, anon_vma=-1, inherited=True, pkey=-1, sealed=True, locked=True,
+    growsdown=True, dontfork=True, wipeonfork=True, droppable=True, dontdump=True, mergeable=True, reading=-1, thp=-1,
+    account=True, noreserve=True,
+)  # fmt: skip
+"""Stands there too, with every field otherwise: what depends on a field of a page that is not mapped differs."""
 
 
 class LayoutSpace(AddressSpace):

@@ -40,16 +40,21 @@ from spec.terms import (
     smaller,
 )
 from spec.vma import (
+    ANONYMOUS,
     EMPTY_PAGE,
+    HUGE_PAGES,
     HUGETLB,
     SPECIAL,
+    STACK_GUARD_PAGES,
     Page,
     Vma,
     alike,
+    beside,
     choose_page,
     choose_vma,
     has_file,
     is_anonymous,
+    is_placed,
     is_special,
     lets_go,
     offset_at,
@@ -59,7 +64,7 @@ from spec.vma import (
     well_formed_page,
     well_formed_vma,
 )
-from spec.words import TASK_PAGES
+from spec.words import MIN_PAGE, TASK_PAGES
 
 Number, Truth = z3.IntSort(), z3.BoolSort()
 Answer = TypeVar("Answer")
@@ -221,6 +226,10 @@ class UnboundedSpace(AddressSpace):
         self._access_denied: Callable[[Num], Bool] = lambda key: cast(
             z3.BoolRef, world.function("access_denied", Number, Truth)(key)
         )
+        self._pkey_allocated: Callable[[Num], Bool] = lambda key: cast(
+            z3.BoolRef, world.function("pkey_allocated", Number, Truth)(key)
+        )
+        self._exec_key: Num = world.exec_key
         self._brk: Num = world.brk
         self.failing_page: Num | None = None
         self.failing_cut = ""
@@ -277,8 +286,8 @@ class UnboundedSpace(AddressSpace):
         """An unknown function that an effect leaves behind."""
         return self.world.function(self._fresh(what), *sorts)
 
-    def _free(self, what: str) -> bool:
-        """Explore both: it happens, it does not."""
+    def _free(self, what: str, refusal: tuple[Errno, str] | None = None) -> bool:
+        """Explore both: it happens, it does not. `refusal` is how the call ends if it does, where it ends then."""
         return self.run.choose(self._choice(what))
 
     def _choice(self, what: str) -> z3.BoolRef:
@@ -325,29 +334,39 @@ class UnboundedSpace(AddressSpace):
         return self._access_denied(pkey)
 
     def pkey_allocated(self, pkey: Num) -> Bool:
-        known = cast(z3.BoolRef, self.world.function("pkey_allocated", Number, Truth)(pkey))
-        return and_(not_(self.world.no_keys), between(0, pkey, 16), known)
+        return and_(not_(self.world.no_keys), between(0, pkey, 16), self._pkey_allocated(pkey))
 
     def allocate_pkey(self) -> Num:
         if self._free("no_pkey"):
             self.run.assume(self.world.no_keys)
             raise Refused(Errno.EINVAL, "pkey_alloc: there is no protection key")
+        self.run.assume(not_(self.world.no_keys))
         if self._free("taken_pkeys"):
-            self.run.assume(all_(or_(self.pkey_allocated(key), eq(key, self.world.exec_key)) for key in range(1, 16)))
+            self.run.assume(all_(or_(self.pkey_allocated(key), eq(key, self._exec_key)) for key in range(1, 16)))
             raise Refused(Errno.ENOSPC, "pkey_alloc: all protection keys are taken")
         key = self._number("pkey")
-        self.run.assume(and_(between(1, key, 16), not_(self.pkey_allocated(key)), ne(key, self.world.exec_key)))
-        old_write, old_access = self._write_denied, self._access_denied
+        self.run.assume(and_(between(1, key, 16), not_(self.pkey_allocated(key)), ne(key, self._exec_key)))
+        old_write, old_access, allocated = self._write_denied, self._access_denied, self._pkey_allocated
+        self._pkey_allocated = lambda k: or_(eq(k, key), allocated(k))
         self._write_denied = lambda k: and_(ne(k, key), old_write(k))
         self._access_denied = lambda k: and_(ne(k, key), old_access(k))
         return key
 
     def set_write_denied(self, access: tuple[Bool, ...], write: tuple[Bool, ...]) -> None:
-        self._write_denied = lambda key: any_(and_(eq(key, i), denied) for i, denied in enumerate(write))
-        self._access_denied = lambda key: any_(and_(eq(key, i), denied) for i, denied in enumerate(access))
+        keys = not_(self.world.no_keys)
+        self._write_denied = lambda key: and_(keys, any_(and_(eq(key, i), is_so) for i, is_so in enumerate(write)))
+        self._access_denied = lambda key: and_(keys, any_(and_(eq(key, i), is_so) for i, is_so in enumerate(access)))
 
     def execute_only_pkey(self, wanted: Bool) -> Num:
-        return self.world.exec_key
+        had = self._exec_key
+        key = self._exec_key = self._number("exec_key")
+        allocated = and_(eq(had, 0), lt(0, key))
+        free = and_(between(1, key, 16), not_(self.pkey_allocated(key)), not_(self.world.no_keys))
+        self.run.assume(or_(eq(key, had), and_(wanted, allocated, free)))
+        old_write, old_access = self._write_denied, self._access_denied
+        self._write_denied = lambda k: or_(and_(allocated, eq(k, key)), old_write(k))
+        self._access_denied = lambda k: or_(and_(allocated, eq(k, key)), old_access(k))
+        return key
 
     def fresh_object(self, pages: Num) -> Num:
         made = self._number("object")
@@ -386,13 +405,33 @@ class UnboundedSpace(AddressSpace):
         return None
 
     def stack_above(self, page: Num) -> bool:
-        return self._free("stack_above")
+        if not self._free("stack_above"):
+            return False
+        view, stack = self._view, self._number("stack")
+        mapped, vma = view(stack)
+        begins = or_(eq(stack, page), eq(vma.start, stack))
+        near = between(page, stack, page + STACK_GUARD_PAGES + 1)
+        self.run.assume(and_(near, mapped, vma.growsdown, begins))
+        self.every_page.append(lambda q: implies(between(page, q, stack), not_(view(q)[0])))
+        return True
 
     def free_range(self, pages: Num, hint: Num | None) -> Num:
+        return self._place(pages, hint)
+
+    def free_range_for(self, pages: Num, hint: Num | None, *, low: Bool, huge: Bool) -> Num:
+        refusal = Errno.EPERM, "the hint was rounded down below mmap_min_addr"
+        if hint is not None and self._free("low_hint", refusal):
+            self.run.assume(and_(huge, lt(hint, MIN_PAGE + HUGE_PAGES)))
+            raise Refused(*refusal)
+        return self._place(pages, hint)
+
+    def _place(self, pages: Num, hint: Num | None) -> Num:
         if self._free("no_free_range"):
             raise Refused(Errno.ENOMEM, "no free range is large enough")
         page = self._number("free")
         view = self._view
+        # below mmap_min_addr only what was hinted at
+        self.run.assume(or_(le(MIN_PAGE, page), False if hint is None else eq(page, hint)))
         self.run.assume(and_(le(0, page), le(page + pages, TASK_PAGES)))
         self.every_page.append(lambda q: implies(between(page, q, page + pages), not_(view(q)[0])))
         return page
@@ -405,7 +444,7 @@ class UnboundedSpace(AddressSpace):
             page = self._number("witness")
             self.let_pass(and_(between(start, page, end), view(page)[0], test(view(page)[1])))
             return
-        if self._free("found"):
+        if self._free("found", (errno, check)):
             page = self._number("witness")
             mapped, vma = view(page)
             self.run.assume(and_(between(start, page, end), mapped, test(vma)))
@@ -419,7 +458,7 @@ class UnboundedSpace(AddressSpace):
             page = self._number("witness")
             self.let_pass(and_(between(start, page, end), not_(view(page)[0])))
             return
-        if self._free("gap"):
+        if self._free("gap", (errno, check)):
             page = self._number("witness")
             self.run.assume(and_(between(start, page, end), not_(view(page)[0])))
             self.failing_page = page
@@ -521,13 +560,14 @@ class UnboundedSpace(AddressSpace):
         here = and_(between(start, stop, end), mapped, or_(eq(stop, start), eq(vma.start, stop)))
         passed: Bool = True
         for cond, errno, check in at.tests:
-            if self._free("stopped"):
+            if self._free("stopped", (errno, check)):
                 self.run.assume(and_(here, passed, cond))
                 return errno, check, False
             passed = and_(passed, not_(cond))
-        if gap is Gap.STOP and self._free("stopped"):
+        hole = Errno.ENOMEM, "a page of the range is unmapped"
+        if gap is Gap.STOP and self._free("stopped", hole):
             self.run.assume(and_(between(start, stop, end), not_(mapped)))
-            return Errno.ENOMEM, "a page of the range is unmapped", False
+            return *hole, False
         changed = not_(same_flags(vma, after))
         if isinstance(changed, bool) and not changed:
             return None
@@ -544,7 +584,7 @@ class UnboundedSpace(AddressSpace):
                 split_before = before if stray else (not_(before) if page is end else True)
                 context = and_(here, passed, changed, needed, split_before)
                 cut = "start" if page is start else "end after start" if stray else "end"
-                if self.edition.limits_maps and not self.skipped(room) and self._free("stopped"):
+                if self.edition.limits_maps and not self.skipped(room) and self._free("stopped", (no_room, room)):
                     count = self._number("count")
                     exact: Num = self.count + (1 if stray else 0)
                     self.run.assume(and_(context, le(self.max_map_count, count), le(count, self.count + grown)))
@@ -553,7 +593,7 @@ class UnboundedSpace(AddressSpace):
                     self.failing_cut = cut
                     return no_room, room, stray
                 refuses = "the VMA refuses to be split"
-                if not self.skipped(refuses) and self._free("stopped"):
+                if not self.skipped(refuses) and self._free("stopped", (Errno.EINVAL, refuses)):
                     self.run.assume(and_(context, refuses_split(vma, page)))
                     if self.edition.limits_maps:
                         self.run.assume(implies(stray, lt(self.count, self.max_map_count)))
@@ -589,6 +629,8 @@ class UnboundedSpace(AddressSpace):
         new_anon = self._function("anon_vma_after", Number, Number)
         new_inherited = self._function("inherited_after", Number, Truth)
         new_faulted = self._function("faulted_after", Number, Truth)
+        probe = step(start)[3]
+        faults_in = (probe.populates, probe.populates_changed, probe.prepares) != (False, False, False)
 
         def changed(q: Num) -> Bool:
             mapped, vma, after, _ = step(q)
@@ -603,10 +645,14 @@ class UnboundedSpace(AddressSpace):
             moved = replace(
                 chosen, start=ite(touched, new_start(q), vma.start), end=ite(touched, new_end(q), vma.end),
                 offset=ite(touched, offset_at(vma, new_start(q)), vma.offset),
-                anon_vma=ite(touched, larger(0, anon), vma.anon_vma),
+                anon_vma=ite(or_(touched, and_(faults_in, eq(vma.anon_vma, 0))), larger(0, anon), vma.anon_vma),
                 inherited=ite_bool(touched, and_(lt(0, anon), new_inherited(q)), vma.inherited),
             )  # fmt: skip
             return mapped, moved
+
+        def placed(q: Num) -> Bool:
+            mapped, vma = view_after(q)
+            return implies(and_(touched, mapped), is_placed(vma, q))
 
         def page_after(q: Num) -> Page:
             mapped, vma, after, at = step(q)
@@ -623,6 +669,8 @@ class UnboundedSpace(AddressSpace):
             return choose_page(and_(between(start, q, reached), mapped), then, now)
 
         self._view, self._page = once_per_page(view_after), once_per_page(page_after)
+        self.every_page.append(placed)
+        self._copies_have_anon_vmas()
         view_now = self._view
 
         def joined(q: Num) -> Bool:
@@ -656,23 +704,27 @@ class UnboundedSpace(AddressSpace):
         probe = step(start)[3].punches_hole
         if probe is False:
             return
+
+        def backs(q: Num, object: Num, offset: Num) -> Bool:
+            mapped, vma, _, at = step(q)
+            same = and_(eq(vma.object, object), eq(offset_at(vma, q), offset), has_file(vma))
+            return and_(between(start, q, reached), mapped, same, at.punches_hole)
+
+        punched = self._some_page(backs)
+        self._stored = lambda object, offset: ite(punched(object, offset), 0, old_stored(object, offset))
+
+    def _some_page(self, backs: Callable[[Num, Num, Num], Bool]) -> Callable[[Num, Num], Bool]:
+        """Of a place in an object: some page is backed by it."""
         hole = self._function("hole", Number, Number, Truth)
         through = self._function("hole_through", Number, Number, Number)
 
-        def stored_after(object: Num, offset: Num) -> Num:
-            punched = cast(z3.BoolRef, hole(object, offset))
-            page = cast(z3.ArithRef, through(object, offset))
+        def punched(object: Num, offset: Num) -> Bool:
+            there = cast(z3.BoolRef, hole(object, offset))
+            self.run.assume(implies(there, backs(through(object, offset), object, offset)))
+            self.every_page.append(lambda q: implies(backs(q, object, offset), there))
+            return there
 
-            def backs(q: Num) -> Bool:
-                mapped, vma, _, at = step(q)
-                same = and_(eq(vma.object, object), eq(offset_at(vma, q), offset), has_file(vma))
-                return and_(between(start, q, reached), mapped, same, at.punches_hole)
-
-            self.run.assume(implies(punched, backs(page)))
-            self.every_page.append(lambda q: implies(backs(q), punched))
-            return ite(punched, 0, old_stored(object, offset))
-
-        self._stored = stored_after
+        return punched
 
     def move_each(
         self,
@@ -749,6 +801,9 @@ class UnboundedSpace(AddressSpace):
 
         whole = keep_source and not self.edition.splits_locked_source
         stays_locked = self._function("stays_locked", Number, Truth)
+        own_offset = self._function("own_offset", Number, Truth)
+        new_anon = self._function("anon_vma_after", Number, Number)
+        new_inherited = self._function("inherited_after", Number, Truth)
 
         def came(q: Num) -> Bool:
             return and_(between(new, q, reached + distance), view(at_distance(q, -distance))[0])
@@ -764,7 +819,20 @@ class UnboundedSpace(AddressSpace):
             gone = False if keep_source else here
             chosen = choose_vma(came(q), source, stays)
             place = ite(came(q), offset_at(source, at_distance(q, -distance)), offset_at(vma, q))
-            placed = replace(chosen, start=new_start(q), end=new_end(q), offset=place - (q - new_start(q)))
+            # unwritten memory gets the page offset of its new place (copy_vma), unless a merge on the way gave it an
+            # anon_vma; what MREMAP_DONTUNMAP leaves behind may get it back
+            unwritten = and_(came(q), is_anonymous(source), eq(source.anon_vma, 0))
+            left = and_(here, eq(vma.backing, ANONYMOUS)) if keep_source and self.edition.resets_kept_offset else False
+            place = ite(and_(or_(unwritten, left), own_offset(q)), q, place)
+            anon = larger(0, new_anon(q))  # merges share out anon_vmas anew, and what is left behind loses its own
+            placed = replace(
+                chosen,
+                start=new_start(q),
+                end=new_end(q),
+                offset=place - (q - new_start(q)),
+                anon_vma=anon,
+                inherited=and_(lt(0, anon), new_inherited(q)),
+            )
             return or_(came(q), and_(mapped, not_(gone))), placed
 
         def placed(q: Num) -> Bool:
@@ -791,8 +859,8 @@ class UnboundedSpace(AddressSpace):
                     or_(eq(begins, vma.start), starts_huge_page(begins)), or_(eq(ends, vma.end), starts_huge_page(ends))
                 ),
             )
-            positions = and_(le(0, begins), le(begins, q), lt(q, ends), le(ends, TASK_PAGES))
-            return and_(positions, rest, target, implies(mapped, and_(special, huge)))
+            there, after = view_after(q)
+            return and_(implies(there, is_placed(after, q)), rest, target, implies(and_(there, mapped), and_(special, huge)))
 
         def page_after(q: Num) -> Page:
             moved = choose_page(between(start, q, reached), EMPTY_PAGE, page_at(q))
@@ -800,11 +868,58 @@ class UnboundedSpace(AddressSpace):
 
         self.every_page.append(placed)
         self._view, self._page = once_per_page(view_after), once_per_page(page_after)
+        self._copies_have_anon_vmas()
         self._forget_cuts(start, reached)
         self._forget_cuts(new, reached + distance)
         self.count = self._number("map_count")
         # the room that a move asks for leaves this much (contract of mremap's move, obligation of lemma moves)
         self.run.assume(and_(lt(0, self.count), le(self.count, self.max_map_count)))
+
+    def _copies_have_anon_vmas(self) -> None:
+        """A page that was copied lies in a VMA that has an anon_vma: whoever copies it sees to that (touch)."""
+        view, page_at = self._view, self._page
+        self.every_page.append(lambda q: implies(page_at(q).copied, lt(0, view(q)[1].anon_vma)))
+
+    def _touched(self, view: Callable[[Num], tuple[Bool, Vma]]) -> Callable[[Num], tuple[Bool, Vma]]:
+        """The same mapping, where VMAs that had no anon_vma may have got one."""
+        new_anon = self._function("anon_vma_after", Number, Number)
+
+        def after(q: Num) -> tuple[Bool, Vma]:
+            mapped, vma = view(q)
+            return mapped, replace(vma, anon_vma=ite(eq(vma.anon_vma, 0), larger(0, new_anon(q)), vma.anon_vma))
+
+        return once_per_page(after)
+
+    def _rebordered(
+        self, view: Callable[[Num], tuple[Bool, Vma]], near: Callable[[Num], Bool]
+    ) -> Callable[[Num], tuple[Bool, Vma]]:
+        """The same mapping, with its VMAs merged or cut anew where `near` holds: where they begin and end, and which
+        anon_vma they have, is open there. No page changes its place in its object."""
+        new_start = self._function("start_after", Number, Number)
+        new_end = self._function("end_after", Number, Number)
+        new_anon = self._function("anon_vma_after", Number, Number)
+        new_inherited = self._function("inherited_after", Number, Truth)
+
+        @once_per_page
+        def after(q: Num) -> tuple[Bool, Vma]:
+            mapped, vma = view(q)
+            there, begin = near(q), new_start(q)
+            anon = larger(0, new_anon(q))
+            return mapped, replace(
+                vma,
+                start=ite(there, begin, vma.start),
+                end=ite(there, new_end(q), vma.end),
+                offset=ite(there, offset_at(vma, begin), vma.offset),
+                anon_vma=ite(there, anon, vma.anon_vma),
+                inherited=ite_bool(there, and_(lt(0, anon), new_inherited(q)), vma.inherited),
+            )
+
+        def placed(q: Num) -> Bool:
+            mapped, vma = after(q)
+            return implies(and_(mapped, near(q)), is_placed(vma, q))
+
+        self.every_page.append(placed)
+        return after
 
     # whole-range effects ----------------------------------------------------------------------------------------------
 
@@ -850,7 +965,11 @@ class UnboundedSpace(AddressSpace):
         def inside(q: Num) -> Bool:
             return between(vma.start, q, vma.end)
 
-        self._view = lambda q: (or_(inside(q), view(q)[0]), choose_vma(inside(q), vma, view(q)[1]))
+        def view_after(q: Num) -> tuple[Bool, Vma]:
+            mapped, old = view(q)
+            return or_(inside(q), mapped), choose_vma(inside(q), vma, old)
+
+        self._view = self._rebordered(view_after, lambda q: or_(inside(q), beside(view(q)[1], vma.start, vma.end)))
         self._forget_cuts(vma.start, vma.end)
         self._inserted()
 
@@ -860,15 +979,18 @@ class UnboundedSpace(AddressSpace):
         self.run.assume(and_(le(before - 1, self.count), le(self.count, before + 1), lt(0, self.count)))
 
     def move(self, old: Num, pages: Num, new: Num, new_pages: Num, *, keep_source: bool) -> None:
-        view, page_at = self._view, self._page
+        view, page_at, before = self._view, self._page, self.count
         source = view(old)[1]
-        copy = replace(source, start=new, end=new + new_pages, offset=offset_at(source, old))
+        # memory that was never written gets the page offset of its new place (copy_vma)
+        unwritten = and_(is_anonymous(source), eq(source.anon_vma, 0))
+        copy = replace(source, start=new, end=new + new_pages, offset=ite(unwritten, new, offset_at(source, old)))
         whole = keep_source and not self.edition.splits_locked_source
         if whole:  # the copy may be one VMA with what is unlocked
             copy = replace(copy, locked=and_(source.locked, self._choice("stays_locked")))
         uncharges = keep_source and self.edition.uncharges_kept_source
         if uncharges:
             copy = replace(copy, account=and_(source.account, self._choice("stays_charged")))
+        reset = self._choice("offset_reset") if keep_source and self.edition.resets_kept_offset else False
 
         def view_after(q: Num) -> tuple[Bool, Vma]:
             mapped, vma = view(q)
@@ -876,8 +998,14 @@ class UnboundedSpace(AddressSpace):
             unlocked = or_(here, and_(mapped, eq(vma.start, source.start))) if whole else here
             left = replace(vma, locked=False, account=False if uncharges else vma.account)
             kept = choose_vma(unlocked, left, vma) if keep_source else vma
+            back = and_(reset, here, eq(vma.backing, ANONYMOUS))
+            kept = replace(kept, offset=ite(back, vma.start, kept.offset))
             gone = False if keep_source else here
             return or_(there, and_(mapped, not_(gone))), choose_vma(there, copy, kept)
+
+        def near(q: Num) -> Bool:
+            there, vma = between(new, q, new + new_pages), view(q)[1]
+            return or_(there, eq(vma.start, source.start), beside(vma, new, new + new_pages))
 
         def page_after(q: Num) -> Page:
             there, here = between(new, q, new + pages), between(old, q, old + pages)
@@ -886,14 +1014,17 @@ class UnboundedSpace(AddressSpace):
             now = page_at(q)
             return choose_page(there, moved, choose_page(or_(here, beyond), EMPTY_PAGE, now))
 
-        self._view, self._page = once_per_page(view_after), once_per_page(page_after)
+        self._view, self._page = self._rebordered(view_after, near), once_per_page(page_after)
         self._forget_cuts(old, old + pages)
         self._forget_cuts(new, new + new_pages)
-        self._inserted()
-        if not keep_source:
-            before = self.count
-            self.count = self._number("map_count")
-            self.run.assume(and_(lt(0, self.count), le(self.count, before + 1)))
+        # the copy is one VMA more, or merges; the cuts at the ends of what it is a copy of add two at most
+        cuts: Num = 0 if whole else 2
+        if keep_source and not whole:
+            cuts = ite(source.locked, ite(lt(source.start, old), 1, 0) + ite(lt(old + pages, source.end), 1, 0), 0)
+        gone: Num = 0 if keep_source else ite(lt(0, pages), 1, 0)
+        self.count = self._number("map_count")
+        most = before + 1 + (cuts if keep_source else ite(lt(0, pages), 2, 0)) - gone
+        self.run.assume(and_(le(before - 2, self.count), le(self.count, most), lt(0, self.count)))
 
     def expand(self, page: Num, end: Num) -> None:
         view = self._view
@@ -903,7 +1034,11 @@ class UnboundedSpace(AddressSpace):
         def inside(q: Num) -> Bool:
             return between(vma.start, q, end)
 
-        self._view = lambda q: (or_(inside(q), view(q)[0]), choose_vma(inside(q), grown, view(q)[1]))
+        def view_after(q: Num) -> tuple[Bool, Vma]:
+            mapped, old = view(q)
+            return or_(inside(q), mapped), choose_vma(inside(q), grown, old)
+
+        self._view = self._rebordered(view_after, lambda q: or_(inside(q), eq(view(q)[1].start, end)))
         self._forget_cuts(vma.end, end)
         before = self.count
         self.count = self._number("map_count")
@@ -920,7 +1055,8 @@ class UnboundedSpace(AddressSpace):
             done = and_(between(start, q, end), by_write, cast(z3.BoolRef, faulted(q)))
             return choose_page(done, Page(copied=True, own=self._visible(q, vma, now, stored)), now)
 
-        self._page = once_per_page(page_after)
+        self._view, self._page = self._touched(view), once_per_page(page_after)
+        self._copies_have_anon_vmas()
 
     # single pages -----------------------------------------------------------------------------------------------------
 
@@ -939,9 +1075,12 @@ class UnboundedSpace(AddressSpace):
         self._page = lambda q: choose_page(
             and_(eq(q, page), not_(vma.shared)), Page(copied=True, own=value), page_at(q)
         )
+        self._view = self._touched(self._view)
+        self._copies_have_anon_vmas()
 
     def prepare(self, page: Num, cond: Bool) -> None:
-        """An anon_vma is bookkeeping, which no theorem compares."""
+        if self.decide(cond):
+            self._view = self._touched(self._view)
 
     def set_page(self, page: Num, content: Page) -> None:
         page_at = self._page
@@ -949,11 +1088,14 @@ class UnboundedSpace(AddressSpace):
 
     def become_child(self, inherit: Callable[[Vma], tuple[Bool, Vma]], page: Callable[[Vma, Page], Page]) -> None:
         view, page_at = self._view, self._page
+        new_anon = self._function("anon_vma_after", Number, Number)
 
         def view_after(q: Num) -> tuple[Bool, Vma]:
             mapped, vma = view(q)
             kept, child = inherit(vma)
-            return and_(mapped, kept), child
+            # each VMA of the child has an anon_vma of its own (anon_vma_fork)
+            own = ite(eq(child.anon_vma, 0), 0, larger(1, new_anon(q)))
+            return and_(mapped, kept), replace(child, anon_vma=own)
 
         self._view = once_per_page(view_after)
         self._page = lambda q: choose_page(view(q)[0], page(view(q)[1], page_at(q)), page_at(q))
@@ -971,18 +1113,30 @@ class UnboundedSnapshot:
         self.space = space
         self._view, self._page, self._cut, self._stored = space._view, space._page, space._cut, space._stored
         self.write_denied, self.access_denied = space._write_denied, space._access_denied
-        self.pkey_allocated, self.object_pages = space.pkey_allocated, space.object_pages
+        allocated, no_keys = space._pkey_allocated, space.world.no_keys
+        self.pkey_allocated: Callable[[Num], Bool] = lambda key: and_(
+            not_(no_keys), between(0, key, 16), allocated(key)
+        )
+        self.object_pages = space.object_pages
         self.start_brk = space.start_brk
         self.map_count = space.count
         self.max_map_count = space.max_map_count
         self.brk = space.brk
         self._seen: dict[int, PageView] = {}
+        self._name = space._fresh("nothing")
+
+    def _nothing(self, page: Num) -> Vma:
+        """Stands where there is no VMA: unknown in every field."""
+        function = self.space.world.function
+        return Vma(**{f.name: function(f"{self._name}_{f.name}", Number, _sort(f.type))(page) for f in fields(Vma)})
 
     def at(self, page: Num) -> PageView:
         """The page now."""
         key = page if isinstance(page, int) else page.get_id()
         if key not in self._seen:
             mapped, vma = self._view(page)
+            if mapped is not True:  # what a page is, that is not mapped, is unknown
+                vma = choose_vma(mapped, vma, self._nothing(page))
             now = self._page(page)
             visible = UnboundedSpace._visible(page, vma, now, self._stored)
             self._seen[key] = PageView(mapped, vma, now, visible)

@@ -190,7 +190,6 @@ def _list_is_well_formed(vmas: list[Vma]) -> Bool:
     """In order, disjoint, below TASK_SIZE, and every VMA well formed in itself: its position, its attributes, and the
     bookkeeping (page offset, anon_vma) that merges and splits must keep right."""
     parts: list[Bool] = [condition for vma in vmas for condition, _ in well_formed_vma(vma)]
-    parts += [le(vma.end, TASK_PAGES) for vma in vmas]
     parts += [le(a.end, b.start) for a, b in itertools.pairwise(vmas)]
     return all_(parts)
 

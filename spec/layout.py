@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 
 from spec.terms import Bool, Num, is_decided, le
 from spec.vma import Vma, well_formed_vma
-from spec.words import TASK_PAGES
 
 OVER_LIMIT = 1
 """How far map_count may lie above its limit: mmap and brk test `map_count > limit` before they add one VMA."""
@@ -21,7 +20,6 @@ def _conditions(vmas: Sequence[Vma], elsewhere: Num, max_map_count: Num) -> Iter
     for i, vma in enumerate(vmas):
         for cond, why in well_formed_vma(vma):
             yield i, cond, why
-        yield i, le(vma.end, TASK_PAGES), "it reaches beyond the end of user address space (TASK_SIZE)"
         if i:
             yield (
                 i,

@@ -7,7 +7,7 @@ all. Properties know nothing of known bugs, and of editions only whose documents
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from spec.advice import DISCARDING, GUARD_INSTALL
@@ -89,6 +89,11 @@ def _is_kept(t: Any, p: Num) -> Bool:
 def _sealed(t: Any, p: Num) -> Bool:
     was = t.before.at(p)
     return and_(was.mapped, was.vma.sealed)
+
+
+def _sealed_after(t: Any, p: Num) -> Bool:
+    now = t.after.at(p)
+    return and_(now.mapped, now.vma.sealed)
 
 
 def _same_protection(t: Any, p: Num) -> Bool:
@@ -178,7 +183,7 @@ def _eperm_for_another_reason(t: Any) -> Bool:
     if t.call == "mmap":
         return lt(t.to.page, 16)
     if t.call == "mremap":
-        return and_(t.to.fixed, lt(t.to.new, 16))
+        return and_(or_(t.to.fixed, t.to.dontunmap), lt(t.to.new, 16))
     if t.call == "madvise":
         return one_of(t.to.advice, (100, 101))
     return False
@@ -219,19 +224,9 @@ def _one_mapping(after: Any, p: Num) -> Bool:
 
 def _well_formed(t: Any, p: Num) -> Bool:
     now = t.after.at(p)
-    vma = all_(condition for condition, sentence in well_formed_vma(now.vma) if sentence not in _POSITION)
-    written = replace(now.vma, anon_vma=1)
-    return and_(implies(now.mapped, vma), well_formed_page(now.mapped, written, now.page))
+    vma = all_(condition for condition, _ in well_formed_vma(now.vma))
+    return and_(implies(now.mapped, vma), well_formed_page(now.mapped, now.vma, now.page))
 
-
-_POSITION = (
-    "it starts below page 0",
-    "it is empty (vm_end is not above vm_start)",
-    "its page offset is out of range",
-    "it inherited an anon_vma that it does not have",
-    "a special mapping is locked",
-)
-"""Conditions on positions and bookkeeping, which the step lemmas (proofs/lemmas.py) prove where VMAs are made."""
 
 COMMIT = "commit message, "
 THREAD_LIAM = "review thread, Liam Howlett, 2024-04-16 14:59"
@@ -280,7 +275,7 @@ PROPERTIES: dict[str, Property] = {
             HEADER + ": unseal() is not supported",
             CHANGING,
             when=_sealed,
-            holds=lambda t, p: t.after.at(p).vma.sealed,
+            holds=_sealed_after,
         ),
         Property(
             "never-discarded",
@@ -336,7 +331,7 @@ PROPERTIES: dict[str, Property] = {
             outcomes=failed,
             second=True,
             when=lambda t, p, q: and_(_newly_sealed(t, p), le(t.to.start, q), lt(q, p)),
-            holds=lambda t, p, q: t.after.at(q).vma.sealed,
+            holds=lambda t, p, q: _sealed_after(t, q),
         ),
         Property(
             "partial-seal-stops-at-an-end",
@@ -346,7 +341,9 @@ PROPERTIES: dict[str, Property] = {
             ("mseal",),
             outcomes=failed,
             second=True,
-            when=lambda t, p, q: and_(_newly_sealed(t, p), _in_range(t, q), not_(t.after.at(q).vma.sealed)),
+            when=lambda t, p, q: and_(
+                _newly_sealed(t, p), _in_range(t, q), t.before.at(q).mapped, not_(_sealed_after(t, q))
+            ),
             holds=lambda t, p, q: le(t.to.end, t.before.at(q).vma.end),
         ),
         Property(
@@ -370,7 +367,7 @@ PROPERTIES: dict[str, Property] = {
                 not_(between(t.to.old, p, t.to.old + t.to.old_pages)),
                 _is_kept(t, p),
             ),
-            holds=lambda t, p: eq(t.before.at(p).vma.locked, t.after.at(p).vma.locked),
+            holds=lambda t, p: and_(t.after.at(p).mapped, eq(t.before.at(p).vma.locked, t.after.at(p).vma.locked)),
         ),
         Property(
             "success-is-as-openbsd-says",

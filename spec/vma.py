@@ -11,7 +11,8 @@ from typing import Any, Final, cast
 
 import z3
 
-from spec.terms import Bool, Num, all_, and_, any_, eq, implies, ite, ite_bool, le, lt, not_, one_of, or_
+from spec.terms import Bool, Num, all_, and_, any_, between, eq, implies, ite, ite_bool, le, lt, not_, one_of, or_
+from spec.words import TASK_PAGES
 
 ANONYMOUS: Final = 0
 """No file, no vm_ops: plain private anonymous memory."""
@@ -25,11 +26,14 @@ HUGETLB: Final = 4
 """Huge pages of hugetlbfs: split only at multiples of HUGE_PAGES."""
 BACKINGS: Final = {ANONYMOUS: "anon", FILE: "file", DEVZERO: "devzero", SPECIAL: "special", HUGETLB: "hugetlb"}
 
-LARGEST_OFFSET: Final = 1 << 62
-"""Above every page offset that mmap lets through and that moves and growth can reach from there."""
+LARGEST_OFFSET: Final = 1 << 64
+"""Page offsets are words: mmap and mremap refuse a range of which they would wrap around."""
 
 HUGE_PAGES: Final = 512
 """Pages of 4096 bytes in one huge page of 2 MiB."""
+
+STACK_GUARD_PAGES: Final = 256
+"""stack_guard_gap: free pages that the kernel keeps below a VMA that grows down."""
 
 NORMAL, RANDOM, SEQUENTIAL = 0, 1, 2
 """Values of Vma.reading: VM_RAND_READ and VM_SEQ_READ exclude one another."""
@@ -132,6 +136,11 @@ def lets_go(vma: Vma, start: Num, end: Num) -> Bool:
     return not_(or_(vma.sealed, before, behind))
 
 
+def beside(vma: Vma, start: Num, end: Num) -> Bool:
+    """The VMA touches the range [start, end) from outside, so that it may merge with what is mapped there."""
+    return or_(eq(vma.end, start), eq(vma.start, end))
+
+
 def same_flags(a: Vma, b: Vma) -> Bool:
     """All vm_flags are equal."""
     return all_(eq(getattr(a, name), getattr(b, name)) for name in FLAGS)
@@ -155,6 +164,23 @@ def choose_vma(cond: Bool, yes: Vma, no: Vma) -> Vma:
     return Vma(**values)
 
 
+def _well_placed(vma: Vma) -> list[tuple[Bool, str]]:
+    return [
+        (le(0, vma.start), "it starts below page 0"),
+        (lt(vma.start, vma.end), "it is empty (vm_end is not above vm_start)"),
+        (le(vma.end, TASK_PAGES), "it reaches beyond the end of user address space (TASK_SIZE)"),
+        (
+            and_(le(0, vma.offset), lt(vma.offset + (vma.end - vma.start), LARGEST_OFFSET)),
+            "its page offset is out of range",
+        ),
+    ]
+
+
+def is_placed(vma: Vma, page: Num) -> Bool:
+    """The VMA holds the page, and lies where a VMA can lie."""
+    return and_(between(vma.start, page, vma.end), all_(condition for condition, _ in _well_placed(vma)))
+
+
 def well_formed_vma(vma: Vma) -> list[tuple[Bool, str]]:
     """The conditions on one VMA, each with the sentence that a wrong layout is told.
 
@@ -163,8 +189,7 @@ def well_formed_vma(vma: Vma) -> list[tuple[Bool, str]]:
     anonymous memory without one has the page offset of its place (MREMAP_DONTUNMAP leaves it another; 6.18 too).
     """
     return [
-        (le(0, vma.start), "it starts below page 0"),
-        (lt(vma.start, vma.end), "it is empty (vm_end is not above vm_start)"),
+        *_well_placed(vma),
         (one_of(vma.backing, BACKINGS), "its backing is unknown"),
         (eq(has_file(vma), lt(0, vma.object)), "it has an object exactly if it is backed by one"),
         (le(0, vma.object), "its object is negative"),
@@ -178,10 +203,6 @@ def well_formed_vma(vma: Vma) -> list[tuple[Bool, str]]:
         (implies(vma.write, vma.may_write), "it is writable but may not be"),
         (implies(vma.exec, vma.may_exec), "it is executable but may not be"),
         (and_(le(0, vma.pkey), le(vma.pkey, 15)), "its pkey is not in 0..15"),
-        (
-            and_(le(0, vma.offset), lt(vma.offset + (vma.end - vma.start), LARGEST_OFFSET)),
-            "its page offset is out of range",
-        ),
         (le(0, vma.anon_vma), "its anon_vma is negative"),
         (implies(vma.inherited, lt(0, vma.anon_vma)), "it inherited an anon_vma that it does not have"),
         (

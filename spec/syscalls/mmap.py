@@ -45,7 +45,7 @@ from spec.mapping import (
 )
 from spec.space import AddressSpace, Guards
 from spec.syscalls.munmap import gather
-from spec.terms import Bool, Num, and_, between, eq, implies, ite, le, lt, ne, not_, one_of, or_
+from spec.terms import Bool, Num, and_, between, eq, implies, ite, larger, le, lt, ne, not_, one_of, or_
 from spec.vma import ANONYMOUS, DEVZERO, FILE, HUGE_PAGES, HUGETLB, THP_DEFAULT, THP_NEVER, Vma, starts_huge_page
 from spec.words import (
     HUGE_PAGE_SIZE,
@@ -83,8 +83,6 @@ class Map(Decoded):
     """[page, page + pages) lies below TASK_SIZE."""
     small: Bool
     """`pages` alone does not exceed TASK_SIZE."""
-    hinted: Bool
-    """The address is not 0."""
     fixed: Bool
     noreplace: Bool
     type: Num
@@ -122,9 +120,6 @@ class Map(Decoded):
             lt(self.pages, PAGES),
             eq(self.fits, fits_in_space(self.page, self.pages, self.aligned)),
             eq(self.small, le(self.pages, TASK_PAGES)),
-            implies(lt(0, self.page), self.hinted),
-            implies(and_(eq(self.page, 0), self.aligned), not_(self.hinted)),
-            implies(not_(self.aligned), self.hinted),
             implies(self.noreplace, self.fixed),
             between(0, self.type, 16),
             between(0, self.file, 4),
@@ -166,7 +161,6 @@ def arguments(
         aligned=is_page_aligned(addr),
         fits=and_(not_(above(size, TASK_SIZE)), not_(above(addr, sub(TASK_SIZE, size)))),
         small=not_(above(size, TASK_SIZE)),
-        hinted=not_(equal(addr, 0)),
         fixed=or_(has(flags, MAP_FIXED), noreplace),
         noreplace=noreplace,
         type=_num(kind),
@@ -210,11 +204,12 @@ def mmap(mm: AddressSpace, new: Map) -> Num:
         if mm.decide(new.noreplace):
             mm.fail_if(mm.any_mapped(page, page + new.pages), Errno.EEXIST, "mmap: MAP_FIXED_NOREPLACE over a mapping")
     else:
-        hint = None
+        # the hint is raised before it is tested with the length (round_hint_to_min, mmap_address_hint_valid)
+        raised = larger(new.page, mm.min_page)
         low = new.low if mm.edition.huge_hints_up else and_(new.low, not_(new.huge))
-        if mm.decide(and_(new.fits, new.hinted, or_(not_(low), le(new.page + new.pages, LOW_PAGES)))):
-            hint = ite(lt(new.page, mm.min_page), mm.min_page, new.page)
-        page = mm.free_range_for(new.pages, hint, low=low, huge=new.huge)
+        fits = and_(le(raised + new.pages, TASK_PAGES), or_(not_(low), le(raised + new.pages, LOW_PAGES)))
+        hinted = mm.decide(and_(lt(0, new.page), fits))
+        page = mm.free_range_for(new.pages, raised if hinted else None, low=low, huge=new.huge)
     _check_kind(mm, new)
     _make_room(mm, new, page)
     vma = _new_vma(mm, new, page, exec_only_key)

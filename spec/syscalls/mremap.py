@@ -181,13 +181,16 @@ def _to_new_address(mm: AddressSpace, to: Move) -> Num:
     vma = _resizable(mm, to, old_pages)
     if mm.decide(to.dontunmap):
         mm.may_fail(Errno.ENOMEM, "mremap: RLIMIT_AS has no room for both copies")
-    if mm.decide(to.fixed):
-        mm.fail_if(lt(to.new, mm.min_page), Errno.EPERM, "mremap: the new address is below mmap_min_addr")
-        new = to.new
-    else:
-        hint = ite(lt(to.new, mm.min_page), mm.min_page, to.new) if mm.decide(ne(to.new, 0)) else None
-        new = mm.free_range(to.new_pages, hint)
-    return move(mm, to, vma, old_pages, new)
+    return move(mm, to, vma, old_pages, _new_place(mm, to))
+
+
+def _new_place(mm: AddressSpace, to: Move) -> Num:
+    """Where the mapping goes (get_unmapped_area): to the given address, which is but a hint without MREMAP_FIXED."""
+    new = to.new
+    if not mm.decide(to.fixed):
+        new = mm.free_range(to.new_pages, new if mm.decide(ne(new, 0)) else None)
+    mm.fail_if(lt(new, mm.min_page), Errno.EPERM, "mremap: the new address is below mmap_min_addr")
+    return new
 
 
 def check_destination(mm: AddressSpace, to: Move) -> None:
@@ -326,13 +329,7 @@ def to_new_address_6_17(mm: AddressSpace, to: Move) -> Num:
         mm.fail(Errno.EFAULT, "mremap: the old address is no longer mapped")
     if mm.decide(to.dontunmap):
         mm.may_fail(Errno.ENOMEM, "mremap: RLIMIT_AS has no room for both copies")
-    if mm.decide(to.fixed):
-        mm.fail_if(lt(to.new, mm.min_page), Errno.EPERM, "mremap: the new address is below mmap_min_addr")
-        new = to.new
-    else:
-        hint = ite(lt(to.new, mm.min_page), mm.min_page, to.new) if mm.decide(ne(to.new, 0)) else None
-        new = mm.free_range(to.new_pages, hint)
-    return move(mm, to, vma, old_pages, new)
+    return move(mm, to, vma, old_pages, _new_place(mm, to))
 
 
 def _move_each(mm: AddressSpace, to: Move) -> Num:
