@@ -279,7 +279,7 @@ class AdmittedSpace(UnboundedSpace):
             self.trial = _Trial(pending.pop())
             self.run, self.queue, self._midway = cast(Any, self.trial), queue, None
             self._adopt(before)
-            self.every_page = _EveryPage(lambda: self._tried)
+            self.every_page = self.places = _EveryPage(lambda: self._tried)
             try:
                 answer = self._once(contract)
             except _Dead as dead:

@@ -106,7 +106,8 @@ class Prover:
 
     def _attributes(self, path: CallPath) -> list[z3.BoolRef]:
         """What well-formedness says of the attributes of the pages that the path names."""
-        return self.explored.world.attributes_of(path.space.named)
+        places = path.space.place_facts()
+        return [*self.explored.world.attributes_of(path.space.named), *places]
 
     def _enter(self, path: CallPath) -> None:
         """Assert a path in a scope of its own."""
@@ -147,7 +148,11 @@ class Prover:
                 continue
             self._enter(path)
             # one query for all properties that no path has broken so far; only if it is satisfiable, one for each
-            whole = [prop.name for prop, _ in goals if not found[prop.name].opened and prop.every is prop.none is None]
+            whole = [
+                prop.name
+                for prop, _ in goals
+                if not found[prop.name].opened and prop.every is prop.none is None and not prop.positions
+            ]
             either = any_(goal for prop, goal in goals if prop.name in whole)
             answer, _ = self._check(path, either if isinstance(either, z3.ExprRef) else z3.BoolVal(either))
             all_hold = answer == z3.unsat

@@ -213,6 +213,10 @@ class UnboundedSpace(AddressSpace):
         """Named pages (ids of terms) of which no facts are wanted: they are only where another page came from or went,
         and facts of them would name ever more pages."""
         self.every_page: list[PageFact] = []
+        self.places: list[PageFact] = []
+        """Where VMAs lie that were made anew, and that they have an anon_vma if need be: facts of every page too, kept
+        apart as the attribute axioms are."""
+        self._placed: list[z3.BoolRef] | None = None
         self._instances: dict[tuple[int, int], z3.BoolRef] = {}
         self.count: Num = world.map_count
         self.fresh_names: dict[str, int] = {}
@@ -271,6 +275,14 @@ class UnboundedSpace(AddressSpace):
             if len(self._instances) == before:
                 break
         return list(self._instances.values())
+
+    def place_facts(self) -> list[z3.BoolRef]:
+        """What holds of every VMA that was made anew, at each page that this path names."""
+        if self._placed is None:
+            named = [page for key, page in self.named.items() if key not in self.shifted]
+            known = [fact(page) for fact in self.places for page in named]
+            self._placed = [fact for fact in known if isinstance(fact, z3.ExprRef)]
+        return self._placed
 
     # terms ----------------------------------------------------------------------------------------------------------
 
@@ -669,7 +681,7 @@ class UnboundedSpace(AddressSpace):
             return choose_page(and_(between(start, q, reached), mapped), then, now)
 
         self._view, self._page = once_per_page(view_after), once_per_page(page_after)
-        self.every_page.append(placed)
+        self.places.append(placed)
         self._copies_have_anon_vmas()
         view_now = self._view
 
@@ -878,7 +890,7 @@ class UnboundedSpace(AddressSpace):
     def _copies_have_anon_vmas(self) -> None:
         """A page that was copied lies in a VMA that has an anon_vma: whoever copies it sees to that (touch)."""
         view, page_at = self._view, self._page
-        self.every_page.append(lambda q: implies(page_at(q).copied, lt(0, view(q)[1].anon_vma)))
+        self.places.append(lambda q: implies(page_at(q).copied, lt(0, view(q)[1].anon_vma)))
 
     def _touched(self, view: Callable[[Num], tuple[Bool, Vma]]) -> Callable[[Num], tuple[Bool, Vma]]:
         """The same mapping, where VMAs that had no anon_vma may have got one."""
@@ -918,7 +930,7 @@ class UnboundedSpace(AddressSpace):
             mapped, vma = after(q)
             return implies(and_(mapped, near(q)), is_placed(vma, q))
 
-        self.every_page.append(placed)
+        self.places.append(placed)
         return after
 
     # whole-range effects ----------------------------------------------------------------------------------------------
@@ -948,8 +960,8 @@ class UnboundedSpace(AddressSpace):
         removed = ite(first[0], 1, 0) + ite(
             and_(last[0], not_(and_(first[0], eq(first[1].start, last[1].start)))), 1, 0
         )
-        self._view = lambda q: (and_(view(q)[0], not_(between(start, q, end))), view(q)[1])
-        self._page = lambda q: choose_page(between(start, q, end), EMPTY_PAGE, page_at(q))
+        self._view = once_per_page(lambda q: (and_(view(q)[0], not_(between(start, q, end))), view(q)[1]))
+        self._page = once_per_page(lambda q: choose_page(between(start, q, end), EMPTY_PAGE, page_at(q)))
         self._forget_cuts(start, end)
         self.count = self._number("map_count")
         self.run.assume(and_(le(0, self.count), le(self.count, before - removed)))
@@ -970,6 +982,7 @@ class UnboundedSpace(AddressSpace):
             return or_(inside(q), mapped), choose_vma(inside(q), vma, old)
 
         self._view = self._rebordered(view_after, lambda q: or_(inside(q), beside(view(q)[1], vma.start, vma.end)))
+        self._copies_have_anon_vmas()
         self._forget_cuts(vma.start, vma.end)
         self._inserted()
 
@@ -1015,6 +1028,7 @@ class UnboundedSpace(AddressSpace):
             return choose_page(there, moved, choose_page(or_(here, beyond), EMPTY_PAGE, now))
 
         self._view, self._page = self._rebordered(view_after, near), once_per_page(page_after)
+        self._copies_have_anon_vmas()
         self._forget_cuts(old, old + pages)
         self._forget_cuts(new, new + new_pages)
         # the copy is one VMA more, or merges; the cuts at the ends of what it is a copy of add two at most
@@ -1039,6 +1053,7 @@ class UnboundedSpace(AddressSpace):
             return or_(inside(q), mapped), choose_vma(inside(q), grown, old)
 
         self._view = self._rebordered(view_after, lambda q: or_(inside(q), eq(view(q)[1].start, end)))
+        self._copies_have_anon_vmas()
         self._forget_cuts(vma.end, end)
         before = self.count
         self.count = self._number("map_count")
@@ -1072,8 +1087,8 @@ class UnboundedSpace(AddressSpace):
         self._stored = lambda o, offset: ite(
             and_(vma.shared, eq(o, vma.object), eq(offset, at)), value, old_stored(o, offset)
         )
-        self._page = lambda q: choose_page(
-            and_(eq(q, page), not_(vma.shared)), Page(copied=True, own=value), page_at(q)
+        self._page = once_per_page(
+            lambda q: choose_page(and_(eq(q, page), not_(vma.shared)), Page(copied=True, own=value), page_at(q))
         )
         self._view = self._touched(self._view)
         self._copies_have_anon_vmas()
@@ -1084,7 +1099,7 @@ class UnboundedSpace(AddressSpace):
 
     def set_page(self, page: Num, content: Page) -> None:
         page_at = self._page
-        self._page = lambda q: choose_page(eq(q, page), content, page_at(q))
+        self._page = once_per_page(lambda q: choose_page(eq(q, page), content, page_at(q)))
 
     def become_child(self, inherit: Callable[[Vma], tuple[Bool, Vma]], page: Callable[[Vma, Page], Page]) -> None:
         view, page_at = self._view, self._page
@@ -1098,7 +1113,7 @@ class UnboundedSpace(AddressSpace):
             return and_(mapped, kept), replace(child, anon_vma=own)
 
         self._view = once_per_page(view_after)
-        self._page = lambda q: choose_page(view(q)[0], page(view(q)[1], page_at(q)), page_at(q))
+        self._page = once_per_page(lambda q: choose_page(view(q)[0], page(view(q)[1], page_at(q)), page_at(q)))
         new_cut = self._function("cut_after", Number, Truth)
         self._cut = lambda q: cast(z3.BoolRef, new_cut(q))
         before = self.count

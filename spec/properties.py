@@ -61,6 +61,8 @@ class Property:
     """The property speaks of two pages: `when` and `holds` take a third argument."""
     contents: bool = False
     """It speaks of what pages hold, so that counterexamples show contents."""
+    positions: bool = False
+    """It speaks of where VMAs lie and of their anon_vmas, which most proofs do without."""
     promised_by: tuple[System, ...] = tuple(System)
     """The systems whose documents promise it; the others are not held to it."""
 
@@ -524,6 +526,7 @@ PROPERTIES: dict[str, Property] = {
             "the invariants of mm_struct",
             (*CHANGING, "fork"),
             holds=_well_formed,
+            positions=True,
         ),
         Property(
             "map-count-stays-in-bounds",
