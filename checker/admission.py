@@ -1,10 +1,10 @@
 """Admission: what the list engine did, held against the contracts of the verbs.
 
-A verb's contract is its method in checker/unbounded.py: what may be said of a page, of boundaries and of map_count after
-the verb, in terms of before. There the proofs assume it, over unknown functions. Here the same methods are run over
-Python values: the address space before is a concrete one, and whatever a contract leaves open is answered by what the
-engine made of it. If no answer satisfies the contract, then the engine has done something that the proofs do not know
-of, and a theorem may be proved and false.
+A verb's contract is its method in checker/unbounded.py: what may be said of a page, of boundaries and of map_count
+after the verb, in terms of before. There the proofs assume it, over unknown functions. Here the same methods are run
+over Python values: the address space before is a concrete one, and whatever a contract leaves open is answered by what
+the engine made of it. If no answer satisfies the contract, then the engine has done something that the proofs do not
+know of, and a theorem may be proved and false.
 
 A call's body is run twice: on the engine, which records the address space after each verb, and on the contracts, which
 must admit each of these steps.
@@ -16,12 +16,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, cast
 
+from checker.calls import finish
 from checker.concrete import ConcreteSpace, State
-from checker.examples import Example, finish
+from checker.examples import Example
 from checker.unbounded import PageFact, UnboundedSpace, World
 from spec.editions import Edition
 from spec.errors import Errno
-from spec.space import Gap, Refused, Test, Visit
+from spec.space import Refused
 from spec.syscalls import CALLS
 from spec.terms import Bool, Num, whole
 from spec.vma import EMPTY_PAGE, Page, Vma, offset_at
@@ -391,7 +392,8 @@ class AdmittedSpace(UnboundedSpace):
         return any(page.guard and start <= n < end for n, page in self.now.state.pages.items())
 
     def environment(self, why: str) -> Bool:
-        return self.admit("environment", lambda: self.step.result, ())
+        answer: bool = self.admit("environment", lambda: self.step.result, ())
+        return answer
 
 
 def _contract(verb: str) -> Callable[..., Any]:

@@ -35,6 +35,7 @@ class ConcreteSnapshot:
         self.state = state
         self._space = ConcreteSpace(state, edition)
         self.map_count: Num = self.counted() if map_count is None else map_count
+        self._seen: dict[Num, PageView] = {}
 
     def showing(self, nothing: Vma) -> ConcreteSnapshot:
         """The same address space, with something else shown where no VMA is."""
@@ -79,10 +80,15 @@ class ConcreteSnapshot:
 
     def at(self, page: Num) -> PageView:
         """The page."""
-        found = self._space.find(page)
-        if found is None:
-            return PageView(False, self.nothing, EMPTY_PAGE, self.nothing.start)
-        return PageView(True, found, self._space.page(page), self._space.visible(found, page))
+        view = self._seen.get(page)
+        if view is None:
+            found = self._space.find(page)
+            if found is None:
+                view = PageView(False, self.nothing, EMPTY_PAGE, self.nothing.start)
+            else:
+                view = PageView(True, found, self._space.page(page), self._space.visible(found, page))
+            self._seen[page] = view
+        return view
 
     def cut(self, page: Num) -> Bool:
         """A VMA begins or ends at the left edge of the page."""
@@ -165,13 +171,14 @@ def breaking(
     for of_every_page in (prop.every, prop.none):
         if of_every_page is not None and not all(of_every_page(transition, q) for q in pages):
             return None
-    changed_first = sorted(pages, key=lambda page: not has_changed(transition, page))
     for shown in (transition, _with_odd_gaps(transition)):
-        for arguments in _pages_for(prop, changed_first):
-            if at not in (None, arguments[0]):
-                continue
-            if prop.when(shown, *arguments) and not prop.holds(shown, *arguments):
-                return arguments[0], transition, after
+        broken = [
+            arguments[0]
+            for arguments in _pages_for(prop, pages)
+            if at in (None, arguments[0]) and prop.when(shown, *arguments) and not prop.holds(shown, *arguments)
+        ]
+        if broken:
+            return next((p for p in broken if has_changed(transition, p)), broken[0]), transition, after
     return None
 
 

@@ -40,7 +40,7 @@ NO_VMA = Vma(start=0, end=0)
 """Stands where there is no VMA."""
 ODD_VMA = Vma(
     start=-1, end=-1, offset=-1, read=True, write=True, exec=True, may_read=False, may_write=False, may_exec=False,
-    shared=True, may_share=True, backing=-1, object=-1, anon_vma=-1, inherited=True, pkey=-1, sealed=True, locked=True,
+    shared=True, may_share=True, backing=-1, object=-1, anon_vma=-1, inherited=True, pkey=15, sealed=True, locked=True,
     growsdown=True, dontfork=True, wipeonfork=True, droppable=True, dontdump=True, mergeable=True, reading=-1, thp=-1,
     account=True, noreserve=True,
 )  # fmt: skip

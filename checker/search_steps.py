@@ -11,10 +11,10 @@ from checker.concrete import State
 from checker.documents.base import FIRST_FRESH, HEAP_PAGE
 from checker.examples import ConcreteSnapshot, Example
 from checker.search_letters import FILE_CONTENTS, OBJECT, Letter, decoded
-from checker.view import PageView, Transition
+from checker.view import Transition
 from spec.editions import Edition
 from spec.properties import Property
-from spec.terms import Num, whole
+from spec.terms import whole
 from spec.vma import Vma
 
 
@@ -56,20 +56,6 @@ def canonical(state: State) -> Hashable:
     )
 
 
-class RememberingSnapshot(ConcreteSnapshot):
-    """A concrete snapshot that works out each page once, for all the properties that look at it."""
-
-    def __init__(self, state: State, edition: Edition, map_count: int | None = None) -> None:
-        super().__init__(state, edition, map_count)
-        self.seen: dict[Num, PageView] = {}
-
-    def at(self, page: Num) -> PageView:
-        found = self.seen.get(page)
-        if found is None:
-            found = self.seen[page] = super().at(page)
-        return found
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edge(Example):
     """An example that was run already: checker.examples judges it without running it again."""
@@ -102,7 +88,7 @@ class Start:
     def __init__(self, state: State, edition: Edition) -> None:
         self.state = state
         self.edition = edition
-        self.snapshot = RememberingSnapshot(state, edition)
+        self.snapshot = ConcreteSnapshot(state, edition)
 
     def may_break(self, prop: Property) -> bool:
         """False if no call at all can break the property from here: its `when` is false at every page, and needs only
@@ -123,5 +109,5 @@ class Start:
             return None
         made, after = Example(self.state, letter.call, arguments, letter.failures).run(self.edition)
         count = whole(made.after.map_count)
-        seen = replace(made, before=self.snapshot, after=RememberingSnapshot(after, self.edition, count))
+        seen = replace(made, before=self.snapshot, after=ConcreteSnapshot(after, self.edition, count))
         return Edge(self.state, letter.call, arguments, letter.failures, letter=letter, transition=seen, after=after)

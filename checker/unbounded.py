@@ -872,7 +872,9 @@ class UnboundedSpace(AddressSpace):
                 ),
             )
             there, after = view_after(q)
-            return and_(implies(there, is_placed(after, q)), rest, target, implies(and_(there, mapped), and_(special, huge)))
+            return and_(
+                implies(there, is_placed(after, q)), rest, target, implies(and_(there, mapped), and_(special, huge))
+            )
 
         def page_after(q: Num) -> Page:
             moved = choose_page(between(start, q, reached), EMPTY_PAGE, page_at(q))
@@ -944,7 +946,7 @@ class UnboundedSpace(AddressSpace):
 
         def view_after(q: Num) -> tuple[Bool, Vma]:
             mapped, old = view(q)
-            inside = and_(cuts, mapped, eq(old.start, start), between(start, q, end))
+            inside = and_(cuts, mapped, eq(old.start, start), eq(old.end, end), between(start, q, end))
             begin = ite(and_(inside, le(page, q)), page, old.start)
             finish = ite(and_(inside, lt(q, page)), page, old.end)
             return mapped, replace(old, start=begin, end=finish, offset=offset_at(old, begin))

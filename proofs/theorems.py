@@ -207,9 +207,7 @@ KNOWN_BROKEN: tuple[Broken, ...] = (
     ),
     Broken("never-replaced", ("munmap", "mmap", "brk", "mremap"), (VARIANT,), "as never-unmapped", "v6.12"),
     Broken("never-reprotected", ("mmap", "mremap"), (VARIANT,), "as never-unmapped: another takes its place", "v6.12"),
-    Broken(
-        "never-unsealed", ("mmap", "mremap"), (VARIANT,), "as never-unmapped: what replaces it has no seal", "v6.12"
-    ),
+    Broken("never-unsealed", ("munmap", "mmap", "mremap", "brk"), (VARIANT,), "as never-unmapped", "v6.12"),
     Broken("anonymous-contents-stay", ("munmap", "mmap", "brk", "mremap"), (VARIANT,), "as never-unmapped", "v6.12"),
     Broken("settled-contents-stay", ("munmap", "mmap", "brk", "mremap"), (VARIANT,), "as never-unmapped", "v6.12"),
     Broken(

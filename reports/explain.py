@@ -168,9 +168,9 @@ class _Recorder(UnboundedSpace):
         super().foresee(start, end, visit, gap=gap, no_room=no_room)
         self.looks_ahead = False
 
-    def _free(self, what: str) -> bool:
+    def _free(self, what: str, refusal: tuple[Errno, str] | None = None) -> bool:
         self.choices += 1
-        return super()._free(what)
+        return super()._free(what, refusal)
 
     def fail_if(self, cond: Bool, errno: Errno, check: str) -> None:
         self.trail.meet(check, errno, possible=cond is not False)

@@ -1,0 +1,179 @@
+"""The list engine does nothing that the contracts of its verbs do not allow; a wrong contract is caught."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from checker.admission import NotAdmitted, admit
+from checker.concrete import State
+from checker.examples import Example, problems, violation
+from checker.layout import LayoutSpace
+from checker.machine import perform
+from checker.random_cases import WINDOW, RandomCases
+from checker.unbounded import UnboundedSpace
+from proofs.soak import Case, Judge, as_json, from_json, main, shrunk
+from spec.editions import EDITIONS
+from spec.errors import Errno
+from spec.properties import PROPERTIES
+from spec.syscalls import CALLS
+from spec.terms import eq
+from spec.vma import DEVZERO, Page, Vma
+from spec.words import PAGE_SIZE, TASK_PAGES
+
+LINUX = [name for name, edition in EDITIONS.items() if edition.has("mremap")]
+PLAIN = Vma(start=WINDOW, end=WINDOW + 1, read=True, write=True, offset=WINDOW)
+
+
+def case(call: str, state: State, edition: str = "v10", **words: int) -> Case:
+    return Case(EDITIONS[edition], call, words, state)
+
+
+def example(call: str, state: State, edition: str = "v10", **words: int) -> Example:
+    made = case(call, state, edition, **words).example()
+    assert made is not None
+    return made
+
+
+def move(old: int, pages: int, new: int, flags: int) -> dict[str, int]:
+    size = pages * PAGE_SIZE
+    return {"addr": old * PAGE_SIZE, "old_len": size, "new_len": size, "flags": flags, "new_addr": new * PAGE_SIZE}
+
+
+@settings(max_examples=25)
+@given(seed=st.integers(0, 1 << 32), name=st.sampled_from(sorted(EDITIONS)))
+def test_every_step_of_a_random_call_is_admitted(seed: int, name: str) -> None:
+    edition = EDITIONS[name]
+    cases = RandomCases(Random(seed))
+    state = cases.state()
+    assert problems(state) == []
+    for call in (name for name in CALLS if edition.has(name) and name != "mseal32"):
+        made = Case(edition, call, cases.words(call, state, edition), state).example()
+        if made is not None:
+            admit(made, edition)
+
+
+@settings(max_examples=25)
+@given(seed=st.integers(0, 1 << 32), name=st.sampled_from(LINUX))
+def test_traces_from_an_empty_address_space_stay_well_formed(seed: int, name: str) -> None:
+    random, edition = Random(seed), EDITIONS[name]
+    cases, state = RandomCases(random), State(max_map_count=30, start_brk=WINDOW, brk=WINDOW)
+    calls = [name for name in CALLS if edition.has(name) and name not in ("mseal32", "pkru")]
+    for _ in range(20):
+        call = random.choice([*calls, "mmap", "mmap"])
+        perform(state, edition, call, cases.words(call, state, edition))
+        assert problems(state) == [], call
+
+
+# what was proved, and false
+
+
+@pytest.mark.parametrize("name", LINUX)
+def test_a_moved_mapping_that_was_never_written_gets_the_offset_of_its_place(name: str) -> None:
+    zero = replace(PLAIN, backing=DEVZERO, object=3, offset=0)
+    made = example("mremap", State(vmas=[zero], sizes={3: 8}), name, **move(WINDOW, 1, WINDOW + 8, flags=3))
+    transition, after = made.run(EDITIONS[name])
+    assert transition.errno is Errno.OK
+    assert after.vmas == [replace(zero, start=WINDOW + 8, end=WINDOW + 9, offset=WINDOW + 8)]
+    assert violation(PROPERTIES["success-does-what-it-says"], made, EDITIONS[name]) is None
+    admit(made, EDITIONS[name])
+
+
+@pytest.mark.parametrize("name", [name for name in LINUX if EDITIONS[name].splits_locked_source])
+def test_moving_the_middle_of_a_locked_vma_and_keeping_it_adds_three_vmas(name: str) -> None:
+    locked = replace(PLAIN, end=WINDOW + 3, locked=True)
+    state = State(vmas=[locked], elsewhere=8)
+    made = example("mremap", state, name, **move(WINDOW + 1, 1, WINDOW + 20, flags=7))
+    transition, after = made.run(EDITIONS[name])
+    assert (transition.before.map_count, transition.after.map_count, len(after.vmas)) == (9, 12, 4)
+    admit(made, EDITIONS[name])
+
+
+def test_a_seal_that_goes_with_its_page_is_a_seal_that_is_removed() -> None:
+    sealed = replace(PLAIN, start=WINDOW + 1, end=WINDOW + 2, offset=WINDOW + 1, sealed=True)
+    made = example("munmap", State(vmas=[PLAIN, sealed]), "munmap-variant", addr=WINDOW * PAGE_SIZE, len=2 * PAGE_SIZE)
+    assert violation(PROPERTIES["never-unsealed"], made, EDITIONS["munmap-variant"]) is not None
+
+
+@pytest.mark.parametrize("name", list(EDITIONS))
+@pytest.mark.parametrize("addr", [1, PAGE_SIZE, 15 * PAGE_SIZE + 1])
+def test_a_hint_is_raised_before_it_is_tested_with_the_length(name: str, addr: int) -> None:
+    state = State()
+    words = {"addr": addr, "len": (TASK_PAGES - 5) * PAGE_SIZE, "prot": 3, "flags": 0x22}
+    result = perform(state, EDITIONS[name], "mmap", {**words, "file": 0, "object": 0, "off": 0})
+    assert result.errno is Errno.ENOMEM
+    assert state.vmas == []
+
+
+# contracts that are wrong are caught
+
+
+@contextmanager
+def swapped(owner: type, name: str, function: object) -> Iterator[None]:
+    kept = getattr(owner, name)
+    setattr(owner, name, function)
+    try:
+        yield
+    finally:
+        setattr(owner, name, kept)
+
+
+def test_an_engine_that_changes_a_page_too_many_is_not_admitted() -> None:
+    unmap = LayoutSpace.unmap
+    state = State(vmas=[PLAIN, replace(PLAIN, start=WINDOW + 1, end=WINDOW + 2, offset=WINDOW + 1, sealed=True)])
+    made = example("munmap", state, addr=WINDOW * PAGE_SIZE, len=PAGE_SIZE)
+    admit(made, EDITIONS["v10"])
+    with (
+        swapped(LayoutSpace, "unmap", lambda self, start, end: unmap(self, start, end + 1)),
+        pytest.raises(NotAdmitted, match="unmap"),
+    ):
+        admit(made, EDITIONS["v10"])
+
+
+def test_a_contract_that_keeps_too_little_of_map_count_does_not_admit_the_engine() -> None:
+    real = UnboundedSpace.unmap
+
+    def lower(self: UnboundedSpace, start: int, end: int) -> None:
+        before = self.count
+        real(self, start, end)
+        self.run.assume(eq(self.count, before - 2))
+
+    state = State(vmas=[PLAIN])
+    unmapping = example("munmap", state, addr=WINDOW * PAGE_SIZE, len=PAGE_SIZE)
+    with swapped(UnboundedSpace, "unmap", lower), pytest.raises(NotAdmitted, match="unmap"):
+        admit(unmapping, EDITIONS["v10"])
+
+
+# the soak
+
+
+def test_a_soak_finds_nothing_and_says_how_to_repeat_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--seconds", "3", "--seed", "4", "--out", str(tmp_path / "found")]) == 0
+    said = capsys.readouterr().out
+    assert "0 found" in said
+    assert "--seed 4" in said
+    assert not (tmp_path / "found").exists()
+
+
+def test_a_finding_is_made_smaller_saved_and_judged_again() -> None:
+    other = replace(PLAIN, start=WINDOW + 5, end=WINDOW + 6, offset=WINDOW + 5)
+    state = State(vmas=[PLAIN, other], pages={WINDOW + 5: Page(guard=True)})
+    found = case("munmap", state, addr=WINDOW * PAGE_SIZE, len=PAGE_SIZE)
+    judge = Judge(EDITIONS["v10"])
+    unmap = LayoutSpace.unmap
+    assert judge.wrong(found) == ""
+    with swapped(LayoutSpace, "unmap", lambda self, start, end: unmap(self, start, end + 1)):
+        beside = State(vmas=[PLAIN, replace(other, start=WINDOW + 1)])
+        why = judge.wrong(case("munmap", beside, addr=WINDOW * PAGE_SIZE, len=PAGE_SIZE))
+        assert why == "success-does-what-it-says is broken, and proved"
+    again = from_json(as_json(found, "nothing"))
+    assert again.words == found.words
+    assert again.state.vmas == state.vmas
+    assert shrunk(found, judge).state.vmas == []
