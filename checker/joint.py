@@ -49,15 +49,17 @@ ENGINE_READS: Final[dict[str, frozenset[str]]] = {
 """By effect: the fields of an edition that the list engine (checker/layout.py) reads when it carries the effect out.
 The unbounded reading does not read them: it leaves what they decide open."""
 
-_ENVIRONMENT: Final = frozenset(("object", "pkey", "no_pkey"))
-"""Unknowns that are the environment's alone."""
+_ENVIRONMENT: Final = frozenset(("object", "pkey", "no_pkey", "exec_key", "nothing"))
+"""Unknowns that are the environment's alone, and what is said of a page that is not mapped."""
 _BY_PAGES: Final = frozenset(
-    ("stack_above", "no_free_range", "free", "hole", "hole_through", "faulted", "faulted_after")
+    ("stack_above", "stack", "no_free_range", "free", "hole", "hole_through", "faulted", "faulted_after")
 )
 """Unknowns that the pages before decide: what is mapped, with which attributes and contents."""
 _BY_VMAS: Final = frozenset(
     (
         "map_count",
+        "own_offset",
+        "offset_reset",
         "cut_after",
         "start_after",
         "end_after",
