@@ -82,7 +82,8 @@ class Step:
 
 
 VERBS = (
-    *("check_each", "check_mapped", "change_each", "move_each", "first", "free_range", "free_range_for", "stack_above", "environment"),
+    *("check_each", "check_mapped", "change_each", "move_each", "first", "free_range", "free_range_for", "stack_above"),
+    "environment",
     *("split", "unmap", "map", "move", "expand", "lock", "set_brk", "store", "prepare", "set_page", "set_write_denied"),
     *("allocate_pkey", "execute_only_pkey", "fresh_object", "become_child"),
 )
@@ -387,6 +388,14 @@ class AdmittedSpace(UnboundedSpace):
             UnboundedSpace.move_each(self, *arguments, **options)
 
         self.admit("move_each", contract, arguments)
+
+    @property
+    def min_page(self) -> int:
+        return self.now.state.min_page
+
+    @property
+    def has_huge_pages(self) -> bool:
+        return self.now.state.huge_pages
 
     def guarded(self, vma: Vma, start: Num, end: Num) -> Bool:
         return any(page.guard and start <= n < end for n, page in self.now.state.pages.items())

@@ -216,7 +216,10 @@ class RandomCases:
             "reclaim": lambda state: {"addr": self._address(state)},
             "pkru": lambda state: {"bits": self.random.choice((*PKRU, self.random.getrandbits(64)))},
             "fork": lambda state: {},
-            "pkey_alloc": lambda state: {},
+            "pkey_alloc": lambda state: {
+                "flags": self.random.choice((0,) * 9 + (1,)),
+                "rights": self.random.choice((0, 0, 1, 2, 3, 4)),
+            },
         }
         if call in draw:
             return draw[call](state)
@@ -266,7 +269,7 @@ class RandomCases:
         file = pick((0, 0, 0, 0, 1, 2, 3))
         flags = pick((2, 2, 2, 1, 1, 3, 8, 0)) | (0x20 if not file and self.often() else 0)
         flags |= pick((0x10, 0x10, 0, 0, 0x10_0000))
-        for bit in (0x100, 0x2000, 0x4000, 0x8000):
+        for bit in (0x40, 0x100, 0x2000, 0x4000, 0x8000, 0x1_0000, 0x2_0000, 0x4_0000, 0x8_0000, 1 << 30):
             flags |= bit if self.random.random() < 0.1 else 0
         addr = 0 if self.random.random() < 0.05 else self._address(state)
         length = self._length(state, addr)
