@@ -432,7 +432,12 @@ class UnboundedSpace(AddressSpace):
 
     def free_range_for(self, pages: Num, hint: Num | None, *, low: Bool, huge: Bool) -> Num:
         refusal = Errno.EPERM, "the hint was rounded down below mmap_min_addr"
-        if hint is not None and self._free("low_hint", refusal):
+        if (
+            hint is not None
+            and not self.edition.huge_hints_up
+            and huge is not False
+            and self._free("low_hint", refusal)
+        ):
             self.run.assume(and_(huge, lt(hint, MIN_PAGE + HUGE_PAGES)))
             raise Refused(*refusal)
         return self._place(pages, hint)

@@ -18,6 +18,7 @@ from spec.terms import Bool, Num, all_, and_, between, eq, implies, le, lt, ne, 
 from spec.vma import (
     ANONYMOUS,
     FILE,
+    HUGE_PAGES,
     HUGETLB,
     SPECIAL,
     alike,
@@ -28,6 +29,7 @@ from spec.vma import (
     well_formed_page,
     well_formed_vma,
 )
+from spec.words import MIN_PAGE
 
 SYSTEM_CALLS = ("mseal", "munmap", "mmap", "mprotect", "pkey_mprotect", "mremap", "madvise", "brk", "mlock", "munlock")
 STEPS = ("write", "pkru", "reclaim", "pkey_alloc")
@@ -183,9 +185,10 @@ BLOCKED_KINDS: dict[str, Callable[[Any, Num], Bool]] = {
 def _eperm_for_another_reason(t: Any) -> Bool:
     """EPERM that has nothing to do with seals: an address below mmap_min_addr, poisoning without CAP_SYS_ADMIN."""
     if t.call == "mmap":
-        return lt(t.to.page, 16)
+        rounded_down = and_(t.to.huge, not_(t.to.fixed), lt(t.to.page, MIN_PAGE + HUGE_PAGES))
+        return or_(lt(t.to.page, MIN_PAGE), rounded_down)
     if t.call == "mremap":
-        return and_(or_(t.to.fixed, t.to.dontunmap), lt(t.to.new, 16))
+        return and_(or_(t.to.fixed, t.to.dontunmap), lt(t.to.new, MIN_PAGE))
     if t.call == "madvise":
         return one_of(t.to.advice, (100, 101))
     return False
