@@ -30,7 +30,7 @@ NO_ROOM: Final = "no room under the map-count limit for a split"
 WELL_FORMED: Final = ("aligned", "new_aligned", "fits", "new_fits", "small")
 """Flags of decoded arguments that are plain when they are true."""
 
-ORDINARY: Final = (*WELL_FORMED, "read", "write", "exec", "fixed", "may_move", "hinted")
+ORDINARY: Final = (*WELL_FORMED, "read", "write", "exec", "fixed", "may_move")
 """Flags of decoded arguments that ordinary programs set; any other is odd when it is true."""
 
 UNMARKED: Final = (

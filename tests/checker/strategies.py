@@ -238,7 +238,6 @@ def _map(draw: Draw, state: State) -> Map:
         aligned=aligned,
         fits=bool(fits_in_space(page, pages, aligned)),
         small=pages <= TASK_PAGES,
-        hinted=page > 0 or not aligned,
         fixed=noreplace or draw(st.sampled_from((True, True, False))),
         noreplace=noreplace,
         type=draw(st.sampled_from((2, 2, 2, 1, 1, 3, 8, 0))),
