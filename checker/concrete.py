@@ -10,8 +10,7 @@ from checker.layout import ELSEWHERE_TOP, LayoutSpace
 from spec.editions import Edition
 from spec.errors import Errno
 from spec.mapping import LOW_PAGES
-from spec.space import Done, Refused
-from spec.syscalls.mmap import NO_HUGE_PAGES
+from spec.space import NO_HUGE_PAGES, Done, Refused
 from spec.terms import Bool, Num, lt, whole
 from spec.vma import EMPTY_PAGE, HUGE_PAGES, Page, Vma
 from spec.words import MIN_PAGE, TASK_PAGES

@@ -136,7 +136,7 @@ def _unknown_line(line: Line) -> str:
     if line < first.line:
         return f"before {_dotted(first.line)} there is no mseal"
     if LAST_OF_6 < line < (7, 0):
-        return f"there is no such release, 7.0 came after {_dotted(LAST_OF_6)}"
+        return f"there is no such release, 7.0 came after {_dotted(LAST_OF_6)}; the table: sealspec list editions"
     if line > last.line:
         return (
             f"newer than the newest that was tried, {[*last.runs][-1]}; the nearest edition is {last.edition} "

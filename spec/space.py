@@ -10,13 +10,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from spec.editions import Edition
 from spec.errors import Errno
 from spec.terms import Bool, Num, and_, eq, is_decided, ite, larger, le, lt, not_, one_of, or_, smaller
 from spec.vma import FILE, HUGETLB, Page, Vma, in_whole_pages, offset_at, refuses_split, same_flags
 from spec.words import MIN_PAGE
+
+NO_HUGE_PAGES: Final = "mmap: no huge pages are free"
+"""What the environment may lack, and the check that says so: the concrete reading knows whether it does."""
 
 
 class Refused(Exception):

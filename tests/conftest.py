@@ -61,6 +61,12 @@ def _no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
+def _no_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How long a machine takes is not seen in standard error."""
+    monkeypatch.setenv("MSEAL_SPEC_PROGRESS", "0")
+
+
+@pytest.fixture(autouse=True)
 def _plain_output(monkeypatch: pytest.MonkeyPatch) -> None:
     """Output does not depend on the terminal that the tests are run from."""
     for name in (

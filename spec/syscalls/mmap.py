@@ -8,7 +8,7 @@ there is its own (uvm_map with UVM_FLAG_UNMAP; docs/MIMMUTABLE.md).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import cast
 
 from spec.arguments import Decoded, as_page, fits_in_space
 from spec.editions import Edition, SealCheck, System
@@ -43,7 +43,7 @@ from spec.mapping import (
     READ_ONLY_FILE,
     WRITABLE_FILE,
 )
-from spec.space import AddressSpace, Guards
+from spec.space import NO_HUGE_PAGES, AddressSpace, Guards
 from spec.syscalls.munmap import gather
 from spec.terms import Bool, Num, and_, between, eq, implies, ite, larger, le, lt, ne, not_, one_of, or_
 from spec.vma import ANONYMOUS, DEVZERO, FILE, HUGE_PAGES, HUGETLB, THP_DEFAULT, THP_NEVER, Vma, starts_huge_page
@@ -66,9 +66,6 @@ from spec.words import (
     page_number,
     sub,
 )
-
-NO_HUGE_PAGES: Final = "mmap: no huge pages are free"
-"""What the environment may lack, and the check that says so."""
 
 
 @dataclass(frozen=True, slots=True)

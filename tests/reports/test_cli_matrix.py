@@ -116,7 +116,8 @@ def test_interrupted(spoiled: Spoiled, tmp_path: Path, capsys: pytest.CaptureFix
     [
         (["-c", "fork"], "fork is not in the matrix; there are mseal, munmap"),
         (["-c", "munmapp"], "did you mean munmap"),
-        (["-e", "v10.1"], "unknown edition"),
+        (["-e", "two-pas"], "unknown edition 'two-pas'; did you mean two-pass"),
+        (["-e", "v10.1"], "kernel v10.1: newer than the newest that was tried"),
         (["--settles", "-c", "mmap"], "leave out --call"),
     ],
 )
