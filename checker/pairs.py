@@ -102,6 +102,11 @@ class PairedSpace(UnboundedSpace):
     def facts(self, rounds: int = 3) -> list[z3.BoolRef]:
         return [fact for space in (*self.spaces, self.spaces[0]) for fact in space.facts_at(self.named, rounds)]
 
+    def place_facts(self) -> list[z3.BoolRef]:
+        pages = list(self.named.values())
+        known = [fact(page) for space in self.spaces for fact in space.places for page in pages]
+        return [fact for fact in known if isinstance(fact, z3.ExprRef)]
+
 
 @dataclass(frozen=True, slots=True)
 class _Conditions:

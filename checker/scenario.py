@@ -22,7 +22,9 @@ from checker.documents.scenarios import (
     FillStep,
     Kernel,
     MmapStep,
+    MprotectStep,
     MremapStep,
+    PkeyMprotectStep,
     PkruStep,
     RunResult,
     Scenario,
@@ -34,7 +36,7 @@ from checker.documents.scenarios import (
 from checker.machine import perform
 from spec.editions import EDITIONS, Edition
 from spec.errors import Errno
-from spec.excluded import DOCUMENT, GIGANTIC_PAGES, SEALED_VDSO, STACK_GROWTH
+from spec.excluded import DOCUMENT, EXECUTE_ONLY_SEM, GIGANTIC_PAGES, SEALED_VDSO, STACK_GROWTH
 from spec.mapping import (
     DEV_ZERO,
     MAP_HUGE_1GB,
@@ -45,6 +47,7 @@ from spec.mapping import (
     WRITABLE_FILE,
 )
 from spec.syscalls import CALLS
+from spec.syscalls.mprotect import PROT_EXEC, PROT_SEM
 from spec.terms import whole
 from spec.vma import ANONYMOUS, EMPTY_PAGE, FILE, SPECIAL, THP_ALWAYS, THP_NEVER, Vma, offset_at
 from spec.words import PAGE_SHIFT, PAGE_SIZE, PAGES, TASK_PAGES, WORD
@@ -216,6 +219,9 @@ class Runner:
                 place=freedom.place,
             )
             ret, errno = self._answer(step, words, result)
+        if self.state.has_pkeys and isinstance(step, MprotectStep | PkeyMprotectStep) and _is_executable_sem(step):
+            why = EXECUTE_ONLY_SEM.told("mprotect with PROT_EXEC | PROT_SEM where there are protection keys")
+            raise NotModelled(f"/steps/{self.executed}", why)
         if result.check and (why := self._beyond_model(step, result.check)):
             raise NotModelled(f"/steps/{self.executed}", why)
         self.executed += 1
@@ -399,6 +405,12 @@ _SHOWN_FLAGS: Final = (
     ("thp", THP_ALWAYS, "hg"),
 )
 """Field, value, and the VmFlags name that the kernel runs show, in their order."""
+
+
+def _is_executable_sem(step: MprotectStep | PkeyMprotectStep) -> bool:
+    """The step asks for PROT_EXEC and PROT_SEM, for no other access, and for no key."""
+    keyed = isinstance(step, PkeyMprotectStep) and step.pkey != -1
+    return step.prot & 0xF == PROT_EXEC | PROT_SEM and not keyed
 
 
 def _ends(vma: Vma) -> tuple[int, int]:

@@ -247,7 +247,7 @@ class Kind:
 
 PROTECTION = ("read", "write", "exec", "may_read", "may_write", "may_exec")
 MARKS = ("dontfork", "wipeonfork", "dontdump", "mergeable", "reading", "thp", "droppable", "growsdown", "noreserve")
-MAPS = ("shared", "may_share", "backing", "object")
+MAPS = ("shared", "may_share", "backing", "object", "sync", "opened_read_only")
 
 
 def _attributes(*names: str) -> Callable[[Any, Num], Bool]:

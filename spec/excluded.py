@@ -41,8 +41,14 @@ SEALED_VDSO: Final = Excluded(
     "a kernel with CONFIG_MSEAL_SYSTEM_MAPPINGS seals vdso, vvar and others at exec, so that none can be moved",
     ("sealed-vdso", "sealed_vdso", "vvar", "vsyscall", "MSEAL_SYSTEM_MAPPINGS", "CONFIG_MSEAL_SYSTEM_MAPPINGS"),
 )
+EXECUTE_ONLY_SEM: Final = Excluded(
+    "execute-only-sem",
+    "whether a page gets or loses the execute-only key depends then on whether a merge spares it the visit",
+    ("PROT_SEM", "execute-only-sem"),
+)
 
 EXCLUDED: Final = (
+    EXECUTE_ONLY_SEM,
     STACK_GROWTH,
     GIGANTIC_PAGES,
     SEALED_VDSO,

@@ -79,9 +79,8 @@ class Vma:
 
 ATTRIBUTES: Final = tuple(f.name for f in fields(Vma) if f.name not in ("start", "end"))
 BOOL_ATTRIBUTES: Final = tuple(f.name for f in fields(Vma) if f.type == "Bool")
-FLAGS: Final = tuple(
-    a for a in ATTRIBUTES if a not in ("object", "offset", "anon_vma", "inherited", "backing", "by_reader")
-)
+_NO_FLAGS = ("object", "offset", "anon_vma", "inherited", "backing", "opened_read_only")
+FLAGS: Final = tuple(a for a in ATTRIBUTES if a not in _NO_FLAGS)
 """What the kernel keeps in vm_flags: compared as a whole when VMAs merge and when a change turns out to be none."""
 
 

@@ -215,7 +215,9 @@ class _Maker:
         if call == "mmap" and isinstance(prot, int) and self.chance(self.bits / 2):
             arguments["prot"] = prot | r.choice((8, 8, 1 << r.randrange(3, 64)))
         if call.endswith("mprotect") and isinstance(prot, int) and self.chance(self.bits / 4):
-            arguments["prot"] = prot | r.choice((8, 8, 8, 1 << r.randrange(3, 64)))
+            # PROT_EXEC | PROT_SEM is not modelled where there are keys (EXECUTE_ONLY_SEM)
+            sem = 0 if prot & 7 == 4 else 8
+            arguments["prot"] = prot | r.choice((sem, sem, sem, 1 << r.randrange(4, 64)))
         if call == "mremap" and isinstance(flags, int) and self.chance(self.bits / 5):
             arguments["flags"] = flags | 1 << r.randrange(3, 64)
         if call == "mseal" and self.chance(self.bits / 5):

@@ -13,9 +13,9 @@ from spec.arguments import PageRange, as_page, widened
 from spec.editions import Edition, SealCheck, System
 from spec.errors import Errno
 from spec.space import AddressSpace, Gap, Guards, Visit
-from spec.terms import Bool, Num, and_, between, eq, implies, ite, ite_bool, le, lt, ne, not_, or_
+from spec.terms import Bool, Num, and_, between, eq, ite, ite_bool, le, lt, ne, not_, or_
 from spec.vma import HUGETLB, Vma, is_anonymous, same_flags
-from spec.words import WORD, Word, above, add, choose, equal, has, is_page_aligned, low32, mask, page_align, untagged
+from spec.words import Word, above, add, choose, equal, has, is_page_aligned, low32, mask, page_align, untagged
 
 PROT_READ, PROT_WRITE, PROT_EXEC, PROT_SEM = 1, 2, 4, 8
 PROT_GROWSDOWN, PROT_GROWSUP = 0x0100_0000, 0x0200_0000
@@ -30,8 +30,6 @@ class Protect(PageRange):
     read: Bool
     write: Bool
     exec: Bool
-    exec_only: Bool
-    """PROT_EXEC and nothing else is asked for, PROT_GROWSDOWN and PROT_GROWSUP apart."""
     growsdown: Bool
     growsup: Bool
     pkey: Num
@@ -43,7 +41,6 @@ class Protect(PageRange):
             lt(self.start, self.end),
             lt(self.end, 1 << 52),
             not_(and_(self.growsdown, self.growsup)),
-            implies(self.exec_only, and_(self.exec, not_(self.read), not_(self.write))),
             or_(eq(self.pkey, -1), between(0, self.pkey, (1 << 32) - 1)),
         ]
 
@@ -66,9 +63,9 @@ def arguments(do: Guards, addr: Word, length: Word, prot: Word) -> PlainProtect:
         do.fail_if(not_(known), Errno.EINVAL, "mprotect: unknown protection bits")
         first, end = widened(do, "mprotect", addr, length)
         asked = has(prot, PROT_READ), has(prot, PROT_WRITE), has(prot, PROT_EXEC)
-        return PlainProtect(as_page(first), as_page(end), *asked, False, False, False, NO_PKEY)
+        return PlainProtect(as_page(first), as_page(end), *asked, False, False, NO_PKEY)
     to = pkey_arguments(do, addr, length, prot, 0xFFFF_FFFF)
-    return PlainProtect(to.start, to.end, to.read, to.write, to.exec, to.exec_only, to.growsdown, to.growsup, NO_PKEY)
+    return PlainProtect(to.start, to.end, to.read, to.write, to.exec, to.growsdown, to.growsup, NO_PKEY)
 
 
 def pkey_arguments(do: Guards, addr: Word, length: Word, prot: Word, pkey: Word) -> Protect:
@@ -88,7 +85,6 @@ def pkey_arguments(do: Guards, addr: Word, length: Word, prot: Word, pkey: Word)
         has(prot, PROT_READ),
         has(prot, PROT_WRITE),
         has(prot, PROT_EXEC),
-        equal(mask(prot, WORD - 1 & ~(PROT_GROWSDOWN | PROT_GROWSUP)), PROT_EXEC),
         down,
         up,
         signed32(pkey),
@@ -121,7 +117,7 @@ def mprotect(mm: AddressSpace, to: Protect) -> Num:
     in_the_loop = mm.edition.seals is SealCheck.IN_THE_LOOP
     if not (in_the_loop or openbsd):
         mm.check_each(start, to.end, lambda vma: vma.sealed, Errno.EPERM, "mprotect: a VMA of the range is sealed")
-    exec_only = and_(to.exec_only, eq(to.pkey, NO_PKEY))
+    exec_only = and_(to.exec, not_(to.read), not_(to.write), eq(to.pkey, NO_PKEY))
     exec_only_key = 0 if openbsd else mm.execute_only_pkey(exec_only)
 
     def protect(vma: Vma, at: Visit) -> Vma:

@@ -205,9 +205,9 @@ def _protect(draw: Draw, state: State, edition: Edition, keyed: bool) -> Protect
     start, end = _range(draw, state)
     ways = ((False, False), (False, False), (False, False), (True, False), (False, True))
     down, up = draw(st.sampled_from(ways if edition.system is System.LINUX else ways[:1]))
-    rights = {"read": draw(OFTEN), "write": draw(st.booleans()), "exec": draw(RARELY), "exec_only": False}
+    rights = {"read": draw(OFTEN), "write": draw(st.booleans()), "exec": draw(RARELY)}
     if draw(RARELY):
-        rights = {"read": False, "write": False, "exec": True, "exec_only": draw(OFTEN)}
+        rights = {"read": False, "write": False, "exec": True}
     if keyed:
         return Protect(
             start=start,

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from checker.admission import NotAdmitted, admit
-from checker.concrete import State
+from checker.concrete import State, TooManyPages
 from checker.examples import Example, problems, violation
 from checker.layout import LayoutSpace
 from checker.machine import perform
@@ -68,7 +68,10 @@ def test_traces_from_an_empty_address_space_stay_well_formed(seed: int, name: st
     calls = [name for name in CALLS if edition.has(name) and name not in ("mseal32", "pkru")]
     for _ in range(20):
         call = random.choice([*calls, "mmap", "mmap"])
-        perform(state, edition, call, cases.words(call, state, edition))
+        try:
+            perform(state, edition, call, cases.words(call, state, edition))
+        except TooManyPages:  # the concrete reading says so; the trace ends there
+            return
         assert problems(state) == [], call
 
 
