@@ -157,7 +157,9 @@ class ObjectDoc(Document):
     """A file, a memfd, or the object behind anonymous shared memory."""
 
     object: Annotated[Count, Field(gt=0)] = Field(description="its number, as VMAs name it")
-    pages: Count | None = Field(default=None, description="its size in pages; null: it has no end")
+    pages: Annotated[Int, Field(ge=0, le=1 << 64)] | None = Field(
+        default=None, description="its size in pages; null: it has no end"
+    )
     contents: tuple[ContentDoc, ...] = ()
 
 

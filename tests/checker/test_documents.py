@@ -400,6 +400,15 @@ def test_vmas_survive_their_documents(document: VmaDoc) -> None:
     assert VmaDoc.from_vma(document.to_vma()) == document
 
 
+def test_a_shared_object_reaches_as_far_as_its_offsets() -> None:
+    """Page offsets are words, so that an object ends as late: a counterexample of v7.1 could not be written."""
+    last = (1 << 64) - 2
+    vma = {"start": 32, "end": 33, "share": "shared", "backing": "file", "object": 7, "offset": last}
+    made = {"object": 7, "pages": last + 1, "contents": [{"offset": last, "value": 3}]}
+    layout = LayoutDoc.model_validate({"vmas": [vma], "objects": [made]})
+    assert LayoutDoc.from_state(layout.to_state()) == layout
+
+
 def test_every_attribute_of_a_vma_is_in_its_document() -> None:
     """Every Boolean attribute is a flag, a right or a kind of sharing, so that a new one cannot be forgotten."""
     rights = {f"{may}{name}" for may in ("", "may_") for name in ("read", "write", "exec")}
