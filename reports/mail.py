@@ -9,15 +9,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from checker.documents.counterexamples import Counterexample
 from checker.version import signature
 from reports.differences import MEANING, diff_of, in_short
-from reports.findings import TOPICS, Finding, find_command, findings, groups, undecided
+from reports.findings import TOPICS, Finding, find_command, findings, groups, topic_of, undecided
 from reports.lead import FAILS, GUARANTEES, NEW, Lead, lead_of
 from reports.plain import command, heading, item, joined, number, quoted, text_of, wrap
-from reports.review import Case, EditionFacts, Review, Theorem
+from reports.review import AssumptionFacts, Case, EditionFacts, Review, Theorem
 from reports.strip_text import drawing, legend
 from reports.thread import MESSAGE_ID, SUBJECT, THREAD_EDITION, answers
 from spec.editions import EDITIONS, System
@@ -28,8 +28,6 @@ SENTENCES = 1
 """Sentences of an answer to the thread, beside the short one; all of them are in `sealspec report --thread`."""
 SPELT_OUT = 2
 """Of so many topics, what holds is said in sentences; of the others by name."""
-DIFFERENCES = (6, 2, 0)
-"""Properties that are named where another edition decides otherwise: as many as there is room for."""
 
 
 def render(review: Review) -> str:
@@ -38,17 +36,19 @@ def render(review: Review) -> str:
     found = findings(review, edition)
     replies = _replies(review) if edition.name == THREAD_EDITION else []
 
-    def mail(told: int, drawn: int, named: int, cases: bool) -> str:
-        return text_of(_mail(review, edition, found, replies, _Room(told, drawn, named, cases)))
+    def mail(room: _Room) -> str:
+        return text_of(_mail(review, edition, found, replies, room))
+
+    def fits(room: _Room) -> bool:
+        return mail(room).count("\n") <= LINES
 
     # one drawing says more than many cases in words; then the cases, then more drawings
     one = min(1, len(found))
-    rooms = [(named, True) for named in DIFFERENCES] + [(DIFFERENCES[-1], False)]
-    plans = [(told, one, named, cases) for named, cases in rooms for told in range(len(found), one - 1, -1)]
-    told, drawn, named, cases = next((plan for plan in plans if mail(*plan).count("\n") <= LINES), plans[-1])
-    while drawn < told and mail(told, drawn + 1, named, cases).count("\n") <= LINES:
-        drawn += 1
-    return mail(told, drawn, named, cases)
+    rooms = [replace(room, told=told, drawn=one) for room in ROOMS for told in range(len(found), one - 1, -1)]
+    room = next(filter(fits, rooms), rooms[-1])
+    while room.drawn < room.told and fits(replace(room, drawn=room.drawn + 1)):
+        room = replace(room, drawn=room.drawn + 1)
+    return mail(room)
 
 
 _NUMBERED = re.compile(r"[A-Z]\d+ to ")
@@ -59,14 +59,30 @@ _NUMBERED = re.compile(r"[A-Z]\d+ to ")
 class _Room:
     """What there is room for."""
 
-    told: int
-    """Findings with their case; the others get one line."""
-    drawn: int
-    """Of those, the ones that are drawn."""
     named: int
-    """Properties that are named for each other edition that decides them otherwise."""
-    cases: bool
+    """Kinds of verdicts that are named as new against other editions."""
+    assumed: bool = True
+    """Assumptions have their sentences, not only their names."""
+    cases: bool = True
     """Calls of another edition that do otherwise have their smallest case."""
+    reasons: bool = True
+    """What is refuted, without its case, has its reason."""
+    told: int = 0
+    """Findings with their case."""
+    drawn: int = 0
+    """Of those, the ones that are drawn."""
+
+
+ROOMS = (
+    _Room(6),
+    _Room(2),
+    _Room(2, assumed=False),
+    _Room(1, assumed=False),
+    _Room(0, assumed=False),
+    _Room(0, assumed=False, cases=False),
+    _Room(0, assumed=False, cases=False, reasons=False),
+)
+"""The first in which the mail fits is taken."""
 
 
 def _mail(
@@ -82,10 +98,10 @@ def _mail(
     lines += [*heading("What else holds, for any number of VMAs and any arguments"), *holds] if holds else []
     if found:
         lines += heading("What does not hold, each with the smallest case found")
-        lines += _fails(edition, found, room.told, room.drawn)
+        lines += _fails(edition, found, room)
     lines += _against(review, edition, room)
     lines += heading("What this rests on")
-    lines += _rests(review, edition)
+    lines += _rests(review, edition, room)
     lines += heading("How to reproduce it")
     return [*lines, *_reproduce(edition, found)]
 
@@ -117,7 +133,7 @@ def _lead(lead: Lead, room: _Room) -> list[str]:
     lines: list[str] = []
     for title, told in lead.lines():
         if title == NEW and not room.named:
-            lines += ["", *wrap(f"New against other editions: {number(len(told), 'kind')} of verdicts.")]
+            lines += [*heading(title), *wrap(f"Against other editions: {number(len(told), 'kind')} of verdicts.")]
             continue
         shown = told[: room.named] if title == NEW else told
         if title == FAILS:  # what else is refuted follows, each with its case
@@ -211,13 +227,13 @@ def _calls(calls: Sequence[str]) -> str:
 # what does not hold ---------------------------------------------------------------------------------------------------
 
 
-def _fails(edition: EditionFacts, found: Sequence[Finding], told: int, drawn: int) -> list[str]:
+def _fails(edition: EditionFacts, found: Sequence[Finding], room: _Room) -> list[str]:
     """One item for each property, in it one for each cause. What mseal does itself is told and drawn first."""
     proved = Counter(theorem.property for theorem in edition.theorems if theorem.verdict == "proved")
     order = sorted(range(len(found)), key=lambda i: "mseal" not in found[i].calls)
-    full = [found[i] for i in sorted(order[:told])]
-    brief = [found[i] for i in sorted(order[told:])]
-    pictured = [found[i] for i in order[:drawn]]
+    full = [found[i] for i in sorted(order[: room.told])]
+    brief = [found[i] for i in sorted(order[room.told :])]
+    pictured = [found[i] for i in order[: room.drawn]]
     lines: list[str] = []
     before, place = "", 0
     for finding in full:
@@ -226,10 +242,23 @@ def _fails(edition: EditionFacts, found: Sequence[Finding], told: int, drawn: in
             rest = f"; proved for {number(proved[before], 'other call')}" if proved[before] else ""
             lines += item(f"{place}.", f"NOT SO: {finding.first.sentence} [{before}{rest}]")
         lines += _finding(edition, finding, drawn=finding in pictured)
-    lines += ["", "Also refuted, without the case here:"] if brief else []
-    for finding in brief:
-        lines += item("-", f"{finding.first.property}, {_why(edition, finding)}")
+    lines += _brief(edition, brief, room)
     return [*lines, *_signs([finding.case.document for finding in pictured if finding.case is not None])]
+
+
+def _brief(edition: EditionFacts, found: Sequence[Finding], room: _Room) -> list[str]:
+    """The findings that have no case here. The promises among them stand, with their reasons, at the beginning."""
+    named: list[str] = []
+    lines: list[str] = []
+    for finding in found:
+        first = finding.first
+        if not room.reasons or topic_of(first.property) is TOPICS[0]:
+            mended = f", fixed in {first.mended}" if first.mended else ""
+            named.append(f"{first.property} ({joined(finding.calls)}{mended})")
+        else:
+            lines += item("-", f"{first.property}, {_why(edition, finding)}")
+    lines += item("-", f"{joined(named)}.") if named else []
+    return ["", "Also refuted, without the case here:", *lines] if lines else []
 
 
 def _why(edition: EditionFacts, finding: Finding) -> str:
@@ -299,11 +328,11 @@ def _call_by_call(review: Review, edition: EditionFacts, other: EditionFacts, *,
 # what it rests on, and how to see it ----------------------------------------------------------------------------------
 
 
-def _rests(review: Review, edition: EditionFacts) -> list[str]:
+def _rests(review: Review, edition: EditionFacts, room: _Room) -> list[str]:
     proofs = [theorem for theorem in edition.theorems if theorem.verdict == "proved"]
     used = dict.fromkeys(name for theorem in proofs for name in theorem.assumptions)
-    assumed = [f"{a.sentence.rstrip('.')} [{a.name}]." for a in review.assumptions if a.name in used and a.always]
-    besides = [f"{a.sentence.rstrip('.')} [{a.name}]." for a in review.assumptions if a.name in used and not a.always]
+    assumed = [a for a in review.assumptions if a.name in used and a.always]
+    besides = [a for a in review.assumptions if a.name in used and not a.always]
     lines = item("-", f"The solver: {edition.solver}.") if proofs else []
     proved = [lemma.name for lemma in edition.lemmas if lemma.verdict == "proved"]
     broken = [f"{lemma.name} ({lemma.verdict})" for lemma in edition.lemmas if lemma.verdict != "proved"]
@@ -311,10 +340,11 @@ def _rests(review: Review, edition: EditionFacts) -> list[str]:
         lines += item("-", f"Lemmas (passes, splits, merges, bytes and pages), proved: {joined(proved)}.")
     if broken:
         lines += item("-", f"Lemmas that are NOT proved: {joined(broken)}. The theorems lack that leg.")
+    listed = "" if room.assumed else " (sealspec list assumptions)"
     if assumed:
-        lines += item("-", f"Assumed always: {' '.join(assumed)}")
+        lines += item("-", f"Assumed always{listed}{_assumed(assumed, room)}")
     if besides:
-        lines += item("-", f"Assumed by some theorems: {' '.join(besides)}")
+        lines += item("-", f"Assumed by some theorems{_assumed(besides, room)}")
     missing = undecided(edition)
     if missing:
         lines += item("-", f"Not decided, so nothing is claimed: {joined(map(_name, missing))}.")
@@ -329,6 +359,12 @@ def _rests(review: Review, edition: EditionFacts) -> list[str]:
     if titles:
         lines += item("-", f"Not modelled: see docs/EXCLUSIONS.md ({', '.join(titles).lower()}).")
     return lines
+
+
+def _assumed(assumptions: Sequence[AssumptionFacts], room: _Room) -> str:
+    if not room.assumed:
+        return f": {joined(a.name for a in assumptions)}."
+    return ": " + " ".join(f"{a.sentence.rstrip('.')} [{a.name}]." for a in assumptions)
 
 
 def _reproduce(edition: EditionFacts, found: Sequence[Finding]) -> list[str]:

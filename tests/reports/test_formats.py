@@ -174,6 +174,16 @@ def test_the_mail_has_what_a_maintainer_asks_for(review: Review) -> None:
         assert finding.first.property not in holds.split("What else holds")[1]
 
 
+def test_what_a_mail_has_no_room_for_is_named(review: Review) -> None:
+    """The crowded mail of the thread says what is new, and names what the mail about one edition spells out."""
+    crowded, roomy = mail.render(review), mail.render(review_of("v6.12"))
+    assert "in two-pass it is" in " ".join(crowded.partition("\nWhat is new\n")[2].split())
+    sentences = [a.sentence.rstrip(".") for a in review.assumptions if a.always]
+    assert all(sentence in " ".join(roomy.split()) for sentence in sentences)
+    assert not any(sentence in " ".join(crowded.split()) for sentence in sentences)
+    assert "Assumed always (sealspec list assumptions): " in crowded
+
+
 def test_the_mail_follows_the_verdicts(review: Review) -> None:
     mended = proved(review, "fork-keeps-contents", "fork")
     before, after = mail.render(review), mail.render(mended)
