@@ -50,7 +50,6 @@ UNREACHABLE: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {
         "six free maps were asked for before",
         _EVERY,
     ),
-    ("mremap", "mremap: the page offset wraps around"): ("no page offset is large enough", _EVERY),
     ("mremap", "mremap tail: a VMA to unmap is sealed"): (
         "the whole old range was tested for seals before",
         ("v10", "v6.11"),

@@ -106,7 +106,7 @@ SURVIVORS: tuple[Survivor, ...] = (
         "mremap: the page offset wraps around",
         ("mremap",),
         LINUX,
-        "no page offset is large enough: it never refuses",
+        "that page offsets stay words is part of what the summaries of a move and of growth say",
     ),
     Survivor(
         "mremap: a private mapping of /dev/zero is not moved with others",
