@@ -910,10 +910,11 @@ class UnboundedSpace(AddressSpace):
         return once_per_page(after)
 
     def _rebordered(
-        self, view: Callable[[Num], tuple[Bool, Vma]], near: Callable[[Num], Bool]
+        self, view: Callable[[Num], tuple[Bool, Vma]], near: Callable[[Num], Bool], made: Vma
     ) -> Callable[[Num], tuple[Bool, Vma]]:
         """The same mapping, with its VMAs merged or cut anew where `near` holds: where they begin and end, and which
-        anon_vma they have, is open there. No page changes its place in its object."""
+        anon_vma they have, is open there. No page changes its place in its object. They lie where VMAs can lie if
+        `made` does, the VMA that was put there: that it does is for the call to see to."""
         new_start = self._function("start_after", Number, Number)
         new_end = self._function("end_after", Number, Number)
         new_anon = self._function("anon_vma_after", Number, Number)
@@ -935,7 +936,7 @@ class UnboundedSpace(AddressSpace):
 
         def placed(q: Num) -> Bool:
             mapped, vma = after(q)
-            return implies(and_(mapped, near(q)), is_placed(vma, q))
+            return implies(and_(is_placed(made, made.start), mapped, near(q)), is_placed(vma, q))
 
         self.places.append(placed)
         return after
@@ -988,7 +989,7 @@ class UnboundedSpace(AddressSpace):
             mapped, old = view(q)
             return or_(inside(q), mapped), choose_vma(inside(q), vma, old)
 
-        self._view = self._rebordered(view_after, lambda q: or_(inside(q), beside(view(q)[1], vma.start, vma.end)))
+        self._view = self._rebordered(view_after, lambda q: or_(inside(q), beside(view(q)[1], vma.start, vma.end)), vma)
         self._copies_have_anon_vmas()
         self._forget_cuts(vma.start, vma.end)
         self._inserted()
@@ -1034,7 +1035,7 @@ class UnboundedSpace(AddressSpace):
             now = page_at(q)
             return choose_page(there, moved, choose_page(or_(here, beyond), EMPTY_PAGE, now))
 
-        self._view, self._page = self._rebordered(view_after, near), once_per_page(page_after)
+        self._view, self._page = self._rebordered(view_after, near, copy), once_per_page(page_after)
         self._copies_have_anon_vmas()
         self._forget_cuts(old, old + pages)
         self._forget_cuts(new, new + new_pages)
@@ -1059,7 +1060,7 @@ class UnboundedSpace(AddressSpace):
             mapped, old = view(q)
             return or_(inside(q), mapped), choose_vma(inside(q), grown, old)
 
-        self._view = self._rebordered(view_after, lambda q: or_(inside(q), eq(view(q)[1].start, end)))
+        self._view = self._rebordered(view_after, lambda q: or_(inside(q), eq(view(q)[1].start, end)), grown)
         self._copies_have_anon_vmas()
         self._forget_cuts(vma.end, end)
         before = self.count

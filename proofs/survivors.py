@@ -103,12 +103,6 @@ SURVIVORS: tuple[Survivor, ...] = (
         "growing huge pages is refused later as well, with EFAULT",
     ),
     Survivor(
-        "mremap: the page offset wraps around",
-        ("mremap",),
-        LINUX,
-        "that page offsets stay words is part of what the summaries of a move and of growth say",
-    ),
-    Survivor(
         "mremap: a private mapping of /dev/zero is not moved with others",
         ("mremap",),
         SEVERAL,
