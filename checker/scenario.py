@@ -43,11 +43,12 @@ from spec.mapping import (
     MAP_HUGE_MASK,
     MAP_HUGE_SHIFT,
     NO_FILE,
+    PROT_EXEC,
+    PROT_SEM,
     READ_ONLY_FILE,
     WRITABLE_FILE,
 )
 from spec.syscalls import CALLS
-from spec.syscalls.mprotect import PROT_EXEC, PROT_SEM
 from spec.terms import whole
 from spec.vma import ANONYMOUS, EMPTY_PAGE, FILE, SPECIAL, THP_ALWAYS, THP_NEVER, Vma, offset_at
 from spec.words import PAGE_SHIFT, PAGE_SIZE, PAGES, TASK_PAGES, WORD

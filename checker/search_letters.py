@@ -17,9 +17,18 @@ from checker.documents.scenarios import FAILURES
 from spec.advice import ADVICE, DONTFORK, DONTNEED, FREE, PAGEOUT, POPULATE_WRITE, WIPEONFORK, known_advice
 from spec.arguments import Decoded
 from spec.editions import Edition
-from spec.mapping import MAP_ANONYMOUS, MAP_DROPPABLE, MAP_FIXED, MAP_PRIVATE, MAP_SHARED, NO_FILE, WRITABLE_FILE
+from spec.mapping import (
+    MAP_ANONYMOUS,
+    MAP_DROPPABLE,
+    MAP_FIXED,
+    MAP_PRIVATE,
+    MAP_SHARED,
+    NO_FILE,
+    PROT_READ,
+    PROT_WRITE,
+    WRITABLE_FILE,
+)
 from spec.syscalls import CALLS
-from spec.syscalls.mprotect import PROT_READ, PROT_WRITE
 from spec.syscalls.mremap import DONTUNMAP, FIXED, MAYMOVE
 from spec.vma import RANDOM
 from spec.words import PAGE_SHIFT, WORD

@@ -46,8 +46,8 @@ from checker.search_letters import (
 from checker.search_steps import Edge, Start, canonical, empty_space
 from spec.advice import DONTFORK, DONTNEED, FREE, WIPEONFORK
 from spec.editions import Edition
+from spec.mapping import PROT_READ
 from spec.properties import Property
-from spec.syscalls.mprotect import PROT_READ
 from spec.vma import SPECIAL, Vma
 
 MAX_CALLS: Final = 6

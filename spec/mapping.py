@@ -1,9 +1,11 @@
-"""Flags of mmap and limits on what it maps: what the call and its contract share."""
+"""Protections, flags of mmap and limits on what it maps: what calls, their contracts and the readings share."""
 
 from __future__ import annotations
 
 from typing import Final
 
+PROT_READ, PROT_WRITE, PROT_EXEC, PROT_SEM = 1, 2, 4, 8
+PROT_GROWSDOWN, PROT_GROWSUP = 0x0100_0000, 0x0200_0000
 MAP_SHARED, MAP_PRIVATE, MAP_SHARED_VALIDATE, MAP_DROPPABLE = 1, 2, 3, 8
 MAP_TYPE = 0xF
 MAP_FIXED, MAP_ANONYMOUS, MAP_32BIT, MAP_ABOVE4G, MAP_GROWSDOWN = 0x10, 0x20, 0x40, 0x80, 0x100

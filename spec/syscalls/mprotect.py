@@ -12,13 +12,12 @@ from typing import cast
 from spec.arguments import PageRange, as_page, widened
 from spec.editions import Edition, SealCheck, System
 from spec.errors import Errno
+from spec.mapping import PROT_EXEC, PROT_GROWSDOWN, PROT_GROWSUP, PROT_READ, PROT_SEM, PROT_WRITE
 from spec.space import AddressSpace, Gap, Guards, Visit
 from spec.terms import Bool, Num, and_, between, eq, ite, ite_bool, le, lt, ne, not_, or_
 from spec.vma import HUGETLB, Vma, is_anonymous, same_flags
 from spec.words import Word, above, add, choose, equal, has, is_page_aligned, low32, mask, page_align, untagged
 
-PROT_READ, PROT_WRITE, PROT_EXEC, PROT_SEM = 1, 2, 4, 8
-PROT_GROWSDOWN, PROT_GROWSUP = 0x0100_0000, 0x0200_0000
 NO_PKEY = -1
 """The pkey argument of plain mprotect: keep the key."""
 
