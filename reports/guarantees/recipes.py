@@ -771,14 +771,7 @@ FAILED_CALLS: Final = (
         (
             Failure(EPERM, _refused("mmap", "cuts", CUT)),
             Failure(ENOMEM, _part_way("mmap", "with MAP_FIXED: what was there may be gone")),
-            Failure(
-                EINVAL,
-                (
-                    Outcome("nothing", "nothing", where=UP_FRONT),
-                    Outcome("cuts", CUT, (refuted("failure-changes-nothing", "mmap"),), IN_THE_LOOP),
-                    _as_proposed("mmap"),
-                ),
-            ),
+            Failure(EINVAL, _part_way("mmap", "MAP_HUGETLB at an odd offset: as ENOMEM; else one cut")),
         ),
         "MAP_FIXED_NOREPLACE where a place is to be free. MAP_FIXED only over what may be lost.",
     ),
