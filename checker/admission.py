@@ -196,10 +196,14 @@ class _GivenWorld(World):
 class AdmittedSpace(UnboundedSpace):
     """The contracts of the verbs, on the steps that the engine recorded."""
 
-    def __init__(self, start: Moment, edition: Edition, steps: list[Step], words: Sequence[int]) -> None:
+    def __init__(self, start: Moment, edition: Edition, steps: list[Step]) -> None:
         self.queue = steps
-        self.words = words
         self.step = Step("")
+        self._arguments: list[int] = []
+        self._tried: list[int] = []
+        self._midway: Moment | None = None
+        self._moved_by: tuple[Num, Num] = 0, 0
+        self._chosen = False
         self.now = start
         self.trial = _Trial([])
         super().__init__(_GivenWorld(start), edition, cast(Any, self.trial))
@@ -298,9 +302,6 @@ class AdmittedSpace(UnboundedSpace):
             return answer
         raise NotAdmitted(verb, why)
 
-    _arguments: list[int] = []  # noqa: RUF012
-    _tried: list[int] = []  # noqa: RUF012
-
     def _once(self, contract: Callable[[], Any]) -> Any:
         wanted = self.step.refused
         try:
@@ -332,9 +333,6 @@ class AdmittedSpace(UnboundedSpace):
             self._adopt(self._midway)
             self._midway = None
         self.queue = list(steps)
-
-    _midway: Moment | None = None
-    _moved_by: tuple[Num, Num] = 0, 0
 
     # what contracts leave open ---------------------------------------------------------------------------------------
 
@@ -430,7 +428,7 @@ def admit(example: Example, edition: Edition) -> None:
     start = engine.moment()
     call = CALLS[example.call]
     ended = finish(lambda: call.body(engine, example.arguments))
-    space = AdmittedSpace(start, edition, engine.steps, ())
+    space = AdmittedSpace(start, edition, engine.steps)
     again = finish(lambda: call.body(space, example.arguments))
     if again != ended:
         raise NotAdmitted(example.call, [f"ends with {again} and not {ended}"])
