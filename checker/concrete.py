@@ -219,7 +219,7 @@ class ConcreteSpace(LayoutSpace):
         top: Num = LOW_PAGES if low else ELSEWHERE_TOP
         fits = hint is not None and hint + pages <= (top if low else TASK_PAGES)
         if hint is not None and fits and self.first(hint, hint + pages) is None:
-            if hint < self.min_page:
+            if huge and hint < self.min_page:
                 raise Refused(Errno.EPERM, "the hint was rounded down below mmap_min_addr")
             if not self.stack_above(hint + pages - 1):
                 return hint

@@ -653,15 +653,22 @@ class UnboundedSpace(AddressSpace):
             mapped, vma, after, _ = step(q)
             return and_(between(start, q, reached), mapped, not_(same_flags(vma, after)))
 
+        stray_in = view(start)[1].start if stray else None
+
+        def is_recut(vma: Vma) -> Bool:
+            """The VMA may begin or end elsewhere now: something was changed, or a stray cut was left in it."""
+            return touched if stray_in is None else or_(touched, eq(vma.start, stray_in))
+
         def view_after(q: Num) -> tuple[Bool, Vma]:
             mapped, vma, after, _ = step(q)
             anon = cast(z3.ArithRef, new_anon(q))  # a merge may share out anon_vmas anew
             inside = between(start, q, reached)
             kept = replace(after, offset=vma.offset, anon_vma=vma.anon_vma, inherited=vma.inherited)
             chosen = choose_vma(inside, replace(kept, start=vma.start, end=vma.end), vma)
+            recut = is_recut(vma)
             moved = replace(
-                chosen, start=ite(touched, new_start(q), vma.start), end=ite(touched, new_end(q), vma.end),
-                offset=ite(touched, offset_at(vma, new_start(q)), vma.offset),
+                chosen, start=ite(recut, new_start(q), vma.start), end=ite(recut, new_end(q), vma.end),
+                offset=ite(recut, offset_at(vma, new_start(q)), vma.offset),
                 anon_vma=ite(or_(touched, and_(faults_in, eq(vma.anon_vma, 0))), larger(0, anon), vma.anon_vma),
                 inherited=ite_bool(touched, and_(lt(0, anon), new_inherited(q)), vma.inherited),
             )  # fmt: skip
@@ -669,7 +676,7 @@ class UnboundedSpace(AddressSpace):
 
         def placed(q: Num) -> Bool:
             mapped, vma = view_after(q)
-            return implies(and_(touched, mapped), is_placed(vma, q))
+            return implies(and_(is_recut(view(q)[1]), mapped), is_placed(vma, q))
 
         def page_after(q: Num) -> Page:
             mapped, vma, after, at = step(q)
