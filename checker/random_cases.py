@@ -79,6 +79,8 @@ class RandomCases:
                 )
                 at = end
         vmas = [self._grown_huge(vma, vmas[i + 1 :]) for i, vma in enumerate(vmas)]
+        # a kernel maps whole huge pages only (assumption HUGE_SIZES)
+        vmas = [vma for vma in vmas if vma.backing != HUGETLB or whole(vma.end - vma.start) == HUGE_PAGES]
         pages, objects = self._contents(vmas)
         sizes = {number: pick((32, 32, 1, 2)) for of in OBJECTS.values() for number in of}
         start_brk = pick((WINDOW, WINDOW + 3, 0, TASK_PAGES - 3))
