@@ -115,6 +115,28 @@ def test_a_hint_is_raised_before_it_is_tested_with_the_length(name: str, addr: i
     assert state.vmas == []
 
 
+@pytest.mark.parametrize("call", ["mlock", "munlock"])
+def test_a_stray_cut_moves_where_its_vma_begins_and_ends(call: str) -> None:
+    """There is room for the cut at the start of the range, and none for the one at its end."""
+    vma = replace(PLAIN, end=WINDOW + 3, locked=call == "munlock")
+    state = State(vmas=[vma], elsewhere=12, max_map_count=14)
+    made = example(call, state, addr=(WINDOW + 1) * PAGE_SIZE, len=PAGE_SIZE)
+    transition, after = made.run(EDITIONS["v10"])
+    assert transition.errno is Errno.ENOMEM
+    assert [(vma.start, vma.end) for vma in after.vmas] == [(WINDOW, WINDOW + 1), (WINDOW + 1, WINDOW + 3)]
+    admit(made, EDITIONS["v10"])
+
+
+@pytest.mark.parametrize("name", LINUX)
+def test_a_hint_of_mremap_below_the_lowest_address_is_refused_by_mremap(name: str) -> None:
+    made = example("mremap", State(vmas=[PLAIN]), name, **move(WINDOW, 1, 3, flags=5))
+    transition, _ = made.run(EDITIONS[name])
+    assert (transition.errno, transition.check) == (
+        Errno.EPERM, "mremap: the new address is below mmap_min_addr",
+    )  # fmt: skip
+    admit(made, EDITIONS[name])
+
+
 # contracts that are wrong are caught
 
 
