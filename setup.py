@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What pyproject.toml cannot say: wheels and source archives note the revision that they are made from."""
 
 import runpy

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Admission: what the list engine did, held against the contracts of the verbs.
 
 A verb's contract is its method in checker/unbounded.py: what may be said of a page, of boundaries and of map_count

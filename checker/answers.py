@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What it means that the solver has no answer: that time or the step budget ran out says nothing of the question."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The bounded reading: N symbolic VMAs, and the very splits, merges and counters of the concrete reading.
 
 Each comparison that the list engine (checker/layout.py) makes is a decision whose both sides are explored. It serves

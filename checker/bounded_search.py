@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Counterexamples in the bounded reading: for what only splits and merges show, which the unbounded one leaves open."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Explore a call in the unbounded reading, and its argument stage in 64-bit vectors."""
 
 from __future__ import annotations

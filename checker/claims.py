@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What a counterexample claims, in words and numbers, and whether it is so.
 
 A document says more than what its calls do: that they break a property, which one, where, and how large the case is.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The concrete reading: Python values, one outcome. Used for simulation, replay and explicit-state search."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What the server that workers are forked from imports first: from then on it does not outlive its parent."""
 
 import ctypes

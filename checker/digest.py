@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What tells one counterexample from another: a digest of its case, by which what was found out is known again."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """From a solver's model to a concrete example: an address space of a few VMAs, a call, and how it ended.
 
 A model of the unbounded reading is only a hint. The concrete reading executes it, and what is shown to a person is what

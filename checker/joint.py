@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Two editions of one call from the same arbitrary address space, on one path.
 
 The body is explored under each edition, on spaces of its own over one `World`, and each path of the one is paired with

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """An address space as a sorted list of VMAs, with exact splits, merges and map_count.
 
 The engine below is shared by two readings. The concrete one (checker/concrete.py) fills it with Python values; the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Run system calls, given as 64-bit words, on the concrete reading."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """How a text names pages, flags and errors."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Where written text goes: a file that is replaced whole, or whatever else a name leads to.
 
 A name may lead over symbolic links, which stay. A regular file is replaced by one that is written beside it, so that a

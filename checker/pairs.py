@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The paths of one call under two editions, paired: what both come to from the same arbitrary address space."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Where two editions of a call part: which page, result or boundary tells them apart, and in which direction.
 
 A parting is decided like a property of one call (checker/prove.py), but of a `Pair`: the same call from the same

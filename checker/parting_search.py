@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Where two editions part only because one merges and the other does not: an exact search of small address spaces.
 
 The unbounded reading leaves merges open, so that its models are of little use there. Neighbouring VMAs of anonymous

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Explore a call: run its function once for each path that its symbolic decisions can take.
 
 A call is plain Python; where it asks `decide(cond)` of a symbolic condition, both answers are explored. Each run

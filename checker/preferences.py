@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What makes an example plain: an ordinary call of a short range, on unmarked readable and writable private memory.
 
 `degrees` says how plain a case on a path can be, so that paths with plain cases are tried first. `preferences` are what

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Processes that do not outlive the one that started them: programs, and workers that each carry out one item of work.
 
 A program (QEMU, a compiler, the oracle) is killed by the kernel when its parent ends, however that ends. A worker is

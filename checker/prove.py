@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Decide properties of one call in the unbounded reading: proved, refuted with a concrete example, or neither."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Random address spaces and calls, drawn near the edges where things happen.
 
 VMAs that touch and nearly merge, every attribute, map_count near each of its limits; places at 0, mmap_min_addr, the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The revision of the source. Nothing but the standard library is needed: a wheel is built by it (setup.py)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Run scenarios and counterexamples on the concrete reading, and compare the answers.
 
 The terms are those of tests/kernel_runs/README.md: the window is 48 pages at 0x200000000000; mappings in it and in the

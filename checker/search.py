@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Explicit-state search of a tiny address space: all that a few calls can make of it, by the concrete reading.
 
 It shares nothing with the solver but the specification itself, so it is a cross-check of the proofs: whatever breaks a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The alphabets of explicit-state search: finite sets of calls, each with its 64-bit words, on a few pages.
 
 Order matters: letters come plainest first (fewest pages, then smallest numbers, private anonymous memory before files),

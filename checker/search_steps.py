@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """One step of explicit-state search: a state in canonical form, and a call that was made on it."""
 
 from __future__ import annotations

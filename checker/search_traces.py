@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Attack traces: the shortest series of calls, from an empty address space, whose last call breaks a property.
 
 The search is breadth first over finite alphabets (checker.search_letters), so "shortest" means: no shorter trace is in

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Signals that end a command: the first becomes an exception in the main thread, wherever that is at the moment.
 
 Only the standard library is imported, and little of it: this is the first that a command does.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Text of others, made fit for a line of ours."""
 
 from __future__ import annotations

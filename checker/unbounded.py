@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The unbounded reading: an address space of any number of VMAs, without quantifiers.
 
 What a page is mapped to is a function of the page number. A pass over VMAs is replaced by its cut-point summary: the

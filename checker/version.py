@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Which program wrote a document: its version, and the revision of its source."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What a property may look at: the address space as it appears at one page, before and after a call."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Verdicts that were decided before, kept by what they depend on.
 
 The key of a task is a hash of its question and of the source text of every module that can change the answer, so that

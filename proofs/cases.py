@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Cases made by hand: ways to end a call that take more VMAs than the search for examples goes to."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The semantic diff: two editions, call by call, for any number of VMAs.
 
 Each call is compared at three levels: pages (success or failure, and the state of every page), result (errno and

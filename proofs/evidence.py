@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Examples as documents: what a verdict shows of itself."""
 
 from __future__ import annotations

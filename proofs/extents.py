@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What a failed call can have changed at most: in which pages, in what respect, at which boundaries.
 
 Formulas over a transition and a page, each with words for people. The matrix (proofs/matrix.py) takes from each ordered

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Golden verdicts: what was decided of editions once, fact by fact, without times.
 
     python -m proofs.golden                      # decide what is recorded anew, and compare

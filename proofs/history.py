@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The time machine: what happened to sealing, and the property that finds it in the edition that has it.
 
 The properties are the documented contract and know nothing of what happened. Each is asked of the editions before and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The induction lemmas that justify the unbounded reading, and the bridge from bytes to pages: obligations for Z3.
 
 Each lemma is a list of queries that must all be unsatisfiable, beside one that must be satisfiable (that the

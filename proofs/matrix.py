@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The atomicity matrix: call x errno x edition, each cell decided for any number of VMAs.
 
 A cell says whether a call that fails with this errno may have changed anything, and if so what and where at most. Each

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The lemma merges-more: an engine that merges more lacks room for a cut only where one that merges less does.
 
 Kernels before 6.16 do not merge written memory with memory that was never written. So they make more VMAs, and reach

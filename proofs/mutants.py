@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Mutants: each check of the specification is dropped in turn, and some theorem must break.
 
 The list of checks is not written by hand: it is what the calls came to when all their paths were explored.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The results of a run, as documents: what `sealspec prove --json` writes."""
 
 from __future__ import annotations

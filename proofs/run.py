@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Run proofs: theorems, lemmas, reachability and mutants of one edition, as one report."""
 
 from __future__ import annotations

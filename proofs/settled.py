@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The lines of the kernel's own document on mseal that speak of failures, and what the atomicity matrix says of them.
 
 The lines are cited by number, with a few words to find them by: Documentation/userspace-api/mseal.rst, as it came with

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The soak: random address spaces and calls, held against everything that is said to be proved.
 
 ``python -m proofs.soak --seconds 60`` draws address spaces near every edge and calls with raw 64-bit words, for every

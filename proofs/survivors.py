@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Checks whose absence breaks no theorem, each with the reason and the editions. Whatever else survives fails a run;
 so does what is listed here and breaks one, or is no check of the call."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Tasks: what one process is given to decide at once, and carrying many of them out, in several processes if asked."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Theorems: property x call x edition, each with the verdict that is expected and, if it is `broken`, why."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Attack traces as tasks, so that they are kept from one run to the next: to refuted theorems, and to failures."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Which kernels have which of the known weaknesses, how that is known, and what it means for a user.
 
 Where a theorem speaks of a weakness, the editions that have it are those in which the theorem is refuted. Elsewhere

@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: MIT
 """How it is shown: the command line, graphs, and machine formats."""

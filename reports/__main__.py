@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The command `sealspec`. From its first moment a signal ends it in an orderly way, while modules are imported too."""
 
 from __future__ import annotations

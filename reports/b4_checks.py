@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Verdicts as the JSON that `b4 review` takes from a check command.
 
 b4 runs `b4.review-perpatch-check-cmd` or `b4.review-series-check-cmd` with a message on standard input, and reads a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What the fields of an edition say, as sentences: for lists of editions, and for what two of them differ in."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`python -m reports.catalogue > docs/PROPERTIES.md`: the catalogue of properties, written from what the code says.
 
 `verdict_table` is the table of README.md; a test holds both against the documents. Same code, same bytes.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The command `sealspec`: what it understands. What each command does is in cli_*.py, imported when it is asked for."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`make bench`: what a whole run costs, as ratios, so that the numbers mean the same on every machine."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What the commands share: exit codes, errors of one line, and the consoles."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`sealspec conform`: generated sequences of calls, a live kernel against the specification."""
 
 from __future__ import annotations

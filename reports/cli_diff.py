@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`sealspec diff`: two editions, call by call, as a table and as the smallest cases in which they part."""
 
 from __future__ import annotations

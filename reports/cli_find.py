@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`sealspec find`: the smallest counterexample to one property, or the shortest attack trace, drawn."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`sealspec guarantee`: what a seal guarantees, kernel by kernel, and recipes."""
 
 from __future__ import annotations

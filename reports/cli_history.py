@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`sealspec history`: what happened to sealing, found by properties that know of none of it."""
 
 from __future__ import annotations

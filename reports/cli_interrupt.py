@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Signals while the solver is busy.
 
 Left to itself, z3 catches a Ctrl-C during a query, gives up that query as unknown, and Python never hears of it: the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`sealspec lab`: real kernels in QEMU, held against the edition that each of them is."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`sealspec list` and `sealspec explain`: what there is, in English sentences with their sources."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`sealspec matrix`: what a failed call may have changed, as a table for each edition and as sentences."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`sealspec prove`: the theorems of an edition, with live progress, a table, and a report as JSON."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`sealspec replay` and `sealspec probe`: counterexamples and editions, held against a real kernel."""
 
 from __future__ import annotations

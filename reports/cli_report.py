@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`sealspec report`: what is known, as a folder of files: pages, a mail, and what other programs read."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`sealspec reproduce`: a document as a standalone program, and what this machine's kernel says to it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`sealspec run` and `sealspec show`: documents in, answers and drawings out."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The standard streams as they are found: closed, full, or with nobody who reads them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What a semantic diff of two editions says of a call, in few words: for the forms of a report that are plain text."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What is not modelled, read from docs/EXCLUSIONS.md: the tables under each heading."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The checks of a call in the kernel's order, found by walking every path of the call in the unbounded reading.
 
 Each path is a sequence of checks that it passed, up to the one that ended it. The order shown is one that agrees with

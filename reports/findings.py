@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What a reader wants to know first: theorems of an edition in groups, the refuted ones by cause, the worst first."""
 
 from __future__ import annotations

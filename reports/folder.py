@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A report's folder: written beside its place, then put there whole."""
 
 from __future__ import annotations

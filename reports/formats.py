@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The forms of a report that are one file each: one table, from which `sealspec report --formats` chooses.
 
 Each is a function from a `Review` to the text of its file. The same review gives the same bytes. The pages, which are

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Gather what a report shows: verdicts, counterexamples, traces, programs, explanations; from the cache where it knows.
 
 `gather` makes the `Review` that every format is rendered from.

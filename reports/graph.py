@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A counterexample as a graph: nodes are VMAs and gaps, edges say what became of them from one layout to the next."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What became of each VMA between two successive layouts of a counterexample.
 
 The document says what was mapped before and after a step, not how one led to the other. Here that is derived, from the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The graph of a counterexample as SVG: VMAs and gaps as boxes, one column for each layout, bands for what became of
 them. The signs are those of the strips."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A review as a folder of static pages (HTML 5, one style sheet, no scripts): `site` yields every file.
 
 Pages are templates in reports/templates/html; what they show is looked up here. The same review gives the same bytes.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Verdicts as JUnit XML, in the form that Jenkins and its like read.
 
 A suite for each edition, a case for each theorem, lemma, outcome and dropped check. What is as expected passes, and a

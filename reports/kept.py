@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What a report works out from verdicts and would rather not work out again, in a folder beside the verdicts.
 
 Keys are as in proofs.cache: the question, and the source text of whatever can change the answer.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Verdicts as KTAP, version 1 (the kernel's Documentation/dev-tools/ktap.rst).
 
 Subtests: edition, then call, then property. `ok` means as expected. A refutation that is expected is `ok ... # XFAIL`

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What every report begins with: what a seal guarantees, what it does not (worst first), what is new against another
 edition, and how that stands to what was expected."""
 

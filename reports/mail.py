@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A report as a plain-text mail to the lists: 72 columns of ASCII, what a maintainer can answer, under 200 lines.
 
 It is about the first edition of the review. For the patch series it is a reply in its thread, with the headers that

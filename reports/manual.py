@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The manual page, in the language of man(7), made from the help of the commands."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A report in GitHub's Markdown, one file that stands alone: verdicts, what does not hold (drawn), what it rests on."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The files that a command is to write: looked at before the work, written after it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Where in the specification's source a check of a call stands."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Plain text as kernel lists take it: ASCII, no line wider than 72 columns."""
 
 from __future__ import annotations

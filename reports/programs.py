@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Counterexamples as standalone programs, for a report: what there is of each, and why not where there is none."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What is done of how much, where there is no terminal to draw it on: a line on standard error now and then."""
 
 from __future__ import annotations

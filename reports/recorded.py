@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Recorded replays: what real kernels did with the counterexamples of reports, shipped with the package.
 
 `make replays` records them anew: `python -m reports.recorded FILE...` takes what `sealspec replay --json` and `sealspec

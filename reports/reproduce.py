@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Standalone programs that show on a real kernel what a document says: plain C, a kselftest, a syzkaller program.
 
 A program makes the calls of a scenario one after the other, and compares what the kernel does with what the concrete

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A review: all facts that a report shows, in whatever format, as one document (docs/schema/review.json).
 
 It has no dates, no timings (but for those who make JUnit of it) and no paths of a machine: equal results are equal

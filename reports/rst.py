@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """New wording for the kernel's document on mseal: what a failed call has changed, from the atomicity matrix.
 
 Where the document says that memory may or may not be changed, or that behaviour is undefined, the matrix has an answer

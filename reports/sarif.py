@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Refutations as SARIF 2.1.0 (OASIS): rules are properties, results are refuted theorems.
 
 A result that nobody expected has the level `error`, one that is known the level `note`. A location is the line of the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Strips: a counterexample as bars of address space, one for each layout, as SVG for a page or as text for a mail."""
 
 from reports.strip_story import narrative

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The page axis that all strips of a drawing share: to scale, with long stretches cut short.
 
 Between two neighbouring cuts (ends of VMAs and of ranges, pages with contents) nothing happens, so a stretch that is

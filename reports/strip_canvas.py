@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """SVG shapes for the strips, and estimates of how wide text is."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Where two editions part, as plain ASCII: the layout before, the call, and below it what each edition makes of it.
 
 before                                      map_count 3 of 65530

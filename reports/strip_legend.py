@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The legend of a drawing: only the signs that occur in it."""
 
 from __future__ import annotations

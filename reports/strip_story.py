@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What happens in a counterexample, in sentences, and where a call that failed stopped."""
 
 from __future__ import annotations

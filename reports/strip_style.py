@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Colours and fonts of the drawings, for light and dark pages. No colour carries a meaning alone."""
 
 from __future__ import annotations

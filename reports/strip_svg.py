@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A counterexample as an SVG drawing: one strip of address space for each layout, and what joins them."""
 
 from __future__ import annotations

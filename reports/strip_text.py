@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A counterexample as plain ASCII for kernel mail: strips of at most 72 columns, and what joins them in words.
 
     before                                        map_count 3 of 3: at the limit

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The words on a drawing: names of pages, VMAs and calls, and the sentences that say what happens."""
 
 from __future__ import annotations

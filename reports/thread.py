@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`sealspec report --thread`: the questions of the review thread, each answered by what this repository has decided.
 
 The thread is the one below [PATCH v10 2/5] of "Introduce mseal" (April 2024). A question is stored with who asked and

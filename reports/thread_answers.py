@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What this repository answers to each question of the review thread (reports.thread), as functions of a review."""
 
 from __future__ import annotations

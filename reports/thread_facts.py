@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What the answers to the thread look at: verdicts, cells, checks and outcomes of a review, asked for by name."""
 
 from __future__ import annotations

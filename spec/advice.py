@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The advice values of madvise, and which of them a kernel knows: what calls and properties share."""
 
 from __future__ import annotations

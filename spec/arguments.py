@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What leaves the byte arithmetic of a call: page numbers, flags and codes, with the facts that the checks ensure.
 
 The argument stage of a call turns 64-bit words into one of these records. `facts` states what the page-level stage may

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What is assumed, by name. Every report lists the assumptions that its verdicts use."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What success of each call promises, from the manual pages: at one page that stands for all.
 
 These say nothing about seals and nothing about how a call works; they are what makes each check of a call necessary.

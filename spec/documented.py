@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The errors that the manual pages document for wrong arguments, stated over unlimited integers.
 
 Independent of the argument stages in spec/syscalls: no rounding trick, no wrap-around, just the sizes as they are. That

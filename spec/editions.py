@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Editions: the behaviour of one kernel each, as the few differences that matter between them.
 
 A call is written once; where editions differ, the call asks the edition. Properties never name an edition. Beside

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The errno values that the modelled calls return, and why a call ended."""
 
 from __future__ import annotations

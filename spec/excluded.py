@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What is asked for and not modelled, by the names under which one would ask for it; docs/EXCLUSIONS.md has the rest.
 
 A test compares the anchors with the document.

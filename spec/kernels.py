@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Which kernel version behaves as which edition, and how that is known: the one table of it.
 
 A row is a release line, or the part of one between two stable releases. What a row claims was seen by `sealspec lab` on

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """When a list of VMAs is an address space that a kernel could have.
 
 The conditions are formulas over spec.terms: a checker assumes them of symbolic VMAs, and tells a person which of them a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Protections, flags of mmap and limits on what it maps: what calls, their contracts and the readings share."""
 
 from __future__ import annotations

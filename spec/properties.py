@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What must hold, each in one English sentence beside its formula, with the place that promises it.
 
 A property speaks of one call from an arbitrary well-formed address space, as seen at one page (or two) that stand for

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The verbs: everything that a system call may ask of an address space, or do to it.
 
 A call (spec/syscalls) is a plain function over these verbs, in the order in which the kernel decides. The three

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Formulas that mean the same over Python values and over Z3 terms.
 
 The specification is written once and read three ways; these functions are what makes that possible. Given Python

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A virtual memory area and a page: the state that the calls consult and change.
 
 Each field is here because a check or an effect of some call reads it; the comment beside it names one reader. Fields

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Byte arithmetic of system-call arguments: 64-bit words that wrap around.
 
 A word is a Python int in [0, 2**64) or a Z3 bit vector of 64 bits. Everything that rounds, wraps or tests bits happens

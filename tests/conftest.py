@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What every test shares."""
 
 from __future__ import annotations

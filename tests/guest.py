@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The tests in a guest: another kernel, processor, user or limit than this machine's.
 
     python -m tests.guest 6.18.15 --cpu max                       # protection keys, which QEMU emulates

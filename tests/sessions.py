@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Commands in sessions of their own, for tests of what a signal leaves behind."""
 
 from __future__ import annotations

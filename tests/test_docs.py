@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The documents say what the code says: generated parts are fresh, links resolve, examples run."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The table from kernel version to edition: whole, without gaps or overlaps, and plain about what it does not know."""
 
 from __future__ import annotations

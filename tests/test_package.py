@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What is installed: the wheel is built, unpacked into an empty folder, and works from another folder.
 
 The wheel is made by the build backend itself, as pip makes it, and offline. What pip adds (dependencies, the script) is
@@ -72,6 +73,12 @@ def test_what_is_declared_is_pinned_for_make() -> None:
     pinned = {Requirement(line).name.lower() for line in _lines("constraints.txt") if not line.startswith("#")}
     project = PROJECT["project"]
     assert declared(project["dependencies"] + project["optional-dependencies"]["test"]) <= pinned
+
+
+def test_every_source_says_its_licence() -> None:
+    for folder in ("spec", "checker", "proofs", "reports", "tests"):
+        for path in (ROOT / folder).rglob("*.py"):
+            assert path.read_text().startswith("# SPDX-License-Identifier: MIT\n"), path
 
 
 def test_the_version_is_the_same_everywhere() -> None:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The JSON documents: layouts, scenarios, runs and counterexamples.
 
 A document is checked as it is read: an unknown key, a missing argument or a number out of range is a BadDocument, one

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The grammar of answers: what a step of a scenario may say that a kernel returned, mapped, and shows.
 
 An answer is data. It is parsed here once, and whatever is made of it is formatted from the parts.

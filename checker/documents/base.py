@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What all documents share: how a bad one is told, and the numbers and names in them."""
 
 from __future__ import annotations

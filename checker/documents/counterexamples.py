@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Counterexamples as documents: how a property fails."""
 
 from __future__ import annotations

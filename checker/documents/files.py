@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Reading documents from files and writing them; the JSON schemas for other programs (docs/schema)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Layouts as documents: VMAs, pages, objects, counters and keys of an address space. Positions are page numbers."""
 
 from __future__ import annotations

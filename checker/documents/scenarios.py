@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Scenarios as documents: a series of calls with their arguments in bytes, and what came of them."""
 
 from __future__ import annotations

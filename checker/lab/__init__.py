@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The kernel lab: scenario documents answered by a real kernel.
 
 A scenario is a list of memory-management calls; the lab executes it on the running

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Sequences of calls that a kernel answered, held against an edition, in batches: what differs, and whether only the
 environment explains it."""
 

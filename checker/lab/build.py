@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Compiles the lab's C program (guest/oracle.c) once and keeps it in a cache folder."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Conformance: a live kernel against the concrete reading of an edition, over thousands of generated call sequences.
 
 After every call the result, the errno, every VMA (boundaries, protection, seal, flags, key) and the first byte of every

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Writes the initial file system of a guest: a cpio archive in "newc" form.
 
 Source of the form: Documentation/driver-api/early-userspace/buffer-format.rst of the

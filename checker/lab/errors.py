@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The one exception that the kernel lab raises for a failure that is not a bug."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Fetches distribution kernels for the lab, as files: nothing is installed.
 
 ``python -m checker.lab.fetch 6.12.117 6.18.15 7.3.4`` prints the path of each kernel

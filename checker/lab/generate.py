@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Makes random scenarios for the kernel lab, the same for the same seed everywhere.
 
 ``python -m checker.lab.generate --seed S --count N`` writes N documents, one a line.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Runs the oracle's scripts on the running kernel without a compiler: system calls through ctypes.
 
 ``live.py SCRIPT`` does on this machine what ``guest/oracle.c`` does there and in a guest: the script and the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Which edition a kernel is, from what it does: never from its version string.
 
 A probe is a short scenario to whose last step editions give different answers; up to there all give the same. The

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """From a counterexample to a scenario: real calls that build its layout, and then its own calls.
 
 A counterexample begins in the middle: VMAs that are there, pages that hold something. A process has to come there by

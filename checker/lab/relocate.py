@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Puts a counterexample where a process can have it: its layout, its calls and its outcome, moved together.
 
 A document's pages may lie anywhere, its contents are abstract values, its files and keys have any number. A

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Replays counterexamples on a real kernel: the layout is built by real calls, then the document's calls are made.
 
 What the document says of each of its calls is compared with what the kernel does: result, errno, every VMA and the

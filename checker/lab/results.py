@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What `sealspec lab` found out about kernels: one entry each, as JSON."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Runs scenario documents on a kernel: this machine's own, or an image in QEMU.
 
 ``python -m checker.lab.run --kernel host|running|IMAGE in.jsonl out.jsonl`` answers a file of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Scenario documents to the oracle's script, and the oracle's answers back to documents.
 
 The two line-based forms are described at the top of ``guest/oracle.c``; the documents are

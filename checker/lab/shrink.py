@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A difference made small: steps are removed and arguments made simpler, as long as the kernel still differs alike."""
 
 from __future__ import annotations

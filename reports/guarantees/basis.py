@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What a sentence rests on: the theorems of an edition, and the editions of which it is said."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Promises and recipes as a document, for other programs."""
 
 from __future__ import annotations

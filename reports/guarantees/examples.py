@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Short series of calls that show what a recipe says, with what each edition answers. Tests make them.
 
 Pages are those of the window of a scenario; `p` is its first page.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`python -m reports.guarantees.page > docs/GUARANTEES.md`: all promises and recipes, with what they rest on.
 
 A test holds the document against this. Same code, same bytes.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The promises of sealing, in a user's words, and whether they hold in an edition."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Recipes: what to do with sealing, and why. A reason rests on theorems, on calls that tests make, or on a document."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What `sealspec guarantee` prints: a table of promises, or one recipe, on one screen."""
 
 from __future__ import annotations

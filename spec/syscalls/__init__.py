@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The calls: one file each, one function each; nothing else in the repository says what a call does."""
 
 from __future__ import annotations

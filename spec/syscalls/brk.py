@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """brk(2).
 
 Sources: mm/mmap.c sys_brk, do_brk_flags. A refused brk returns the old break and no errno; the errno below is the

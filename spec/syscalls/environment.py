@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What happens without a memory call: a program writes, changes its PKRU, forks; the kernel reclaims memory.
 
 Sources: arch/x86/mm/fault.c access_error, mm/memory.c do_anonymous_page, do_cow_fault, do_wp_page; kernel/fork.c

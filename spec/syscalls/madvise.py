@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """madvise(2).
 
 Sources: mm/madvise.c do_madvise, madvise_walk_vmas, madvise_vma_behavior and what they call; mm/mseal.c

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """mlock(2) and munlock(2): seals do not hinder them, and madvise consults their mark.
 
 Sources: mm/mlock.c do_mlock, apply_vma_lock_flags, mlock_fixup, __mm_populate.

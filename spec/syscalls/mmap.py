@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """mmap(2).
 
 Sources: arch/x86 sys_mmap, ksys_mmap_pgoff, do_mmap, mmap_region (6.12: __mmap_region), get_unmapped_area;

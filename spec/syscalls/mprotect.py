@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """mprotect(2) and pkey_mprotect(2).
 
 Sources: mm/mprotect.c do_mprotect_pkey, mprotect_fixup; arch/x86/mm/pkeys.c. OpenBSD: mprotect(2); sys_mprotect,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """mremap(2).
 
 Sources: mm/mremap.c sys_mremap, mremap_to, vma_to_resize, move_vma (6.9, 6.12); check_prep_vma, mremap_at,

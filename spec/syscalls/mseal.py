@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """mseal(2), and OpenBSD's mimmutable(2).
 
 Sources: mm/mseal.c do_mseal, check_mm_seal, apply_mm_seal (seed patch); mseal_apply (6.17 and later). OpenBSD:

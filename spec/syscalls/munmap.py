@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """munmap(2), and the unmapping that mmap, mremap and brk do on their way.
 
 Sources: SYSCALL munmap, do_vmi_munmap, do_vmi_align_munmap (6.9: mm/mmap.c; 6.12: mm/vma.c vms_gather_munmap_vmas).

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """True counterexamples that tests of readers begin with."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Single changes of a JSON document, one after the other: what a test of readers takes for hostile input."""
 
 from __future__ import annotations

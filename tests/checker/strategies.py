@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Hypothesis strategies: well-formed concrete address spaces, and calls on them with decoded arguments.
 
 What is drawn is small and near the edges where things happen: VMAs that touch and nearly merge, a map_count at its

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The list engine does nothing that the contracts of its verbs do not allow; a wrong contract is caught."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What a counterexample claims: true ones pass, and any single change of one is refused, or says the same."""
 
 from __future__ import annotations

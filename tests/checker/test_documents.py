@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Documents: what they accept, how they refuse, and that nothing is lost between a state and its document."""
 
 from __future__ import annotations

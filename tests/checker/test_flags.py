@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Every bit of mmap's flags and protection, and of the words of other calls: modelled, without effect, or refused."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The concrete reading of each edition answers as its kernel did, on every recorded scenario."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """OpenBSD's mimmutable(2) as an edition, held against what its manual pages and sources say (docs/MIMMUTABLE.md).
 
 Each expected answer is worked by hand from the pages mimmutable(2), mprotect(2), munmap(2), mmap(2), madvise(2) and

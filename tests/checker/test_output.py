@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Where written text goes: what is replaced, what is written to, and what is refused."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Cases from public suites and reports (tests/public_cases/README.md): each is right, or refused with its place."""
 
 from __future__ import annotations

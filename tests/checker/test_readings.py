@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The three readings of one specification agree: what the concrete one does, the symbolic ones admit."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Runs of scenarios and of counterexamples on the concrete reading."""
 
 from __future__ import annotations

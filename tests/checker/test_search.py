@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Explicit-state search: graphs of states, the cross-check of verdicts, and attack traces."""
 
 from __future__ import annotations

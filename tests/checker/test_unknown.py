@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Where the solver has no answer nothing is claimed: not that a thing is so, and not that it is not."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Counterexample documents for tests: a layout, a call, and what the concrete reading says becomes of it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What there is to ask here: kernels, a compiler, recorded runs. A test that needs what is not there is skipped, and
 says what that is."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`sealspec lab`: from a version or an image to a verdict.
 
 Where there is no QEMU to be had, or none is wanted, a program of the tests' own stands for it: it takes the initramfs

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Conformance: the running kernel against the specification; and that errors in the specification are found.
 
 Whether errors are found is asked of a stand-in: the concrete reading itself plays the kernel, and the specification is

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Fetching kernels and QEMU, with an apt of the tests' own on PATH: no network, and nothing of this machine's."""
 
 from __future__ import annotations

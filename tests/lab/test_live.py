@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The running kernel, asked through ctypes: the same answers as the C program's, and a parent that survives."""
 
 from __future__ import annotations

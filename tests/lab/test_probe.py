@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The probe: every kernel edition is told from every other by behaviour, and a stranger is described."""
 
 from __future__ import annotations

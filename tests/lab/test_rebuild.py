@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Rebuilding: a counterexample's layout from real calls, judged by executing them; no kernel is needed."""
 
 from __future__ import annotations

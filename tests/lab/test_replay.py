@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Replay: counterexamples on the running kernel, and what is said where one is wrong or cannot be tried."""
 
 from __future__ import annotations

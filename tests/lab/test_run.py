@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The lab on real kernels: this machine's, and where QEMU is there a recorded guest.
 
 The bootable image is looked for in ``shared/`` beside the repository, or where

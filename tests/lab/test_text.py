@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The lab's text forms: scripts, answers, the initramfs, generated scenarios, source lists."""
 
 from __future__ import annotations

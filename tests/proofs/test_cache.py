@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The cache of verdicts: the same answers without asking, and never an answer to another question."""
 
 from __future__ import annotations

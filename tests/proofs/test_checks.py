@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The checks of every call, in order, as recorded: a check that is dropped, renamed or moved shows here."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The semantic diff: what it calls the same, stronger or weaker is so when the calls are made, in the concrete reading
 and on real kernels; and it calls nothing the same that is not."""
 

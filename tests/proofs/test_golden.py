@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The recorded verdicts of all editions: they are those that are expected, and a difference is told."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The time machine: rows are data, and a row that is not as stated is told."""
 
 from __future__ import annotations

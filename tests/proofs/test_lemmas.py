@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The lemmas: discharged where they should be, and refuted as soon as the engine under them is sabotaged."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The atomicity matrix: cells that were worked out by hand, held against real kernels and against the concrete reading,
 and what they settle."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Mutants: every check that a call comes to is dropped, and some theorem breaks."""
 
 from __future__ import annotations

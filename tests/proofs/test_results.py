@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The published schemas are those that the reports have."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Theorems of v10: verdicts as expected, witnesses and counterexamples that stand when they are run again."""
 
 from __future__ import annotations

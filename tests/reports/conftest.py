@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Reviews that the tests of reports share: real, and small enough to be gathered in seconds."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Reviews for tests: one call decided here and now, and the rest of an edition as it is expected to come out.
 
 The filled-in theorems have the expected verdicts, and real counterexamples of the call that was decided, under other

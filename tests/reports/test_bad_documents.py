@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Bad documents, whatever reads them: one clear line that says what is wrong and where, exit code 2, nothing done."""
 
 from __future__ import annotations

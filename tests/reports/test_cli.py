@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The command: documents in, answers out; and what it says of what is wrong."""
 
 from __future__ import annotations

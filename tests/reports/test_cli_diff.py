@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`sealspec diff`: the table, the cases that are drawn, the document, the exit codes."""
 
 from __future__ import annotations

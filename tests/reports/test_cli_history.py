@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`sealspec history`: the five rows from a clean state, by one command."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`sealspec matrix`: the table in signs and words, the sentences, the exit codes."""
 
 from __future__ import annotations

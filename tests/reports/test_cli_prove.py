@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`sealspec prove` and `find`: how results are shown, and the exit codes. The prover is a stand-in here, so that
 results of every kind can be had; tests at the end use the real one."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`sealspec replay` and `sealspec probe`: what is asked of which kernel, what is printed, and how it ends."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Whoever asks for what is not modelled is told so, with the place that says why."""
 
 from __future__ import annotations

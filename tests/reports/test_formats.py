@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The forms of a report: what each must be for those who read it, and that it says what the review says."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The drawings of counterexamples: the graph, DOT, SVG and plain text."""
 
 from __future__ import annotations

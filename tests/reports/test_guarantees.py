@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Promises and recipes: what they say is what theorems and calls say, in every edition, and it fits on a screen."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What others wrote of a kernel is text in every form of a report, whatever it looks like."""
 
 from __future__ import annotations

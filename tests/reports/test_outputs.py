@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Every command with every output: what is refused before the work, what real shells do with it, and what help says."""
 
 from __future__ import annotations

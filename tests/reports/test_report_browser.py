@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The pages of a report in a real browser: by keyboard alone, on a phone and on a screen, in light and in dark."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The pages of a report: well-formed, complete, and whole in themselves."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`sealspec reproduce`: the programs compile without a warning, and this machine's kernel has the last word on them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The wording for the kernel's document: generated from cells, and a patch that applies."""
 
 from __future__ import annotations

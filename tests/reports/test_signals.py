@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What a signal, or the loss of a process, leaves behind: nothing that runs, and a report or a clean line."""
 
 from __future__ import annotations

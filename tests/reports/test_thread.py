@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The answers to the thread: asked as the thread asks, and answered by the verdicts, not from memory."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Words on a screen: flags and errors by name, sentences for editions, the lead of a report, recorded replays."""
 
 from __future__ import annotations

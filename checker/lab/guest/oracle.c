@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * oracle.c - executes scenarios of memory-management calls on the running kernel
  * and reports what it answered.  Freestanding (no libc), x86-64 Linux only.
