@@ -20,6 +20,7 @@ from typing import Any, NoReturn, cast
 from checker.calls import finish
 from checker.concrete import ConcreteSpace, State
 from checker.examples import Example
+from checker.sources import UNKNOWN, Source
 from checker.unbounded import PageFact, UnboundedSpace, World
 from spec.editions import Edition
 from spec.errors import Errno
@@ -144,12 +145,12 @@ class _Trial:
         self.taken.append(answer)
         return answer
 
-    def assume(self, fact: Bool) -> None:
+    def assume(self, fact: Bool, source: Source = UNKNOWN) -> None:
         """What a case of the contract says of the step."""
         if not fact:
             raise _Dead("a fact of the case is not so")
 
-    def decide(self, cond: Bool) -> bool:
+    def decide(self, cond: Bool, source: Source) -> bool:
         """What is decided already."""
         assert isinstance(cond, bool), cond
         return cond

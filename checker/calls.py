@@ -12,6 +12,7 @@ import z3
 
 from checker.answers import is_sat
 from checker.paths import Run, explore
+from checker.sources import Source
 from checker.unbounded import UnboundedSpace, World
 from checker.view import Transition
 from spec.arguments import Decoded
@@ -94,7 +95,7 @@ def walk_body(name: str, edition: Edition, dropped: str | None = None) -> tuple[
     facts = [fact for fact in arguments.facts(edition) if not isinstance(fact, bool)]
 
     def run(path: Run) -> tuple[Transition, UnboundedSpace]:
-        path.conditions.extend(facts)
+        path.assume_all(facts, Source("arguments", "what the argument stage ensures (lemma bridge)"))
         space = UnboundedSpace(world, edition, path, dropped=dropped)
         before = space.snapshot()
         errno, check, value = finish(lambda: call.body(space, arguments))

@@ -7,12 +7,15 @@ replays the decisions so far and then takes a new one, so that a call needs noth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 import z3
 
+from checker.sources import UNKNOWN, Source
 from spec.terms import Bool
 
 Outcome = TypeVar("Outcome")
@@ -20,6 +23,34 @@ Outcome = TypeVar("Outcome")
 
 class TooManyPaths(Exception):
     """The exploration was cut off: its result would not be exhaustive."""
+
+
+class LostPaths(Exception):
+    """Fewer or more paths were explored than decisions were taken both ways."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """A branch that was not explored, because the solver found it contradictory: what a proof rests on besides."""
+
+    facts: tuple[z3.BoolRef, ...]
+    """The conditions of the path up to the branch, and the answer that was ruled out."""
+    background: Callable[[], list[z3.BoolRef]]
+    """What holds on every path."""
+
+
+_PRUNED: ContextVar[list[Pruned] | None] = ContextVar("pruned", default=None)
+
+
+@contextmanager
+def recording_pruned() -> Iterator[list[Pruned]]:
+    """Within, the branches that explorations leave out are recorded."""
+    found: list[Pruned] = []
+    token = _PRUNED.set(found)
+    try:
+        yield found
+    finally:
+        _PRUNED.reset(token)
 
 
 class _Scopes:
@@ -62,7 +93,11 @@ class Run:
 
     def __init__(self, scopes: _Scopes, prefix: list[bool]) -> None:
         self.conditions: list[z3.BoolRef] = []
+        self.sources: dict[int, Source] = {}
+        """Where each condition (id of its term) comes from."""
         self.open: list[list[bool]] = []
+        self.ruled_out: list[tuple[int, z3.BoolRef]] = []
+        """Answers that the solver ruled out: how many conditions there were then, and the answer."""
         self._scopes = scopes
         self._prefix = prefix
         self._decisions: list[bool] = []
@@ -71,22 +106,32 @@ class Run:
         self._replayed = max(0, len(prefix) - 1)
         scopes.back_to(self._replayed)
 
-    def assume(self, fact: Bool) -> None:
+    def assume(self, fact: Bool, source: Source = UNKNOWN) -> None:
         """Add a fact to the path."""
         if isinstance(fact, z3.ExprRef):
-            self.conditions.append(fact)
+            self._add(fact, source)
         elif not fact:
-            self.conditions.append(z3.BoolVal(False))
+            self._add(z3.BoolVal(False), source)
 
-    def choose(self, choice: z3.BoolRef) -> bool:
+    def assume_all(self, facts: Iterable[Bool], source: Source) -> None:
+        """Add facts of one source."""
+        for fact in facts:
+            self.assume(fact, source)
+
+    def _add(self, fact: z3.BoolRef, source: Source) -> None:
+        self.conditions.append(fact)
+        if not self.sources.get(fact.get_id(), UNKNOWN).kind:
+            self.sources[fact.get_id()] = source
+
+    def choose(self, choice: z3.BoolRef, source: Source = UNKNOWN) -> bool:
         """Answer a decision that is free: a fresh Boolean. Both answers are explored, and no solver is asked."""
-        return self._take(choice, free=True)
+        return self._take(choice, source, free=True)
 
-    def decide(self, cond: Bool) -> bool:
+    def decide(self, cond: Bool, source: Source = UNKNOWN) -> bool:
         """Answer a decision: as replayed, as forced, or the first of two, with the second left to explore."""
-        return self._take(cond, free=False) if isinstance(cond, z3.ExprRef) else cond
+        return self._take(cond, source, free=False) if isinstance(cond, z3.ExprRef) else cond
 
-    def _take(self, cond: z3.BoolRef, *, free: bool) -> bool:
+    def _take(self, cond: z3.BoolRef, source: Source, *, free: bool) -> bool:
         step = len(self._decisions)
         if step >= self._replayed:
             self._scopes.assert_all(self.conditions[self._asserted :])
@@ -100,10 +145,12 @@ class Run:
             answer = yes and not free
             if yes and no:
                 self.open.append([*self._decisions, not answer])
+            else:
+                self.ruled_out.append((len(self.conditions), z3.Not(cond) if yes else cond))
         self._decisions.append(answer)
         if step >= self._replayed:
             self._scopes.enter()
-        self.conditions.append(cond if answer else z3.Not(cond))
+        self._add(cond if answer else z3.Not(cond), replace(source, answer=answer) if source.kind else source)
         return answer
 
 
@@ -113,6 +160,8 @@ class Explored(Generic[Outcome]):
 
     conditions: tuple[z3.BoolRef, ...]
     outcome: Outcome
+    forks: int
+    """How many decisions this run was the first to find open: so many more paths there are."""
 
 
 def explore(
@@ -120,11 +169,11 @@ def explore(
 ) -> Iterator[Explored[Outcome]]:
     """All paths of `run`, depth first. `background` holds on every path; it may only grow while runs are made.
 
-    Raises TooManyPaths after `limit` paths.
+    Raises TooManyPaths after `limit` paths, and LostPaths if they are not one more than decisions with two answers.
     """
     scopes = _Scopes(background)
     pending: list[list[bool]] = [[]]
-    count = 0
+    count, forks, pruned = 0, 0, _PRUNED.get()
     while pending:
         count += 1
         if count > limit:
@@ -132,4 +181,9 @@ def explore(
         this = Run(scopes, pending.pop())
         outcome = run(this)
         pending.extend(this.open)
-        yield Explored(tuple(this.conditions), outcome)
+        forks += len(this.open)
+        if pruned is not None:
+            pruned += [Pruned((*this.conditions[:n], out), background) for n, out in this.ruled_out]
+        yield Explored(tuple(this.conditions), outcome, len(this.open))
+    if count != 1 + forks:
+        raise LostPaths(f"{count} paths were explored, and there are {1 + forks}")

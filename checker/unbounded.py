@@ -10,13 +10,16 @@ functions and instantiated at the pages that a theorem names (the Skolem constan
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
+from functools import wraps
 from typing import Any, TypeVar, cast
 
 import z3
 
 from checker.paths import Run
+from checker.sources import UNKNOWN, Source
 from checker.view import PageView
 from spec.editions import Edition
 from spec.errors import Errno
@@ -114,6 +117,8 @@ class World:
         """Well-formedness of attributes and pages: kept apart, for most proofs do without."""
         self._attributes_of: dict[int, list[z3.BoolRef]] = {0: []}
         """The same by the page (id of its term) that they speak of; 0: of none."""
+        self.sources: dict[int, tuple[z3.ExprRef, Source]] = {}
+        """Where facts, and parts of facts, come from, by the ids of their terms."""
         self.checks: set[str] = set()
         """Names of all checks that some path came to."""
         self.environment_checks: set[str] = set()
@@ -125,15 +130,27 @@ class World:
         self.brk = z3.Int("brk")
         self.start_brk = z3.Int("start_brk")
         self.exec_key = z3.Int("execute_only_pkey")
-        self._assume(le(8, self.max_map_count))
-        self._assume(le(0, self.map_count))
-        self._assume(and_(le(0, self.start_brk), le(self.start_brk, self.brk), le(self.brk, TASK_PAGES)))
-        self._assume(between(0, self.exec_key, 16))
+        self._assume(le(8, self.max_map_count), "max_map_count is at least 8")
+        self._assume(le(0, self.map_count), "map_count is not negative")
+        heap = and_(le(0, self.start_brk), le(self.start_brk, self.brk), le(self.brk, TASK_PAGES))
+        self._assume(heap, "the heap ends where it begins or above, below TASK_SIZE")
+        self._assume(between(0, self.exec_key, 16), "the execute-only key is in 0..15")
 
-    def _assume(self, fact: Bool, *pages: int) -> None:
+    def _assume(self, fact: Bool, clause: str, *pages: int) -> None:
+        """An axiom; `clause` says it in words."""
         if isinstance(fact, z3.ExprRef):
             self.axioms.append(fact)
             self._of_pages.setdefault(pages, []).append(fact)
+            self.note(fact, Source("clause", clause))
+
+    def note(self, fact: Bool, source: Source) -> None:
+        """Remember where a fact, or a part of one, comes from; the first to say so is right."""
+        if isinstance(fact, z3.ExprRef):
+            self.sources.setdefault(fact.get_id(), (fact, source))
+
+    def source_of(self, fact: z3.ExprRef) -> Source:
+        """Where it comes from, as far as anybody said."""
+        return self.sources.get(fact.get_id(), (fact, UNKNOWN))[1]
 
     def attributes_of(self, pages: Iterable[int]) -> list[z3.BoolRef]:
         """Those of the attribute axioms that speak of these pages, or of no page."""
@@ -158,6 +175,7 @@ class World:
             self._valued.add(value.get_id())
             self.attribute_axioms.append(value >= 0)
             self._attributes_of[0].append(value >= 0)
+            self.note(self.attribute_axioms[-1], Source("clause", "what an object holds is not negative"))
         return value
 
     def _plain(self, page: z3.ArithRef) -> z3.ArithRef:
@@ -184,9 +202,14 @@ class World:
         holds = {f.name: self.function(f"page_{f.name}", Number, _sort(f.type))(term) for f in fields(Page)}
         page_state = Page(**holds)
         placed = and_(le(0, start), between(start, term, vma.end), le(vma.end, TASK_PAGES), lt(0, self.map_count))
-        self._assume(implies(mapped, placed), key)
-        attributes = implies(mapped, all_(condition for condition, _ in well_formed_vma(vma)))
+        self._assume(implies(mapped, placed), "a page that is mapped lies in its VMA, which ends below TASK_SIZE", key)
+        clauses = well_formed_vma(vma)
+        for condition, wrong in clauses:
+            self.note(condition, Source("clause", f"not: {wrong}"))
+        attributes = implies(mapped, all_(condition for condition, _ in clauses))
         holds_well = well_formed_page(mapped, vma, page_state)
+        self.note(attributes, Source("clause", "each VMA is well formed"))
+        self.note(holds_well, Source("clause", "what a page holds fits its VMA"))
         known = [x for x in (attributes, holds_well) if isinstance(x, z3.ExprRef)]
         self.attribute_axioms += known
         self._attributes_of[key] = known
@@ -196,7 +219,7 @@ class World:
                 (its_mapping, its_vma, term, mapped, vma),
             ):
                 same = implies(and_(m, between(v.start, b, v.end)), and_(n, eq(w.start, v.start)))
-                self._assume(same, *sorted((key, other_key)))
+                self._assume(same, "the pages within a VMA are all its own", *sorted((key, other_key)))
         self.views[key] = (term, mapped, vma, page_state)
         return self.views[key]
 
@@ -217,6 +240,10 @@ class UnboundedSpace(AddressSpace):
         self.places: list[PageFact] = []
         """Where VMAs lie that were made anew, and that they have an anon_vma if need be: facts of every page too, kept
         apart as the attribute axioms are."""
+        self.source = UNKNOWN
+        """Where facts come from that are stated now: the verb or the check at hand."""
+        self._said_by: tuple[list[Source], list[Source]] = [], []
+        """Of each fact of every page, and of each of the places, where it comes from."""
         self._placed: list[z3.BoolRef] | None = None
         self._instances: dict[tuple[int, int], z3.BoolRef] = {}
         self.count: Num = world.map_count
@@ -271,7 +298,7 @@ class UnboundedSpace(AddressSpace):
             for i, fact in enumerate(self.every_page):
                 for key, page in list(self.named.items()):
                     if (i, key) not in self._instances and key not in self.shifted:
-                        instance = fact(page)
+                        instance = self._instantiate(fact, page, self.said_by(i))
                         self._instances[i, key] = instance if isinstance(instance, z3.ExprRef) else z3.BoolVal(instance)
             if len(self._instances) == before:
                 break
@@ -281,9 +308,52 @@ class UnboundedSpace(AddressSpace):
         """What holds of every VMA that was made anew, at each page that this path names."""
         if self._placed is None:
             named = [page for key, page in self.named.items() if key not in self.shifted]
-            known = [fact(page) for fact in self.places for page in named]
+            known = [
+                self._instantiate(fact, page, self.said_by(i, places=True))
+                for i, fact in enumerate(self.places)
+                for page in named
+            ]
             self._placed = [fact for fact in known if isinstance(fact, z3.ExprRef)]
         return self._placed
+
+    # where facts come from ----------------------------------------------------------------------------------------
+
+    def _instantiate(self, fact: PageFact, page: z3.ArithRef, source: Source) -> Bool:
+        outer, self.source = self.source, source
+        instance = fact(page)
+        self.source = outer
+        self.world.note(instance, source)
+        return instance
+
+    def said_by(self, index: int, *, places: bool = False) -> Source:
+        """Where a fact of every page (or of the places) comes from."""
+        said = self._said_by[places]
+        return said[index] if index < len(said) else UNKNOWN
+
+    def enter(self, source: Source) -> Source:
+        """What is stated from now on comes from there; the answer is where it came from before."""
+        for said, facts in zip(self._said_by, (self.every_page, self.places), strict=True):
+            said += [self.source] * (len(facts) - len(said))
+        before, self.source = self.source, source
+        return before
+
+    def fail_if(self, cond: Bool, errno: Errno, check: str) -> None:
+        before = self.enter(Source("check", check))
+        try:
+            super().fail_if(cond, errno, check)
+        finally:
+            self.enter(before)
+
+    def finish_if(self, cond: Bool, check: str, value: Num = 0) -> None:
+        before = self.enter(Source("check", check))
+        try:
+            super().finish_if(cond, check, value)
+        finally:
+            self.enter(before)
+
+    def assume(self, fact: Bool) -> None:
+        """Add a fact to the path."""
+        self.run.assume(fact, self.source)
 
     # terms ----------------------------------------------------------------------------------------------------------
 
@@ -301,7 +371,8 @@ class UnboundedSpace(AddressSpace):
 
     def _free(self, what: str, refusal: tuple[Errno, str] | None = None) -> bool:
         """Explore both: it happens, it does not. `refusal` is how the call ends if it does, where it ends then."""
-        return self.run.choose(self._choice(what))
+        source = self.source if refusal is None else Source("check", refusal[1])
+        return self.run.choose(self._choice(what), source)
 
     def _choice(self, what: str) -> z3.BoolRef:
         return z3.Bool(self._fresh(what))
@@ -309,7 +380,7 @@ class UnboundedSpace(AddressSpace):
     # Guards -----------------------------------------------------------------------------------------------------------
 
     def decide(self, cond: Bool) -> bool:
-        return self.run.decide(cond)
+        return self.run.decide(cond, self.source if self.source.kind else _branch())
 
     def skipped(self, check: str) -> bool:
         self.world.checks.add(check)
@@ -317,7 +388,7 @@ class UnboundedSpace(AddressSpace):
 
     def let_pass(self, cond: Bool) -> None:
         self.let_passed = True
-        self.run.assume(cond)
+        self.assume(cond)
 
     # looking ----------------------------------------------------------------------------------------------------------
 
@@ -351,14 +422,14 @@ class UnboundedSpace(AddressSpace):
 
     def allocate_pkey(self) -> Num:
         if self._free("no_pkey"):
-            self.run.assume(self.world.no_keys)
+            self.assume(self.world.no_keys)
             raise Refused(Errno.EINVAL, "pkey_alloc: there is no protection key")
-        self.run.assume(not_(self.world.no_keys))
+        self.assume(not_(self.world.no_keys))
         if self._free("taken_pkeys"):
-            self.run.assume(all_(or_(self.pkey_allocated(key), eq(key, self._exec_key)) for key in range(1, 16)))
+            self.assume(all_(or_(self.pkey_allocated(key), eq(key, self._exec_key)) for key in range(1, 16)))
             raise Refused(Errno.ENOSPC, "pkey_alloc: all protection keys are taken")
         key = self._number("pkey")
-        self.run.assume(and_(between(1, key, 16), not_(self.pkey_allocated(key)), ne(key, self._exec_key)))
+        self.assume(and_(between(1, key, 16), not_(self.pkey_allocated(key)), ne(key, self._exec_key)))
         old_write, old_access, allocated = self._write_denied, self._access_denied, self._pkey_allocated
         self._pkey_allocated = lambda k: or_(eq(k, key), allocated(k))
         self._write_denied = lambda k: and_(ne(k, key), old_write(k))
@@ -375,7 +446,7 @@ class UnboundedSpace(AddressSpace):
         key = self._exec_key = self._number("exec_key")
         allocated = and_(eq(had, 0), lt(0, key))
         free = and_(between(1, key, 16), not_(self.pkey_allocated(key)), not_(self.world.no_keys))
-        self.run.assume(or_(eq(key, had), and_(wanted, allocated, free)))
+        self.assume(or_(eq(key, had), and_(wanted, allocated, free)))
         old_write, old_access = self._write_denied, self._access_denied
         self._write_denied = lambda k: or_(and_(allocated, eq(k, key)), old_write(k))
         self._access_denied = lambda k: or_(and_(allocated, eq(k, key)), old_access(k))
@@ -383,7 +454,7 @@ class UnboundedSpace(AddressSpace):
 
     def fresh_object(self, pages: Num) -> Num:
         made = self._number("object")
-        self.run.assume(lt(0, made))
+        self.assume(lt(0, made))
         return made
 
     def object_pages(self, object: Num) -> Num:
@@ -391,7 +462,7 @@ class UnboundedSpace(AddressSpace):
 
     def environment(self, why: str) -> Bool:
         self.world.environment_checks.add(why)
-        return self.run.choose(self._choice(f"fails({why})"))
+        return self.run.choose(self._choice(f"fails({why})"), Source("check", why))
 
     def find(self, page: Num) -> Vma | None:
         mapped, vma = self._view(page)
@@ -411,7 +482,7 @@ class UnboundedSpace(AddressSpace):
         if self._free("some_vma"):
             page = self._number("first")
             mapped, vma = view(page)
-            self.run.assume(and_(between(start, page, end), mapped, or_(eq(page, start), eq(vma.start, page))))
+            self.assume(and_(between(start, page, end), mapped, or_(eq(page, start), eq(vma.start, page))))
             self.every_page.append(lambda q: implies(between(start, q, page), not_(view(q)[0])))
             return vma
         self.every_page.append(lambda q: implies(between(start, q, end), not_(view(q)[0])))
@@ -424,7 +495,7 @@ class UnboundedSpace(AddressSpace):
         mapped, vma = view(stack)
         begins = or_(eq(stack, page), eq(vma.start, stack))
         near = between(page, stack, page + STACK_GUARD_PAGES + 1)
-        self.run.assume(and_(near, mapped, vma.growsdown, begins))
+        self.assume(and_(near, mapped, vma.growsdown, begins))
         self.every_page.append(lambda q: implies(between(page, q, stack), not_(view(q)[0])))
         return True
 
@@ -439,7 +510,7 @@ class UnboundedSpace(AddressSpace):
             and huge is not False
             and self._free("low_hint", refusal)
         ):
-            self.run.assume(and_(huge, lt(hint, MIN_PAGE + HUGE_PAGES)))
+            self.assume(and_(huge, lt(hint, MIN_PAGE + HUGE_PAGES)))
             raise Refused(*refusal)
         return self._place(pages, hint)
 
@@ -449,8 +520,8 @@ class UnboundedSpace(AddressSpace):
         page = self._number("free")
         view = self._view
         # below mmap_min_addr only what was hinted at
-        self.run.assume(or_(le(MIN_PAGE, page), False if hint is None else eq(page, hint)))
-        self.run.assume(and_(le(0, page), le(page + pages, TASK_PAGES)))
+        self.assume(or_(le(MIN_PAGE, page), False if hint is None else eq(page, hint)))
+        self.assume(and_(le(0, page), le(page + pages, TASK_PAGES)))
         self.every_page.append(lambda q: implies(between(page, q, page + pages), not_(view(q)[0])))
         return page
 
@@ -465,7 +536,7 @@ class UnboundedSpace(AddressSpace):
         if self._free("found", (errno, check)):
             page = self._number("witness")
             mapped, vma = view(page)
-            self.run.assume(and_(between(start, page, end), mapped, test(vma)))
+            self.assume(and_(between(start, page, end), mapped, test(vma)))
             self.failing_page = page
             raise Refused(errno, check)
         self.every_page.append(lambda q: implies(and_(between(start, q, end), view(q)[0]), not_(test(view(q)[1]))))
@@ -478,7 +549,7 @@ class UnboundedSpace(AddressSpace):
             return
         if self._free("gap", (errno, check)):
             page = self._number("witness")
-            self.run.assume(and_(between(start, page, end), not_(view(page)[0])))
+            self.assume(and_(between(start, page, end), not_(view(page)[0])))
             self.failing_page = page
             raise Refused(errno, check)
         self.every_page.append(lambda q: implies(between(start, q, end), view(q)[0]))
@@ -501,6 +572,8 @@ class UnboundedSpace(AddressSpace):
             mapped, vma = view(page)
             at = Visit(larger(start, vma.start), smaller(end, vma.end))
             after = visit(vma, at)
+            for test in at.tests:
+                self.world.note(test[0], Source("check", test[2]))
             dropped.extend((page, and_(mapped, t[0])) for t in at.tests if self.skipped(t[2]))
             at.tests = [t for t in at.tests if t[2] != self.dropped]
             return mapped, vma, after, at
@@ -532,7 +605,7 @@ class UnboundedSpace(AddressSpace):
         if gap is Gap.REMEMBER:
             if self._free("gap_seen"):
                 hole = self._number("witness")
-                self.run.assume(and_(between(start, hole, end), not_(view(hole)[0])))
+                self.assume(and_(between(start, hole, end), not_(view(hole)[0])))
                 raise Refused(Errno.ENOMEM, "some page of the range was unmapped")
             self.every_page.append(lambda q: implies(between(start, q, end), view(q)[0]))
 
@@ -579,12 +652,12 @@ class UnboundedSpace(AddressSpace):
         passed: Bool = True
         for cond, errno, check in at.tests:
             if self._free("stopped", (errno, check)):
-                self.run.assume(and_(here, passed, cond))
+                self.assume(and_(here, passed, cond))
                 return errno, check, False
             passed = and_(passed, not_(cond))
         hole = Errno.ENOMEM, "a page of the range is unmapped"
         if gap is Gap.STOP and self._free("stopped", hole):
-            self.run.assume(and_(between(start, stop, end), not_(mapped)))
+            self.assume(and_(between(start, stop, end), not_(mapped)))
             return *hole, False
         changed = not_(same_flags(vma, after))
         if isinstance(changed, bool) and not changed:
@@ -605,16 +678,16 @@ class UnboundedSpace(AddressSpace):
                 if self.edition.limits_maps and not self.skipped(room) and self._free("stopped", (no_room, room)):
                     count = self._number("count")
                     exact: Num = self.count + (1 if stray else 0)
-                    self.run.assume(and_(context, le(self.max_map_count, count), le(count, self.count + grown)))
-                    self.run.assume(implies(first, eq(count, exact)))
-                    self.run.assume(implies(stray, lt(self.count, self.max_map_count)))
+                    self.assume(and_(context, le(self.max_map_count, count), le(count, self.count + grown)))
+                    self.assume(implies(first, eq(count, exact)))
+                    self.assume(implies(stray, lt(self.count, self.max_map_count)))
                     self.failing_cut = cut
                     return no_room, room, stray
                 refuses = "the VMA refuses to be split"
                 if not self.skipped(refuses) and self._free("stopped", (Errno.EINVAL, refuses)):
-                    self.run.assume(and_(context, refuses_split(vma, page)))
+                    self.assume(and_(context, refuses_split(vma, page)))
                     if self.edition.limits_maps:
-                        self.run.assume(implies(stray, lt(self.count, self.max_map_count)))
+                        self.assume(implies(stray, lt(self.count, self.max_map_count)))
                     self.failing_cut = cut
                     return Errno.EINVAL, refuses, stray
         return None
@@ -635,7 +708,7 @@ class UnboundedSpace(AddressSpace):
         touched = self._choice("touched")
         witness = self._number("changed")
         seen, was, becomes, _ = step(witness)
-        self.run.assume(implies(touched, and_(between(start, witness, reached), seen, not_(same_flags(was, becomes)))))
+        self.assume(implies(touched, and_(between(start, witness, reached), seen, not_(same_flags(was, becomes)))))
         self.every_page.append(
             lambda q: or_(
                 touched, not_(between(start, q, reached)), not_(step(q)[0]), same_flags(step(q)[1], step(q)[2])
@@ -710,10 +783,10 @@ class UnboundedSpace(AddressSpace):
         before = self.count
         after_count = self._number("map_count")
         if self.dropped == "no room under the map-count limit for a split" or not self.edition.limits_maps:
-            self.run.assume(le(after_count, before + 2))
+            self.assume(le(after_count, before + 2))
         else:
-            self.run.assume(le(after_count, larger(before, self.max_map_count)))
-        self.run.assume(implies(lt(0, before), lt(0, after_count)))
+            self.assume(le(after_count, larger(before, self.max_map_count)))
+        self.assume(implies(lt(0, before), lt(0, after_count)))
         self.count = ite(touched, after_count, before + (1 if stray else 0))
         self._punch(start, reached, step, view, old_stored)
 
@@ -743,10 +816,14 @@ class UnboundedSpace(AddressSpace):
         hole = self._function("hole", Number, Number, Truth)
         through = self._function("hole_through", Number, Number, Number)
 
+        source = self.source
+
         def punched(object: Num, offset: Num) -> Bool:
             there = cast(z3.BoolRef, hole(object, offset))
-            self.run.assume(implies(there, backs(through(object, offset), object, offset)))
+            before = self.enter(source)
+            self.assume(implies(there, backs(through(object, offset), object, offset)))
             self.every_page.append(lambda q: implies(backs(q, object, offset), there))
+            self.enter(before)
             return there
 
         return punched
@@ -770,16 +847,16 @@ class UnboundedSpace(AddressSpace):
         if self._free("later"):
             stop = self._number("stop")
             mapped, vma = self._view(stop)
-            self.run.assume(and_(lt(start, stop), lt(stop, end), mapped, eq(vma.start, stop)))
+            self.assume(and_(lt(start, stop), lt(stop, end), mapped, eq(vma.start, stop)))
             self._moved(start, stop, end, new, tests, ensures, keep_source=keep_source)
         mapped, vma = self._view(stop)
-        self.run.assume(mapped)
+        self.assume(mapped)
         behind = smaller(end, vma.end)
         self.failing_page = stop
         for test in tests(vma, stop, behind):
             self.fail_if(*test)
         relocate(stop, behind)
-        self.run.assume(False)  # this VMA was moved after all: another path
+        self.assume(False)  # this VMA was moved after all: another path
 
     def _moved(
         self,
@@ -900,7 +977,7 @@ class UnboundedSpace(AddressSpace):
         self._forget_cuts(new, reached + distance)
         self.count = self._number("map_count")
         # the room that a move asks for leaves this much (contract of mremap's move, obligation of lemma moves)
-        self.run.assume(and_(lt(0, self.count), le(self.count, self.max_map_count)))
+        self.assume(and_(lt(0, self.count), le(self.count, self.max_map_count)))
 
     def _copies_have_anon_vmas(self) -> None:
         """A page that was copied lies in a VMA that has an anon_vma: whoever copies it sees to that (touch)."""
@@ -980,7 +1057,7 @@ class UnboundedSpace(AddressSpace):
         self._page = once_per_page(lambda q: choose_page(between(start, q, end), EMPTY_PAGE, page_at(q)))
         self._forget_cuts(start, end)
         self.count = self._number("map_count")
-        self.run.assume(and_(le(0, self.count), le(self.count, before - removed)))
+        self.assume(and_(le(0, self.count), le(self.count, before - removed)))
 
     def _forget_cuts(self, start: Num, end: Num) -> None:
         cut = self._cut
@@ -1005,7 +1082,7 @@ class UnboundedSpace(AddressSpace):
     def _inserted(self) -> None:
         before = self.count
         self.count = self._number("map_count")
-        self.run.assume(and_(le(before - 1, self.count), le(self.count, before + 1), lt(0, self.count)))
+        self.assume(and_(le(before - 1, self.count), le(self.count, before + 1), lt(0, self.count)))
 
     def move(self, old: Num, pages: Num, new: Num, new_pages: Num, *, keep_source: bool) -> None:
         view, page_at, before = self._view, self._page, self.count
@@ -1054,7 +1131,7 @@ class UnboundedSpace(AddressSpace):
         gone: Num = 0 if keep_source else ite(lt(0, pages), 1, 0)
         self.count = self._number("map_count")
         most = before + 1 + (cuts if keep_source else ite(lt(0, pages), 2, 0)) - gone
-        self.run.assume(and_(le(before - 2, self.count), le(self.count, most), lt(0, self.count)))
+        self.assume(and_(le(before - 2, self.count), le(self.count, most), lt(0, self.count)))
 
     def expand(self, page: Num, end: Num) -> None:
         view = self._view
@@ -1073,7 +1150,7 @@ class UnboundedSpace(AddressSpace):
         self._forget_cuts(vma.end, end)
         before = self.count
         self.count = self._number("map_count")
-        self.run.assume(and_(le(before - 1, self.count), le(self.count, before), lt(0, self.count)))
+        self.assume(and_(le(before - 1, self.count), le(self.count, before), lt(0, self.count)))
 
     def lock(self, start: Num, end: Num) -> None:
         view, page_at, stored = self._view, self._page, self._stored
@@ -1134,7 +1211,34 @@ class UnboundedSpace(AddressSpace):
         self._cut = lambda q: cast(z3.BoolRef, new_cut(q))
         before = self.count
         self.count = self._number("map_count")
-        self.run.assume(and_(le(0, self.count), le(self.count, before)))
+        self.assume(and_(le(0, self.count), le(self.count, before)))
+
+
+def _branch() -> Source:
+    """The function of the call that takes a decision which is no check."""
+    frame = sys._getframe(2)
+    return Source("branch", f"{frame.f_globals['__name__'].removeprefix('spec.syscalls.')}.{frame.f_code.co_name}")
+
+
+def _vouched_for(verb: str, contract: Callable[..., Any]) -> Callable[..., Any]:
+    """The verb, whose facts come from it: or from the check that it makes, if it makes one at every page."""
+
+    @wraps(contract)
+    def carry_out(self: UnboundedSpace, *arguments: Any, **options: Any) -> Any:
+        checks = verb in ("check_each", "check_mapped")
+        before = self.enter(Source("check", options.get("check", arguments[-1])) if checks else Source("verb", verb))
+        try:
+            return contract(self, *arguments, **options)
+        finally:
+            self.enter(before)
+
+    return carry_out
+
+
+_GUARDS = ("decide", "skipped", "fail_if", "finish_if", "may_fail", "environment")
+for _verb in sorted((*AddressSpace.__abstractmethods__, "free_range_for", "move_each")):
+    if _verb not in _GUARDS and callable(vars(UnboundedSpace).get(_verb)):
+        setattr(UnboundedSpace, _verb, _vouched_for(_verb, vars(UnboundedSpace)[_verb]))
 
 
 class UnboundedSnapshot:
