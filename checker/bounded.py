@@ -16,11 +16,11 @@ import z3
 from checker.layout import LayoutSpace
 from checker.paths import Run
 from checker.unbounded import Number, Truth, UnboundedSpace
-from checker.view import PageView
 from spec.editions import Edition
 from spec.errors import Errno
 from spec.space import Refused
 from spec.terms import Bool, Num, and_, any_, between, eq, ite, le, lt, ne, not_, or_
+from spec.transition import PageView
 from spec.vma import EMPTY_PAGE, Page, Vma, choose_page, choose_vma, well_formed_page, well_formed_vma
 from spec.words import MIN_PAGE, TASK_PAGES
 

@@ -16,11 +16,11 @@ from checker.calls import concrete_arguments, finish, symbolic_arguments
 from checker.concrete import State
 from checker.examples import ENOUGH_PAGES, Example, problems, violation
 from checker.paths import Run, explore
-from checker.view import Transition
 from spec.editions import Edition
 from spec.properties import Property
 from spec.syscalls import CALLS
 from spec.terms import Bool, Num, and_, eq, implies, le, not_
+from spec.transition import Transition
 from spec.vma import HUGE_PAGES, Vma, starts_huge_page
 
 MOST_VMAS = 3

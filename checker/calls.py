@@ -14,13 +14,13 @@ from checker.answers import is_sat
 from checker.paths import Run, explore
 from checker.sources import Source
 from checker.unbounded import UnboundedSpace, World
-from checker.view import Transition
 from spec.arguments import Decoded
 from spec.editions import Edition
 from spec.errors import Errno
 from spec.space import Done, Guards, Refused
 from spec.syscalls import CALLS, Call
 from spec.terms import Bool, Num
+from spec.transition import Transition
 
 PREFIX = "arg_"
 """Names of the solver's constants for decoded arguments begin so."""

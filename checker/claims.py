@@ -17,7 +17,6 @@ from checker.documents.layouts import LayoutDoc
 from checker.examples import Example, breaking, has_changed
 from checker.machine import WordGuards, perform
 from checker.scenario import re_execute
-from checker.view import Transition
 from spec.arguments import Decoded
 from spec.assumptions import ALWAYS, ASSUMPTIONS
 from spec.editions import EDITIONS, Edition
@@ -25,6 +24,7 @@ from spec.properties import PROPERTIES, Property
 from spec.space import Done, Refused
 from spec.syscalls import CALLS
 from spec.terms import Num, whole
+from spec.transition import Transition
 from spec.vma import BOOKKEEPING, changed_fields
 
 FAR: Final = 1 << 30

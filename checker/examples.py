@@ -17,12 +17,12 @@ from checker.calls import CallPath, ExploredCall, concrete_arguments, finish
 from checker.concrete import ConcreteSpace, State
 from checker.layout import NO_VMA, ODD_VMA
 from checker.unbounded import World
-from checker.view import PageView, Transition
 from spec.arguments import Decoded
 from spec.editions import Edition
 from spec.properties import Property
 from spec.syscalls import CALLS
 from spec.terms import Bool, Num, whole
+from spec.transition import PageView, Transition
 from spec.vma import ATTRIBUTES, EMPTY_PAGE, Page, Vma, well_formed_page, well_formed_vma
 
 

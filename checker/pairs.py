@@ -13,12 +13,12 @@ from checker.calls import CallPath, ExploredCall, explore_arguments, finish, sym
 from checker.joint import ENGINE_READS, NAMES_ONLY, PAGE, Histories, JointSpace, Reads, same_causes
 from checker.paths import Run, explore
 from checker.unbounded import UnboundedSpace, World
-from checker.view import Snapshot, Transition
 from spec.editions import Edition
 from spec.errors import Errno
 from spec.layout import OVER_LIMIT
 from spec.syscalls import CALLS
 from spec.terms import Bool, Num, and_, implies, not_
+from spec.transition import Snapshot, Transition
 from spec.vma import Page, Vma
 
 LIMIT: Final = 20_000

@@ -8,7 +8,7 @@ address space under two editions. A model is only a hint here too: the concrete 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -23,11 +23,12 @@ from checker.naming import named_from
 from checker.pairs import Pair
 from checker.preferences import cost
 from checker.prove import Prover
-from checker.view import PageView, Transition
+from spec.arguments import Decoded
 from spec.editions import Edition
 from spec.properties import Property
 from spec.syscalls import CALLS
 from spec.terms import Bool, Num, and_, eq, implies, ite, not_, or_, whole
+from spec.transition import PageView, Transition
 from spec.vma import ATTRIBUTES, BOOKKEEPING, has_file, offset_at
 
 STRONGER: Final = "stronger"
@@ -87,9 +88,17 @@ def _same_boundaries(a: Transition, b: Transition, page: Num) -> Bool:
     return and_(eq(a.after.cut(page), b.after.cut(page)), eq(a.after.map_count, b.after.map_count))
 
 
-def _never(name: str, sentence: str, parts: Any, *, pageless: bool = False) -> Property:
+def _never(
+    name: str, sentence: str, parts: Callable[[Transition, Transition, Num], Bool], *, pageless: bool = False
+) -> Property:
     return Property(
-        name, sentence, "", (), holds=lambda t, p: not_(parts(t, t.other, p)), pageless=pageless, contents=True
+        name,
+        sentence,
+        "",
+        (),
+        holds=lambda t, p: not_(parts(t, cast(Pair, t).other, p)),
+        pageless=pageless,
+        contents=True,
     )
 
 
@@ -147,7 +156,8 @@ def make(
 ) -> tuple[Transition, State]:
     """Make a call, given as words, on a copy of the state; the transition's arguments are None if it ended in its
     argument stage."""
-    after, to = state.copy(), None
+    after = state.copy()
+    to: Decoded | None = None
     space = ConcreteSpace(after, edition, failures=failures)
 
     def both_stages() -> Num:

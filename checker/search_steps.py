@@ -6,16 +6,16 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass, fields, replace
 from operator import attrgetter
-from typing import Final
+from typing import Final, cast
 
 from checker.concrete import State
 from checker.documents.base import FIRST_FRESH, HEAP_PAGE
 from checker.examples import ConcreteSnapshot, Example
 from checker.search_letters import FILE_CONTENTS, OBJECT, Letter, decoded
-from checker.view import Transition
 from spec.editions import Edition
 from spec.properties import Property
 from spec.terms import whole
+from spec.transition import Transition
 from spec.vma import Vma
 
 
@@ -97,7 +97,7 @@ class Start:
         """
         pages = [*Example(self.state, "", None).pages(self.state), UNMAPPED]
         places = ((p, q) for p in pages for q in pages) if prop.second else ((p,) for p in pages)
-        before = _Before(self.snapshot)
+        before = cast(Transition, _Before(self.snapshot))
         try:
             return any(prop.when(before, *place) for place in places)
         except AttributeError:  # it asks for the call or for what comes after

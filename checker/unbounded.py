@@ -20,7 +20,6 @@ import z3
 
 from checker.paths import Run
 from checker.sources import UNKNOWN, Source
-from checker.view import PageView
 from spec.editions import Edition
 from spec.errors import Errno
 from spec.space import AddressSpace, Gap, Refused, Test, Visit
@@ -43,6 +42,7 @@ from spec.terms import (
     or_,
     smaller,
 )
+from spec.transition import PageView
 from spec.vma import (
     ANONYMOUS,
     EMPTY_PAGE,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from checker.concrete import State
 from checker.examples import Example
-from spec.syscalls.mremap import Move
+from spec.arguments import Move
 from spec.vma import Vma
 
 _FIRST = 0x2_0000_0000

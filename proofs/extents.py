@@ -281,7 +281,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("marked by advice", _attributes(*MARKS)),
     Kind("given other contents", _reads_another),
 )
-"""Everything in which two pages that are not alike (spec.contracts.unchanged) differ."""
+"""Everything in which two pages that are not alike (spec.predicates.unchanged) differ."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from checker.calls import explore_arguments, symbolic_arguments, words_of
 from checker.paths import Run, explore
 from checker.unbounded import UnboundedSpace, World
 from proofs.results import LemmaResult, Verdict
+from spec.arguments import Move
 from spec.documented import DOCUMENTED
 from spec.editions import Cursor, Edition, Remap
 from spec.errors import Errno
@@ -374,7 +375,7 @@ def _one_move(edition: Edition) -> Iterator[Obligation]:
     """What mremap asks when it moves one VMA to a given address ensures what the summary assumes of the VMAs that were
     moved, and its room leaves map_count within its limit."""
     world, p = World(), z3.Int("p")
-    piece = symbolic_arguments(mremap.Move)
+    piece = symbolic_arguments(Move)
     facts = [*piece.facts(edition), piece.fixed, eq(piece.old_pages, piece.new_pages), lt(0, piece.old_pages)]
     facts += [piece.new_fits, piece.new_aligned, eq(piece.old_end, piece.old + piece.old_pages)]
     facts.append(or_(le(piece.old_end, piece.new), le(piece.new + piece.new_pages, piece.old)))

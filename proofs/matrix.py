@@ -22,15 +22,15 @@ from checker.paths import TooManyPaths
 from checker.prove import Examination, Prover
 from checker.scenario import re_execute
 from proofs.evidence import counterexample_of, witness_of
-from proofs.extents import BORDERS, EXTENTS, KINDS, Extent
+from proofs.extents import BORDERS, EXTENTS, KINDS, Extent, Kind
 from proofs.results import Cell, Changes, CheckCell, EditionDoc, MatrixReport, Problem
 from proofs.settled import settle
 from proofs.tasks import Cache, Task, carry_out_tasks, words_of_task
 from proofs.theorems import theorems
 from spec.assumptions import ALWAYS
-from spec.contracts import unchanged
 from spec.editions import EDITIONS, Edition
 from spec.errors import Errno
+from spec.predicates import Formula, unchanged
 from spec.properties import PROPERTIES, SYSTEM_CALLS, Property
 from spec.syscalls import CALLS
 from spec.terms import Bool, Num, eq, le, not_, or_
@@ -268,10 +268,7 @@ class _Row:
         """In which pages at most, and in what respects at most, a failure changes something: each was proved."""
         extents = [e for e in EXTENTS if self.call in e.calls and (not e.errnos or column.errno in e.errnos)]
         where = self._first(column, [(e.words, self._within(e), e.second) for e in extents])
-        kinds = [
-            replace(_of(PAGES, column), name=f"kind {i}", holds=lambda t, p, kind=kind: not_(kind.differs(t, p)))
-            for i, kind in enumerate(KINDS)
-        ]
+        kinds = [replace(_of(PAGES, column), name=f"kind {i}", holds=_without(kind)) for i, kind in enumerate(KINDS)]
         proved = self._proved(kinds)
         changes = [kind.words for kind, asked in zip(KINDS, kinds, strict=True) if not proved[asked.name]]
         return where, changes
@@ -319,6 +316,11 @@ class _Row:
             if examination.unknown:
                 raise GaveUp(examination.unknown)
         return {name: examination.proved for name, examination in examined.items()}
+
+
+def _without(kind: Kind) -> Formula:
+    """The page is not changed in that respect."""
+    return lambda t, p: not_(kind.differs(t, p))
 
 
 def _of(prop: Property, column: Column) -> Property:

@@ -32,13 +32,13 @@ from checker.documents.layouts import LayoutDoc
 from checker.examples import Example, problems, violation
 from checker.machine import WordGuards
 from checker.random_cases import RandomCases
-from checker.view import Transition
 from proofs.theorems import theorems
 from spec.editions import EDITIONS, Edition
 from spec.properties import Property
 from spec.space import Done, Refused
 from spec.syscalls import CALLS
 from spec.terms import Bool
+from spec.transition import Transition
 
 CALLS_A_STATE = 4
 """How many calls are tried on each address space."""

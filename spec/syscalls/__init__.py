@@ -7,7 +7,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from spec.arguments import Decoded, PageRange
+from spec.arguments import (
+    Advise,
+    Break,
+    Decoded,
+    Map,
+    Move,
+    NewKey,
+    Nothing,
+    PageRange,
+    PlainProtect,
+    Protect,
+    Reclaim,
+    Rights,
+    Write,
+)
 from spec.editions import Edition, System
 from spec.space import AddressSpace
 from spec.syscalls import brk, environment, madvise, mlock, mmap, mprotect, mremap, mseal, munmap
@@ -70,7 +84,7 @@ CALLS: dict[str, Call] = {
             ("addr", "len", "prot", "flags", "file", "object", "off"),
             mmap.arguments,
             mmap.mmap,
-            mmap.Map,
+            Map,
             "mm/mmap.c do_mmap, mmap_region",
             openbsd="sys/uvm/uvm_map.c uvm_map, for what MAP_FIXED replaces; the rest is Linux's",
         ),
@@ -79,7 +93,7 @@ CALLS: dict[str, Call] = {
             ("addr", "len", "prot"),
             mprotect.arguments,
             mprotect.mprotect,
-            mprotect.PlainProtect,
+            PlainProtect,
             "mm/mprotect.c do_mprotect_pkey",
             openbsd="sys/uvm/uvm_mmap.c sys_mprotect, uvm_map.c uvm_map_protect",
         ),
@@ -88,7 +102,7 @@ CALLS: dict[str, Call] = {
             ("addr", "len", "prot", "pkey"),
             mprotect.pkey_arguments,
             mprotect.mprotect,
-            mprotect.Protect,
+            Protect,
             "mm/mprotect.c do_mprotect_pkey",
         ),
         Call(
@@ -96,7 +110,7 @@ CALLS: dict[str, Call] = {
             ("addr", "old_len", "new_len", "flags", "new_addr"),
             mremap.arguments,
             mremap.mremap,
-            mremap.Move,
+            Move,
             "mm/mremap.c sys_mremap",
         ),
         Call(
@@ -104,11 +118,11 @@ CALLS: dict[str, Call] = {
             ("addr", "len", "behavior"),
             madvise.arguments,
             madvise.madvise,
-            madvise.Advise,
+            Advise,
             "mm/madvise.c do_madvise",
             openbsd="sys/uvm/uvm_mmap.c sys_madvise, sys_minherit, uvm_map.c uvm_map_clean, uvm_map_inherit",
         ),
-        Call("brk", ("addr",), brk.arguments, brk.brk, brk.Break, "mm/mmap.c sys_brk"),
+        Call("brk", ("addr",), brk.arguments, brk.brk, Break, "mm/mmap.c sys_brk"),
         Call("mlock", ("addr", "len"), mlock.lock_arguments, mlock.mlock, PageRange, "mm/mlock.c do_mlock"),
         Call("munlock", ("addr", "len"), mlock.arguments, mlock.munlock, PageRange, "mm/mlock.c sys_munlock"),
         Call(
@@ -116,7 +130,7 @@ CALLS: dict[str, Call] = {
             (),
             environment.no_arguments,
             environment.fork,
-            environment.Nothing,
+            Nothing,
             "kernel/fork.c dup_mmap",
             step=True,
         ),
@@ -125,7 +139,7 @@ CALLS: dict[str, Call] = {
             ("addr", "byte"),
             environment.write_arguments,
             environment.write,
-            environment.Write,
+            Write,
             "arch/x86/mm/fault.c",
             step=True,
         ),
@@ -134,7 +148,7 @@ CALLS: dict[str, Call] = {
             ("bits",),
             environment.pkru_arguments,
             environment.pkru,
-            environment.Rights,
+            Rights,
             "the WRPKRU instruction",
             step=True,
         ),
@@ -143,7 +157,7 @@ CALLS: dict[str, Call] = {
             ("addr",),
             environment.reclaim_arguments,
             environment.reclaim,
-            environment.Reclaim,
+            Reclaim,
             "mm/rmap.c try_to_unmap_one",
             step=True,
         ),
@@ -152,7 +166,7 @@ CALLS: dict[str, Call] = {
             ("flags", "rights"),
             environment.pkey_alloc_arguments,
             environment.pkey_alloc,
-            environment.NewKey,
+            NewKey,
             "mm/mprotect.c sys_pkey_alloc",
             step=True,
         ),

@@ -7,26 +7,13 @@ kernel's own reason, which a program cannot see (the C library says ENOMEM).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from spec.arguments import Decoded, as_page
-from spec.editions import Edition
+from spec.arguments import Break, as_page
 from spec.errors import Errno
 from spec.space import AddressSpace, Guards
 from spec.syscalls.munmap import unmap_range
-from spec.terms import Bool, Num, and_, eq, le, lt
+from spec.terms import Num, and_, eq, lt
 from spec.vma import ANONYMOUS, Vma
-from spec.words import PAGES, TASK_PAGES, Word, equal, not_word_zero, page_align
-
-
-@dataclass(frozen=True, slots=True)
-class Break(Decoded):
-    """The new break, rounded up to a page."""
-
-    page: Num
-
-    def facts(self, edition: Edition) -> list[Bool]:
-        return [le(0, self.page), lt(self.page, PAGES)]
+from spec.words import TASK_PAGES, Word, equal, not_word_zero, page_align
 
 
 def arguments(do: Guards, addr: Word) -> Break:

@@ -7,27 +7,15 @@ dup_mmap; mm/rmap.c try_to_unmap_one (lazily freed and droppable pages).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import cast
 
-from spec.arguments import Decoded, as_page
-from spec.editions import Edition
+from spec.arguments import NewKey, Nothing, Reclaim, Rights, Write, as_page
 from spec.errors import Errno
 from spec.space import AddressSpace, Guards
-from spec.terms import Bool, Num, and_, between, eq, ite, le, lt, not_, or_
+from spec.terms import Bool, Num, and_, eq, ite, lt, not_, or_
 from spec.vma import EMPTY_PAGE, Page, Vma
-from spec.words import PAGES, Word, equal, has, low32, mask
-
-
-@dataclass(frozen=True, slots=True)
-class Write(Decoded):
-    """A store of `byte` into the page: afterwards the page's contents are that value (contents are abstract)."""
-
-    page: Num
-    byte: Num
-
-    def facts(self, edition: Edition) -> list[Bool]:
-        return [le(0, self.page), lt(self.page, PAGES), between(0, self.byte, 256)]
+from spec.words import Word, equal, has, low32, mask
 
 
 def write_arguments(do: Guards, addr: Word, byte: Word) -> Write:
@@ -53,16 +41,6 @@ def write(mm: AddressSpace, to: Write) -> Num:
     return 1
 
 
-@dataclass(frozen=True, slots=True)
-class Rights(Decoded):
-    """New PKRU rights of the calling thread."""
-
-    access: tuple[Bool, ...]
-    """For each of the 16 keys: reads and writes are denied (access-disable)."""
-    write: tuple[Bool, ...]
-    """For each of the 16 keys: writes are denied (access-disable or write-disable)."""
-
-
 def pkru_arguments(do: Guards, bits: Word) -> Rights:
     """Two bits a key: access-disable, write-disable."""
     value = low32(bits)
@@ -75,11 +53,6 @@ def pkru(mm: AddressSpace, to: Rights) -> Num:
     """The thread writes its PKRU register (no system call)."""
     mm.set_write_denied(to.access, to.write)
     return 0
-
-
-@dataclass(frozen=True, slots=True)
-class Nothing(Decoded):
-    """No arguments."""
 
 
 def no_arguments(do: Guards) -> Nothing:
@@ -112,16 +85,6 @@ def fork(mm: AddressSpace, to: Nothing) -> Num:
     return 0
 
 
-@dataclass(frozen=True, slots=True)
-class Reclaim(Decoded):
-    """The page that the kernel takes back."""
-
-    page: Num
-
-    def facts(self, edition: Edition) -> list[Bool]:
-        return [le(0, self.page), lt(self.page, PAGES)]
-
-
 def reclaim_arguments(do: Guards, addr: Word) -> Reclaim:
     """The page of the address."""
     return Reclaim(as_page(addr))
@@ -138,14 +101,6 @@ def reclaim(mm: AddressSpace, to: Reclaim) -> Num:
     if mm.decide(lost):
         mm.set_page(to.page, EMPTY_PAGE)
     return 0
-
-
-@dataclass(frozen=True, slots=True)
-class NewKey(Decoded):
-    """What the calling thread is to be denied by a new key."""
-
-    access: Bool
-    write: Bool
 
 
 def pkey_alloc_arguments(do: Guards, flags: Word, rights: Word) -> NewKey:

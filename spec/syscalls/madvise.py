@@ -8,7 +8,7 @@ OpenBSD: madvise(2), minherit(2); sys_madvise, uvm_map_clean, uvm_map_advice, uv
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import cast
 
 from spec.advice import (
@@ -39,7 +39,7 @@ from spec.advice import (
     WIPEONFORK,
     known_advice,
 )
-from spec.arguments import PageRange, as_page, widened
+from spec.arguments import Advise, as_page, widened
 from spec.editions import Discard, Edition, SealCheck, System
 from spec.errors import Errno
 from spec.space import AddressSpace, Gap, Guards, Visit
@@ -59,7 +59,7 @@ from spec.vma import (
     is_special,
     starts_huge_page,
 )
-from spec.words import PAGES, Word, add, below, equal, is_page_aligned, low32, page_align, untagged
+from spec.words import Word, add, below, equal, is_page_aligned, low32, page_align, untagged
 
 
 def treated_as_discard(edition: Edition) -> list[int]:
@@ -73,21 +73,6 @@ def treated_as_discard(edition: Edition) -> list[int]:
             bits |= value
         return [n for n in known_advice(edition) if n & bits]
     return [*DISCARDING, GUARD_INSTALL] if edition.guard_pages else list(DISCARDING)
-
-
-@dataclass(frozen=True, slots=True)
-class Advise(PageRange):
-    """The range and the advice."""
-
-    advice: Num
-
-    def facts(self, edition: Edition) -> list[Bool]:
-        return [
-            le(0, self.start),
-            lt(self.start, self.end),
-            lt(self.end, PAGES),
-            one_of(self.advice, known_advice(edition)),
-        ]
 
 
 def arguments(do: Guards, addr: Word, length: Word, advice: Word) -> Advise:

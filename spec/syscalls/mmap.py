@@ -8,11 +8,10 @@ there is its own (uvm_map with UVM_FLAG_UNMAP; docs/MIMMUTABLE.md).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import cast
 
-from spec.arguments import Decoded, as_page, fits_in_space
-from spec.editions import Edition, SealCheck, System
+from spec.arguments import Map, as_page
+from spec.editions import SealCheck, System
 from spec.errors import Errno
 from spec.mapping import (
     DEV_ZERO,
@@ -46,11 +45,10 @@ from spec.mapping import (
 )
 from spec.space import NO_HUGE_PAGES, AddressSpace, Guards
 from spec.syscalls.munmap import gather
-from spec.terms import Bool, Num, and_, between, eq, implies, ite, larger, le, lt, ne, not_, one_of, or_
-from spec.vma import ANONYMOUS, DEVZERO, FILE, HUGE_PAGES, HUGETLB, THP_DEFAULT, THP_NEVER, Vma, starts_huge_page
+from spec.terms import Num, and_, eq, ite, larger, le, lt, ne, not_, one_of, or_
+from spec.vma import ANONYMOUS, DEVZERO, FILE, HUGETLB, THP_DEFAULT, THP_NEVER, Vma, starts_huge_page
 from spec.words import (
     HUGE_PAGE_SIZE,
-    PAGES,
     TASK_PAGES,
     TASK_SIZE,
     WORD,
@@ -67,67 +65,6 @@ from spec.words import (
     page_number,
     sub,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Map(Decoded):
-    """What to map, and where."""
-
-    page: Num
-    pages: Num
-    aligned: Bool
-    """The address is page aligned (it must be for MAP_FIXED)."""
-    fits: Bool
-    """[page, page + pages) lies below TASK_SIZE."""
-    small: Bool
-    """`pages` alone does not exceed TASK_SIZE."""
-    fixed: Bool
-    noreplace: Bool
-    type: Num
-    read: Bool
-    write: Bool
-    exec: Bool
-    exec_only: Bool
-    """The protection is PROT_EXEC and no other bit, not even one without a meaning."""
-    file: Num
-    """NO_FILE, WRITABLE_FILE, READ_ONLY_FILE or DEV_ZERO."""
-    object: Num
-    """Identity of the file; 0 for NO_FILE."""
-    offset: Num
-    growsdown: Bool
-    locked: Bool
-    noreserve: Bool
-    populate: Bool
-    low: Bool
-    """MAP_32BIT: where it may go anywhere, it goes below 2 GiB."""
-    stack: Bool
-    """MAP_STACK: no huge pages of the transparent kind."""
-    sync: Bool
-    huge: Bool
-    """MAP_HUGETLB: huge pages, of a file that the call makes."""
-    huge_pages: Num
-    """How many, if it is huge; `pages` are those."""
-    unsupported: Bool
-    """A flag is set that no file without persistent memory has: MAP_SHARED_VALIDATE refuses it."""
-
-    def facts(self, edition: Edition) -> list[Bool]:
-        return [
-            le(0, self.page),
-            lt(self.page, PAGES),
-            lt(0, self.pages),
-            lt(self.pages, PAGES),
-            eq(self.fits, fits_in_space(self.page, self.pages, self.aligned)),
-            eq(self.small, le(self.pages, TASK_PAGES)),
-            implies(self.noreplace, self.fixed),
-            between(0, self.type, 16),
-            between(0, self.file, 4),
-            le(0, self.object),
-            eq(eq(self.file, NO_FILE), eq(self.object, 0)),
-            le(0, self.offset),
-            implies(self.huge, eq(self.file, NO_FILE)),
-            implies(self.huge, and_(le(0, self.huge_pages), eq(self.pages, HUGE_PAGES * self.huge_pages))),
-            implies(self.exec_only, and_(self.exec, not_(self.read), not_(self.write))),
-        ]
 
 
 def arguments(

@@ -7,51 +7,17 @@ uvm_map_protect (docs/MIMMUTABLE.md).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import cast
 
-from spec.arguments import PageRange, as_page, widened
-from spec.editions import Edition, SealCheck, System
+from spec.arguments import NO_PKEY, PlainProtect, Protect, as_page, widened
+from spec.editions import SealCheck, System
 from spec.errors import Errno
 from spec.mapping import PROT_EXEC, PROT_GROWSDOWN, PROT_GROWSUP, PROT_READ, PROT_SEM, PROT_WRITE
 from spec.space import AddressSpace, Gap, Guards, Visit
-from spec.terms import Bool, Num, and_, between, eq, ite, ite_bool, le, lt, ne, not_, or_
+from spec.terms import Bool, Num, and_, eq, ite, ite_bool, lt, ne, not_, or_
 from spec.vma import HUGETLB, Vma, is_anonymous, same_flags
 from spec.words import Word, above, add, choose, equal, has, is_page_aligned, low32, mask, page_align, untagged
-
-NO_PKEY = -1
-"""The pkey argument of plain mprotect: keep the key."""
-
-
-@dataclass(frozen=True, slots=True)
-class Protect(PageRange):
-    """What to protect, and how."""
-
-    read: Bool
-    write: Bool
-    exec: Bool
-    growsdown: Bool
-    growsup: Bool
-    pkey: Num
-    """-1 keeps the VMA's key; other values are as given, possibly not a key at all."""
-
-    def facts(self, edition: Edition) -> list[Bool]:
-        return [
-            le(0, self.start),
-            lt(self.start, self.end),
-            lt(self.end, 1 << 52),
-            not_(and_(self.growsdown, self.growsup)),
-            or_(eq(self.pkey, -1), between(0, self.pkey, (1 << 32) - 1)),
-        ]
-
-
-@dataclass(frozen=True, slots=True)
-class PlainProtect(Protect):
-    """mprotect's arguments: there is no key."""
-
-    def facts(self, edition: Edition) -> list[Bool]:
-        stays = [] if edition.system is System.LINUX else [not_(self.growsdown), not_(self.growsup)]
-        return [*Protect.facts(self, edition), eq(self.pkey, NO_PKEY), *stays]
 
 
 def arguments(do: Guards, addr: Word, length: Word, prot: Word) -> PlainProtect:

@@ -7,14 +7,14 @@ remap_move (6.17 and later).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from spec.arguments import Decoded, as_page, fits_in_space
-from spec.editions import Edition, Remap, SealCheck
+from spec.arguments import Move, as_page
+from spec.editions import Remap, SealCheck
 from spec.errors import Errno
 from spec.space import AddressSpace, Guards, Test
 from spec.syscalls.munmap import unmap_range
-from spec.terms import Bool, Num, and_, eq, implies, ite, le, lt, ne, not_, or_, smaller
+from spec.terms import Num, and_, eq, le, lt, ne, not_, or_, smaller
 from spec.vma import DEVZERO, HUGETLB, Vma, in_whole_pages, is_special, offset_at, refuses_split, starts_huge_page
 from spec.words import (
     PAGES,
@@ -34,47 +34,6 @@ from spec.words import (
 
 MAYMOVE, FIXED, DONTUNMAP = 1, 2, 4
 SIX_FREE_MAPS = "mremap: a move to a given address wants six free maps"
-
-
-@dataclass(frozen=True, slots=True)
-class Move(Decoded):
-    """What to resize or move, and where to."""
-
-    old: Num
-    old_pages: Num
-    new_pages: Num
-    old_end: Num
-    """old + old_pages as the kernel computes it: wrapped around at 2**52 pages."""
-    new: Num
-    new_aligned: Bool
-    new_fits: Bool
-    """[new, new + new_pages) lies below TASK_SIZE."""
-    may_move: Bool
-    fixed: Bool
-    dontunmap: Bool
-
-    @property
-    def tested_end(self) -> Num:
-        """Where the test of the old range for seals ends: a range that ends where addresses do is tested as a whole,
-        one that wraps around further is empty (can_modify_mm counts to old_end - 1)."""
-        return ite(and_(eq(self.old_end, 0), lt(0, self.old_pages)), PAGES, self.old_end)
-
-    def facts(self, edition: Edition) -> list[Bool]:
-        wrapped = self.old + self.old_pages
-        return [
-            le(0, self.old),
-            lt(self.old, PAGES),
-            le(0, self.old_pages),
-            lt(self.old_pages, PAGES),
-            lt(0, self.new_pages),
-            lt(self.new_pages, PAGES),
-            eq(self.old_end, ite(lt(wrapped, PAGES), wrapped, wrapped - PAGES)),
-            le(0, self.new),
-            lt(self.new, PAGES),
-            eq(self.new_fits, fits_in_space(self.new, self.new_pages, self.new_aligned)),
-            implies(or_(self.fixed, self.dontunmap), self.may_move),
-            implies(self.dontunmap, eq(self.old_pages, self.new_pages)),
-        ]
 
 
 def arguments(do: Guards, addr: Word, old_len: Word, new_len: Word, flags: Word, new_addr: Word) -> Move:

@@ -16,15 +16,23 @@ from hypothesis import strategies as st
 from checker.concrete import State
 from checker.examples import Example
 from spec.advice import known_advice
-from spec.arguments import PageRange, fits_in_space
+from spec.arguments import (
+    Advise,
+    Break,
+    Map,
+    Move,
+    NewKey,
+    Nothing,
+    PageRange,
+    PlainProtect,
+    Protect,
+    Reclaim,
+    Rights,
+    Write,
+    fits_in_space,
+)
 from spec.editions import Edition, System
 from spec.mapping import LARGEST_FILE_PAGES
-from spec.syscalls.brk import Break
-from spec.syscalls.environment import NewKey, Nothing, Reclaim, Rights, Write
-from spec.syscalls.madvise import Advise
-from spec.syscalls.mmap import Map
-from spec.syscalls.mprotect import PlainProtect, Protect
-from spec.syscalls.mremap import Move
 from spec.terms import Num
 from spec.vma import (
     ANONYMOUS,

@@ -19,12 +19,12 @@ from checker.calls import CallPath, ExploredCall, concrete_arguments, explore_bo
 from checker.concrete import ConcreteSpace, State
 from checker.examples import Example, problems
 from checker.paths import Run, explore
-from checker.view import PageView, Transition
+from spec.arguments import NewKey
 from spec.editions import EDITIONS, Edition
 from spec.errors import Errno
 from spec.syscalls import CALLS
-from spec.syscalls.environment import NewKey
 from spec.terms import Bool, all_, and_, between, eq, implies, le, not_, or_
+from spec.transition import PageView, Transition
 from spec.vma import ATTRIBUTES, BOOKKEEPING, EMPTY_PAGE, HUGE_PAGES, Page, Vma, has_file, offset_at
 from tests.checker.strategies import OBJECT_PAGES, SIZE, WINDOW, examples
 

@@ -24,7 +24,6 @@ from checker.joint import JointSpace, differing_fields
 from checker.machine import perform
 from checker.pairs import Pair, PairedSpace, explore_pair, in_both
 from checker.parting import BOUNDARIES, OTHERWISE, PARTINGS, RESULT, STRONGER, WEAKER, PairProver
-from checker.view import Transition
 from proofs.diff import diff, diff_call, lemmas
 from proofs.lemmas import decide_lemma
 from proofs.merges import merges_more
@@ -32,6 +31,7 @@ from proofs.results import CallDiff, Parting
 from spec.editions import EDITIONS, Cursor, Edition, SealCheck
 from spec.errors import Errno
 from spec.syscalls import CALLS
+from spec.transition import Transition
 from spec.vma import BOOKKEEPING, EMPTY_PAGE, Page, Vma, has_file, offset_at
 from tests.checker.strategies import examples
 

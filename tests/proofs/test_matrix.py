@@ -28,9 +28,9 @@ from proofs.matrix import COLUMNS, cells, matrix
 from proofs.results import Cell, MatrixReport
 from proofs.settled import LINES, settle
 from proofs.tasks import Task
-from spec.contracts import unchanged
 from spec.editions import EDITIONS
 from spec.errors import Errno
+from spec.predicates import unchanged
 from spec.properties import SYSTEM_CALLS
 from spec.terms import any_, not_
 from tests.checker.strategies import examples

@@ -1,14 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""What success of each call promises, from the manual pages: at one page that stands for all.
-
-These say nothing about seals and nothing about how a call works; they are what makes each check of a call necessary.
-"""
+"""What success of each call promises, from the manual pages: at one page that stands for all."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
+from typing import Final
 
 from spec.advice import (
     COLD,
@@ -34,8 +29,25 @@ from spec.advice import (
     UNMERGEABLE,
     WIPEONFORK,
 )
+from spec.arguments import Advise, Break, Map, Move, Protect, Write
+from spec.editions import System
 from spec.mapping import LARGEST_FILE_PAGES, NO_FILE, READ_ONLY_FILE
+from spec.predicates import (
+    Formula,
+    in_range,
+    same_attributes_but,
+    same_everything,
+    sealed,
+    succeeded,
+    unchanged,
+    unchanged_but,
+)
+from spec.properties.base import (
+    HEADER,
+    Property,
+)
 from spec.terms import Bool, Num, all_, and_, between, eq, implies, le, lt, ne, not_, one_of, or_, smaller
+from spec.transition import Transition
 from spec.vma import (
     FILE,
     HUGE_PAGES,
@@ -46,47 +58,26 @@ from spec.vma import (
     is_anonymous,
     is_special,
     offset_at,
-    same_mapping,
     starts_huge_page,
 )
 from spec.words import MIN_PAGE, TASK_PAGES
 
-Contract = Callable[[Any, Num], Bool]
 
-
-def unchanged(t: Any, p: Num) -> Bool:
-    """Mapped alike, every attribute alike, and the program reads the same."""
-    a, b = t.before.at(p), t.after.at(p)
-    alike = and_(same_mapping(a.vma, b.vma, p), eq(a.visible, b.visible), eq(a.page.guard, b.page.guard))
-    return and_(eq(a.mapped, b.mapped), or_(not_(a.mapped), alike))
-
-
-def unchanged_but(t: Any, p: Num, *names: str) -> Bool:
-    """As `unchanged`, but for the named attributes of the VMA."""
-    a, b = t.before.at(p), t.after.at(p)
-    alike = same_mapping(replace(a.vma, **{n: getattr(b.vma, n) for n in names}), b.vma, p)
-    return and_(eq(a.mapped, b.mapped), or_(not_(a.mapped), and_(alike, eq(a.visible, b.visible))))
-
-
-def _in_range(t: Any, p: Num) -> Bool:
-    return between(t.to.start, p, t.to.end)
-
-
-def mseal(t: Any, p: Num) -> Bool:
+def mseal(t: Transition, p: Num) -> Bool:
     """mseal: the range is mapped, and exactly it is sealed anew."""
-    was, now, inside = t.before.at(p), t.after.at(p), _in_range(t, p)
+    was, now, inside = t.before.at(p), t.after.at(p), in_range(t, p)
     seal = implies(was.mapped, eq(now.vma.sealed, or_(was.vma.sealed, inside)))
     return and_(implies(inside, was.mapped), seal, unchanged_but(t, p, "sealed"))
 
 
-def munmap(t: Any, p: Num) -> Bool:
+def munmap(t: Transition, p: Num) -> Bool:
     """munmap(2): the range is unmapped, the rest is as before."""
-    return or_(and_(_in_range(t, p), not_(t.after.at(p).mapped)), and_(not_(_in_range(t, p)), unchanged(t, p)))
+    return or_(and_(in_range(t, p), not_(t.after.at(p).mapped)), and_(not_(in_range(t, p)), unchanged(t, p)))
 
 
-def mmap(t: Any, p: Num) -> Bool:
+def mmap(t: Transition, p: Num) -> Bool:
     """mmap(2): the range at the returned address is mapped as asked; MAP_FIXED is obeyed; the rest is as before."""
-    new, start = t.to, t.value
+    new, start = t.asked(Map), t.value
     inside = between(start, p, start + new.pages)
     now, was = t.after.at(p), t.before.at(p)
     shared = one_of(new.type, (1, 3))
@@ -126,12 +117,12 @@ def mmap(t: Any, p: Num) -> Bool:
     return and_(asked_well, placed, implies(inside, and_(as_asked, kept)), or_(inside, unchanged(t, p)))
 
 
-def mprotect(t: Any, p: Num) -> Bool:
+def mprotect(t: Transition, p: Num) -> Bool:
     """mprotect(2), pkeys(7): every page of the range is mapped and has the protection and key that were asked for."""
-    to, now, was = t.to, t.after.at(p), t.before.at(p)
+    to, now, was = t.asked(Protect), t.after.at(p), t.before.at(p)
     below = and_(to.growsdown, lt(p, to.start))
     # with PROT_GROWSDOWN the range begins with the first VMA in it, wherever that begins
-    inside = and_(_in_range(t, p), or_(not_(to.growsdown), was.mapped))
+    inside = and_(in_range(t, p), or_(not_(to.growsdown), was.mapped))
     given = and_(eq(now.vma.read, to.read), eq(now.vma.write, to.write), eq(now.vma.exec, to.exec))
     key = or_(eq(to.pkey, -1), and_(t.before.pkey_allocated(to.pkey), eq(now.vma.pkey, to.pkey)))
     allowed = and_(
@@ -145,11 +136,11 @@ def mprotect(t: Any, p: Num) -> Bool:
     return and_(valid, implies(inside, and_(was.mapped, given, key, allowed)), grows, outside, rest)
 
 
-def mremap(t: Any, p: Num) -> Bool:
+def mremap(t: Transition, p: Num) -> Bool:
     """mremap(2): the pages of the old range are at the returned address, as many as were asked for. A range that is
     moved to a given address without a change of its size may hold several VMAs and gaps: what is at the place of a gap
     stays."""
-    to, start = t.to, t.value
+    to, start = t.asked(Move), t.value
     source = t.before.at(to.old)
     now = t.after.at(p)
     there = between(start, p, start + to.new_pages)
@@ -227,9 +218,9 @@ def mremap(t: Any, p: Num) -> Bool:
     )
 
 
-def madvise(t: Any, p: Num) -> Bool:
+def madvise(t: Transition, p: Num) -> Bool:
     """madvise(2): every page of the range is mapped, the advice applies to it, and was taken."""
-    advice, inside = t.to.advice, _in_range(t, p)
+    advice, inside = t.asked(Advise).advice, in_range(t, p)
     was, now = t.before.at(p), t.after.at(p)
 
     def when(values: tuple[int, ...], promise: Bool) -> Bool:
@@ -260,7 +251,7 @@ def madvise(t: Any, p: Num) -> Bool:
     dropped = not_(now.page.copied)
     taken = and_(
         when((DONTNEED, DONTNEED_LOCKED), or_(huge, dropped)),
-        when((DONTNEED, DONTNEED_LOCKED), implies(and_(huge, eq(p, t.to.start)), starts_huge_page(p))),
+        when((DONTNEED, DONTNEED_LOCKED), implies(and_(huge, eq(p, t.asked(Advise).start)), starts_huge_page(p))),
         when((DONTFORK,), now.vma.dontfork),
         when((DOFORK,), not_(now.vma.dontfork)),
         when((WIPEONFORK,), now.vma.wipeonfork),
@@ -275,18 +266,12 @@ def madvise(t: Any, p: Num) -> Bool:
     discarding = (DONTNEED, DONTNEED_LOCKED, FREE, REMOVE, PAGEOUT, GUARD_INSTALL)
     kept = implies(was.mapped, or_(one_of(advice, (*discarding, 103)), eq(was.visible, now.visible)))
     marks = ("dontfork", "wipeonfork", "dontdump", "mergeable", "thp", "reading")
-    return and_(implies(inside, and_(was.mapped, applies, taken)), kept, _kept_attributes(t, p, marks))
+    return and_(implies(inside, and_(was.mapped, applies, taken)), kept, same_attributes_but(t, p, *marks))
 
 
-def _kept_attributes(t: Any, p: Num, marks: tuple[str, ...]) -> Bool:
-    a, b = t.before.at(p), t.after.at(p)
-    alike = same_mapping(replace(a.vma, **{n: getattr(b.vma, n) for n in marks}), b.vma, p)
-    return and_(eq(a.mapped, b.mapped), implies(a.mapped, alike))
-
-
-def brk(t: Any, p: Num) -> Bool:
+def brk(t: Transition, p: Num) -> Bool:
     """brk(2): the break is where it was asked to be; what lies between was free and is memory now, or the reverse."""
-    to, old, was, now = t.to.page, t.before.brk, t.before.at(p), t.after.at(p)
+    to, old, was, now = t.asked(Break).page, t.before.brk, t.before.at(p), t.after.at(p)
     added, removed = between(old, p, to), between(to, p, old)
     fresh = and_(not_(was.mapped), now.mapped, now.vma.read, now.vma.write, not_(now.vma.sealed))
     apart = implies(and_(lt(old, to), eq(p, to)), not_(was.mapped))
@@ -301,9 +286,9 @@ def brk(t: Any, p: Num) -> Bool:
     )
 
 
-def mlock(t: Any, p: Num) -> Bool:
+def mlock(t: Transition, p: Num) -> Bool:
     """mlock(2): every page of the range is mapped, marked locked where that is possible, and can be accessed."""
-    was, now, inside = t.before.at(p), t.after.at(p), _in_range(t, p)
+    was, now, inside = t.before.at(p), t.after.at(p), in_range(t, p)
     exempt = or_(is_special(was.vma), was.vma.droppable)
     by_write = and_(was.vma.write, not_(was.vma.shared))
     denied = or_(
@@ -314,53 +299,54 @@ def mlock(t: Any, p: Num) -> Bool:
     return and_(implies(inside, promised), unchanged_but(t, p, "locked"), or_(inside, unchanged(t, p)))
 
 
-def munlock(t: Any, p: Num) -> Bool:
+def munlock(t: Transition, p: Num) -> Bool:
     """munlock(2): every page of the range is mapped and no longer locked."""
-    was, now, inside = t.before.at(p), t.after.at(p), _in_range(t, p)
+    was, now, inside = t.before.at(p), t.after.at(p), in_range(t, p)
     exempt = or_(is_special(was.vma), was.vma.droppable)
     promised = and_(was.mapped, or_(exempt, not_(now.vma.locked)))
     return and_(implies(inside, promised), unchanged_but(t, p, "locked"), or_(inside, unchanged(t, p)))
 
 
-def write(t: Any, p: Num) -> Bool:
+def write(t: Transition, p: Num) -> Bool:
     """A store: the page was mapped, writable and no guard page, and holds the value now."""
-    here, was = eq(p, t.to.page), t.before.at(p)
+    to = t.asked(Write)
+    here, was = eq(p, to.page), t.before.at(p)
     denied = or_(not_(was.vma.write), t.before.write_denied(was.vma.pkey), was.page.guard)
     inside_object = or_(
         not_(eq(was.vma.backing, 1)), lt(was.vma.offset + (p - was.vma.start), t.before.object_pages(was.vma.object))
     )
     special = is_special(was.vma)
-    stored = or_(special, eq(t.after.at(p).visible, t.to.byte))
+    stored = or_(special, eq(t.after.at(p).visible, to.byte))
     return implies(here, and_(was.mapped, not_(denied), inside_object, stored))
 
 
-def openbsd_mseal(t: Any, p: Num) -> Bool:
+def openbsd_mseal(t: Transition, p: Num) -> Bool:
     """mimmutable(2): what a child would find wiped does not become immutable."""
     newly = and_(t.after.at(p).vma.sealed, not_(t.before.at(p).vma.sealed))
     return implies(and_(t.before.at(p).mapped, newly), not_(t.after.at(p).vma.wipeonfork))
 
 
-def openbsd_munmap(t: Any, p: Num) -> Bool:
+def openbsd_munmap(t: Transition, p: Num) -> Bool:
     """munmap(2): every page of the range was mapped."""
-    return implies(_in_range(t, p), t.before.at(p).mapped)
+    return implies(in_range(t, p), t.before.at(p).mapped)
 
 
-def openbsd_madvise(t: Any, p: Num) -> Bool:
+def openbsd_madvise(t: Transition, p: Num) -> Bool:
     """madvise(2): what was discarded was mapped. minherit(2): what a child finds wiped was writable."""
-    was, inside = t.before.at(p), _in_range(t, p)
-    discarded = and_(inside, one_of(t.to.advice, (DONTNEED, FREE)))
-    wiped = and_(inside, was.mapped, eq(t.to.advice, WIPEONFORK))
+    was, inside = t.before.at(p), in_range(t, p)
+    discarded = and_(inside, one_of(t.asked(Advise).advice, (DONTNEED, FREE)))
+    wiped = and_(inside, was.mapped, eq(t.asked(Advise).advice, WIPEONFORK))
     return and_(implies(discarded, was.mapped), implies(wiped, was.vma.write))
 
 
-OPENBSD_CONTRACTS: dict[str, Contract] = {
+OPENBSD_CONTRACTS: dict[str, Formula] = {
     "mseal": openbsd_mseal,
     "munmap": openbsd_munmap,
     "madvise": openbsd_madvise,
 }
 """What success promises on OpenBSD and not on Linux (docs/MIMMUTABLE.md)."""
 
-CONTRACTS: dict[str, Contract] = {
+CONTRACTS: dict[str, Formula] = {
     "mseal": mseal,
     "munmap": munmap,
     "mmap": mmap,
@@ -374,3 +360,61 @@ CONTRACTS: dict[str, Contract] = {
     "write": write,
 }
 """What success of each call promises."""
+
+
+def _in_old_range(t: Transition, p: Num) -> Bool:
+    to = t.asked(Move)
+    return between(to.old, p, to.old + to.old_pages)
+
+
+def _is_kept(t: Transition, p: Num) -> Bool:
+    """No page was moved to this one: it is outside the new range, or at the place of a gap that was moved along."""
+    to = t.asked(Move)
+    gap = not_(t.before.at(to.old + (p - t.value)).mapped)
+    kept_gap = and_(to.fixed, eq(to.old_pages, to.new_pages), gap)
+    return or_(not_(between(t.value, p, t.value + to.new_pages)), kept_gap)
+
+
+PROPERTIES: Final = (
+    Property(
+        "success-does-what-it-says",
+        "A call that succeeds has done what its manual page says, to exactly the pages that it says: for mseal, it "
+        "seals exactly its range and changes nothing else.",
+        HEADER + "; the manual pages of the calls",
+        tuple(CONTRACTS),
+        outcomes=succeeded,
+        holds=lambda t, p: CONTRACTS[t.call](t, p),
+        contents=True,
+    ),
+    Property(
+        "move-keeps-locks",
+        "A move or resize neither locks nor unlocks a page that is outside the old range and keeps what it held.",
+        "mlock(2), mremap(2): memory is locked until munlock, or until it is unmapped",
+        ("mremap",),
+        outcomes=succeeded,
+        when=lambda t, p: and_(
+            t.before.at(p).mapped,
+            not_(_in_old_range(t, p)),
+            _is_kept(t, p),
+        ),
+        holds=lambda t, p: and_(t.after.at(p).mapped, eq(t.before.at(p).vma.locked, t.after.at(p).vma.locked)),
+    ),
+    Property(
+        "success-is-as-openbsd-says",
+        "What munmap unmaps, and what MADV_DONTNEED and MADV_FREE discard, was mapped; what is to be wiped on fork "
+        "was writable, and does not become immutable.",
+        "OpenBSD: munmap(2), madvise(2), minherit(2), mimmutable(2)",
+        tuple(OPENBSD_CONTRACTS),
+        outcomes=succeeded,
+        holds=lambda t, p: OPENBSD_CONTRACTS[t.call](t, p),
+        promised_by=(System.OPENBSD,),
+    ),
+    Property(
+        "sealing-twice-is-a-no-op",
+        "Sealing a range that is sealed already succeeds and changes nothing, not even the VMAs.",
+        HEADER + ": adding a seal on an already sealed memory is a no-action (no error)",
+        ("mseal",),
+        every=lambda t, q: implies(in_range(t, q), sealed(t, q)),
+        holds=lambda t, p: and_(succeeded(t), same_everything(t, p)),
+    ),
+)
