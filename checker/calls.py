@@ -59,6 +59,10 @@ class CallPath:
     conditions: tuple[z3.BoolRef, ...]
     transition: Transition
     space: UnboundedSpace
+    number: int = 0
+    """Which one it is, in the order in which they were explored."""
+    forks: int = 0
+    """How many decisions it was the first to find open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,9 @@ class ExploredCall:
     world: World
     arguments: Any
     paths: tuple[CallPath, ...]
+    count: int = 0
+    """How many paths there are: one more than decisions that were found open. What is said of every path must have been
+    said of so many."""
 
 
 def finish(space_call: Any) -> tuple[Errno, str, Num]:
@@ -84,8 +91,9 @@ def finish(space_call: Any) -> tuple[Errno, str, Num]:
 
 def explore_body(name: str, edition: Edition) -> ExploredCall:
     """All paths of a call's body."""
-    explored, paths = walk_body(name, edition)
-    return replace(explored, paths=tuple(paths))
+    explored, found = walk_body(name, edition)
+    paths = tuple(found)
+    return replace(explored, paths=paths, count=1 + sum(path.forks for path in paths))
 
 
 def walk_body(name: str, edition: Edition, dropped: str | None = None) -> tuple[ExploredCall, Iterator[CallPath]]:
@@ -102,7 +110,7 @@ def walk_body(name: str, edition: Edition, dropped: str | None = None) -> tuple[
         return Transition(name, arguments, errno, value, check, before, space.snapshot()), space
 
     found = explore(run, lambda: world.axioms)
-    paths = (CallPath(e.conditions, e.outcome[0], e.outcome[1]) for e in found)
+    paths = (CallPath(e.conditions, *e.outcome, i, e.forks) for i, e in enumerate(found))
     return ExploredCall(call, edition, world, arguments, ()), paths
 
 

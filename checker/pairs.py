@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
 import z3
@@ -151,7 +151,8 @@ def explore_pair(
     ]
     for single in singles[0]:
         single.space.every_page.append(_in_both(single.transition.before, a, b))
-    return ExploredCall(CALLS[name], a, world, arguments, tuple(_pairs(world, *singles)))
+    pairs = tuple(replace(pair, number=i) for i, pair in enumerate(_pairs(world, *singles)))
+    return ExploredCall(CALLS[name], a, world, arguments, pairs, len(pairs))
 
 
 def _pairs(world: World, first: Sequence[_Single], second: Sequence[_Single]) -> Iterator[CallPath]:

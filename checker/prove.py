@@ -36,12 +36,15 @@ class Decision:
     """What the unbounded reading says of one property of one call."""
 
     verdict: str
-    """`proved`, `refuted`, `unknown`, or `open`: satisfiable, but no concrete example was found."""
+    """`proved`, `refuted`, `unknown`, `open`: satisfiable, but no concrete example was found, or `error`: a path was not
+    accounted for."""
     queries: int
     seconds: float
     example: Example | None = None
     page: int | None = None
     why: str = ""
+    paths: int = 0
+    """How many paths of the call were accounted for."""
 
 
 @dataclass(slots=True)
@@ -56,6 +59,11 @@ class _Open:
 class Examination:
     """What the solver says of one property on all paths of a call, before any example was looked for."""
 
+    count: int
+    """How many paths the call has."""
+    accounts: dict[int, str] = field(default_factory=dict)
+    """For each path, by number, what became of it: `contradictory` (nothing takes it), `outcome` (the property does not
+    speak of how it ends), `constant` (it holds there whatever the unknowns are), `holds`, `open` or `unknown`."""
     opened: list[_Open] = field(default_factory=list)
     """The paths on which it may be broken."""
     unknown: str = ""
@@ -66,7 +74,15 @@ class Examination:
     @property
     def proved(self) -> bool:
         """It holds on every path."""
-        return not self.opened and not self.unknown
+        settled = ("contradictory", "outcome", "constant", "holds")
+        return not self.lost and all(account in settled for account in self.accounts.values())
+
+    @property
+    def lost(self) -> str:
+        """Which paths were not accounted for, though exploring found them, or the other way round; empty if none."""
+        if self.accounts.keys() == set(range(self.count)):
+            return ""
+        return f"{self.count} paths were explored, and {len(self.accounts)} of them examined"
 
 
 class Prover:
@@ -80,6 +96,7 @@ class Prover:
         """Why the last search for an example may have missed one; empty if it looked at all that it looks at."""
         self._limit = TIME
         self._feasible: list[CallPath] | None = None
+        self._contradictory: set[int] = set()
 
     def feasible(self) -> list[CallPath]:
         """The paths that can be taken: exploring leaves free choices unchecked, so that some contradict themselves. A
@@ -90,6 +107,8 @@ class Prover:
                 self._enter(path)
                 if self.solver.check() != z3.unsat:
                     self._feasible.append(path)
+                else:
+                    self._contradictory.add(path.number)
                 self.solver.pop()
         return self._feasible
 
@@ -141,10 +160,21 @@ class Prover:
     def examine(self, props: Sequence[Property]) -> dict[str, Examination]:
         """Ask of each property on each path whether it may be broken there; no example is looked for. The properties
         have different names."""
-        found = {prop.name: Examination() for prop in props}
-        for path in self.feasible():
+        feasible = self.feasible()
+        found = {
+            prop.name: Examination(self.explored.count, dict.fromkeys(self._contradictory, "contradictory"))
+            for prop in props
+        }
+        for path in feasible:
             begun = time.perf_counter()
-            goals = [(prop, goal) for prop in props if (goal := self._goal(path, prop)) is not False]
+            goals = []
+            for prop in props:
+                goal = self._goal(path, prop)
+                if goal is not False:
+                    goals.append((prop, goal))
+                else:
+                    account = "constant" if prop.outcomes(path.transition) else "outcome"
+                    found[prop.name].accounts[path.number] = account
             if not goals:
                 continue
             self._enter(path)
@@ -158,15 +188,21 @@ class Prover:
             answer, _ = self._check(path, either if isinstance(either, z3.ExprRef) else z3.BoolVal(either))
             all_hold = answer == z3.unsat
             for prop, goal in goals:
-                found[prop.name].queries += 1
+                examined = found[prop.name]
+                examined.queries += 1
                 if all_hold and prop.name in whole:
+                    examined.accounts[path.number] = "holds"
                     continue
                 wanted = self._wanted(path, prop, goal)
                 answer, why = self._check(path, *wanted)
                 if answer == z3.unknown:
-                    found[prop.name].unknown = why
+                    examined.unknown = why
+                    examined.accounts[path.number] = "unknown"
                 elif answer == z3.sat:
-                    found[prop.name].opened.append(_Open(path, wanted))
+                    examined.opened.append(_Open(path, wanted))
+                    examined.accounts[path.number] = "open"
+                else:
+                    examined.accounts[path.number] = "holds"
             self.solver.pop()
             spent = (time.perf_counter() - begun) / len(goals)
             for prop, _ in goals:
@@ -194,11 +230,13 @@ class Prover:
     def conclude(self, prop: Property, examined: Examination, known: Sequence[Example] = ()) -> Decision:
         """The verdict: where the property may be broken, the smallest example is looked for. `known`: examples that
         were found for other properties of this call; if one breaks this property too, only smaller ones are sought."""
-        queries, seconds = examined.queries, examined.seconds
+        queries, seconds, paths = examined.queries, examined.seconds, len(examined.accounts)
+        if examined.lost:
+            return Decision("error", queries, seconds, why=examined.lost, paths=paths)
         if examined.unknown:
-            return Decision("unknown", queries, seconds, why=examined.unknown)
+            return Decision("unknown", queries, seconds, why=examined.unknown, paths=paths)
         if examined.proved:
-            return Decision("proved", queries, seconds)
+            return Decision("proved", queries, seconds, paths=paths)
         begun = time.perf_counter()
         self.ran_out = ""
         shared = self._smallest_known(prop, known)
@@ -209,10 +247,11 @@ class Prover:
         seconds += time.perf_counter() - begun
         if found is None and self.ran_out:
             why = f"not proved, and {self.ran_out} in the search for a counterexample"
-            return Decision("unknown", queries, seconds, why=why)
+            return Decision("unknown", queries, seconds, why=why, paths=paths)
         if found is None:
-            return Decision("open", queries, seconds, why="satisfiable, but no model was a counterexample")
-        return Decision("refuted", queries, seconds, *found)
+            why = "satisfiable, but no model was a counterexample"
+            return Decision("open", queries, seconds, why=why, paths=paths)
+        return Decision("refuted", queries, seconds, *found, paths=paths)
 
     @staticmethod
     def _goal(path: CallPath, prop: Property) -> Bool:

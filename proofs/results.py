@@ -67,6 +67,8 @@ class TheoremResult(Frozen):
     engine: str
     seconds: float
     queries: int
+    paths: int = 0
+    """How many paths of the call were accounted for: all of them, or the verdict is `error`."""
     assumptions: list[str]
     reason: str
     """Why it is expected to be broken; empty if it is expected to hold."""

@@ -15,7 +15,7 @@ from checker.calls import CallPath, ExploredCall, explore_arguments, explore_bod
 from checker.documents.counterexamples import Counterexample
 from checker.documents.layouts import LayoutDoc
 from checker.examples import Example, witnesses
-from checker.paths import TooManyPaths
+from checker.paths import LostPaths, TooManyPaths
 from checker.prove import Decision, Prover
 from checker.scenario import re_execute
 from proofs.cases import BY_HAND
@@ -227,7 +227,7 @@ def carry_out(task: Task) -> Iterator[Result]:
     elif kind == "mutant":
         try:
             explored = explore_body(name, edition)
-        except TooManyPaths:
+        except (TooManyPaths, LostPaths):
             return  # the theorems of this call are undecided, and say so
         yield from mutants_of(name, edition, explored, timeout_ms)
     elif name == "mseal32":
@@ -244,8 +244,8 @@ def _theorems_of(
 ) -> Iterator[Result]:
     try:
         explored = explore_body(call, edition)
-    except TooManyPaths as many:
-        yield from _undecided(call, edition, names, str(many))
+    except (TooManyPaths, LostPaths) as failed:
+        yield from _undecided(call, edition, names, failed)
         return
     prover = Prover(explored, timeout_ms)
     chosen = theorems(edition, list(names), [call])
@@ -258,11 +258,14 @@ def _theorems_of(
         yield from _reachable_arguments(call, edition, timeout_ms)
 
 
-def _undecided(call: str, edition: Edition, names: tuple[str, ...], why: str) -> Iterator[TheoremResult]:
+def _undecided(
+    call: str, edition: Edition, names: tuple[str, ...], failed: TooManyPaths | LostPaths
+) -> Iterator[TheoremResult]:
     """A call whose paths could not all be explored: nothing is claimed of it."""
+    verdict: Verdict = "error" if isinstance(failed, LostPaths) else "unknown"
     for theorem in theorems(edition, list(names), [call]):
-        nothing = Decision("unknown", 0, 0.0, why=f"{call} was not explored to its end: {why}")
-        yield _as_result(theorem, nothing, "unknown", None, None, nothing.why)
+        nothing = Decision(verdict, 0, 0.0, why=f"{call} was not explored to its end: {failed}")
+        yield _as_result(theorem, nothing, verdict, None, None, nothing.why)
 
 
 def _theorem_result(theorem: Theorem, decision: Decision, prover: Prover, pool: list[Example]) -> TheoremResult:
@@ -291,7 +294,7 @@ def _theorem_result(theorem: Theorem, decision: Decision, prover: Prover, pool: 
     elif decision.verdict == "open":
         verdict, why = "bounded", "not proved, and no counterexample with up to 3 VMAs and 9 pages"
     else:
-        verdict = "unknown"
+        verdict = "error" if decision.verdict == "error" else "unknown"
     return _as_result(theorem, decision, verdict, witness, counterexample, why)
 
 
@@ -316,6 +319,7 @@ def _as_result(
         engine="unbounded",
         seconds=round(decision.seconds, 4),
         queries=decision.queries,
+        paths=decision.paths,
         assumptions=[*ALWAYS, *prop.assumptions],
         reason=theorem.reason,
         mended=broken.mended if broken else "",
@@ -414,6 +418,7 @@ def _arguments_only(call: str, edition: Edition, names: tuple[str, ...], timeout
             engine="arguments",
             seconds=0.0,
             queries=len(paths),
+            paths=len(paths),
             assumptions=list(ALWAYS),
             reason="",
             mended="",
