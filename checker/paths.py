@@ -7,7 +7,7 @@ replays the decisions so far and then takes a new one, so that a call needs noth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -35,6 +35,8 @@ class Pruned:
 
     facts: tuple[z3.BoolRef, ...]
     """The conditions of the path up to the branch, and the answer that was ruled out."""
+    sources: Mapping[int, Source]
+    """Where the conditions come from, by the ids of their terms."""
     background: Callable[[], list[z3.BoolRef]]
     """What holds on every path."""
 
@@ -183,7 +185,7 @@ def explore(
         pending.extend(this.open)
         forks += len(this.open)
         if pruned is not None:
-            pruned += [Pruned((*this.conditions[:n], out), background) for n, out in this.ruled_out]
+            pruned += [Pruned((*this.conditions[:n], out), this.sources, background) for n, out in this.ruled_out]
         yield Explored(tuple(this.conditions), outcome, len(this.open))
     if count != 1 + forks:
         raise LostPaths(f"{count} paths were explored, and there are {1 + forks}")

@@ -36,8 +36,8 @@ class Decision:
     """What the unbounded reading says of one property of one call."""
 
     verdict: str
-    """`proved`, `refuted`, `unknown`, `open`: satisfiable, but no concrete example was found, or `error`: a path was not
-    accounted for."""
+    """`proved`, `refuted`, `unknown`, `open`: satisfiable, but no concrete example was found, or `error`: a path was
+    not accounted for."""
     queries: int
     seconds: float
     example: Example | None = None
@@ -169,7 +169,7 @@ class Prover:
             begun = time.perf_counter()
             goals = []
             for prop in props:
-                goal = self._goal(path, prop)
+                goal = self.goal(path, prop)
                 if goal is not False:
                     goals.append((prop, goal))
                 else:
@@ -193,7 +193,7 @@ class Prover:
                 if all_hold and prop.name in whole:
                     examined.accounts[path.number] = "holds"
                     continue
-                wanted = self._wanted(path, prop, goal)
+                wanted = self.wanted(path, prop, goal)
                 answer, why = self._check(path, *wanted)
                 if answer == z3.unknown:
                     examined.unknown = why
@@ -212,14 +212,14 @@ class Prover:
     def first_broken(self, props: Sequence[Property], path: CallPath) -> tuple[str, str]:
         """The first property that this path breaks, for mutants, which only need one; empty if there is none, and then
         why the solver cannot tell of some property."""
-        goals = [(prop, goal) for prop in props if (goal := self._goal(path, prop)) is not False]
+        goals = [(prop, goal) for prop in props if (goal := self.goal(path, prop)) is not False]
         if not goals:
             return "", ""
         unknown = ""
         self._enter(path)
         try:
             for prop, goal in goals:
-                answer, why = self._check(path, *self._wanted(path, prop, goal))
+                answer, why = self._check(path, *self.wanted(path, prop, goal))
                 if answer == z3.sat:
                     return prop.name, ""
                 unknown = why or unknown
@@ -254,7 +254,7 @@ class Prover:
         return Decision("refuted", queries, seconds, *found, paths=paths)
 
     @staticmethod
-    def _goal(path: CallPath, prop: Property) -> Bool:
+    def goal(path: CallPath, prop: Property) -> Bool:
         """What a counterexample on this path would satisfy."""
         t = path.transition
         if not prop.outcomes(t):
@@ -263,7 +263,8 @@ class Prover:
         return and_(not_(prop.holds(t, *pages)), prop.when(t, *pages))
 
     @staticmethod
-    def _wanted(path: CallPath, prop: Property, goal: Bool, *, broken: bool = True) -> list[z3.BoolRef]:
+    def wanted(path: CallPath, prop: Property, goal: Bool, *, broken: bool = True) -> list[z3.BoolRef]:
+        """The goal with the property's hypotheses about every page, at the pages that the path names."""
         wanted = [goal]
         for of_every_page in (prop.every, prop.none) if broken else (prop.every,):
             if of_every_page is not None:
@@ -286,7 +287,7 @@ class Prover:
                 when = prop.when(t, *((P, Q) if prop.second else (P,))) if prop.outcomes(t) else False
                 if when is False:
                     continue
-                found = self._some_example(path, self._wanted(path, prop, when, broken=False), vmas, 5, accept)
+                found = self._some_example(path, self.wanted(path, prop, when, broken=False), vmas, 5, accept)
                 if found is not None:
                     return found[0]
         return None
@@ -314,11 +315,11 @@ class Prover:
         self.ran_out = ""
         found: set[int] = set()
         for path in self.feasible():
-            goal = self._goal(path, prop)
+            goal = self.goal(path, prop)
             if goal is False:
                 continue
             self._enter(path)
-            self.solver.add(*self._wanted(path, prop, goal), *self._attributes(path))
+            self.solver.add(*self.wanted(path, prop, goal), *self._attributes(path))
             self.solver.add(*[term != value for value in found])
             while self._is_sat():
                 value = self.solver.model().eval(term, model_completion=True).as_long()

@@ -128,6 +128,41 @@ class Advised(Frozen):
     name: str
 
 
+class Doubt(Frozen):
+    """A goal that the second solver does not decide as the first one did."""
+
+    goal: str
+    """Its hash."""
+    said: Literal["sat", "unsat", "unknown"]
+    """`unknown`: it has no answer; `why` says more."""
+    why: str
+    file: str
+    """Where its text was kept; empty if it was not."""
+    of: list[str]
+    """What rests on it: theorems and lemmas by their names."""
+
+
+class SecondOpinion(Frozen):
+    """What another solver says of all goals of a run."""
+
+    solver: str
+    """Its name, and what it says of its version."""
+    goals: int
+    """How many goals the theorems and lemmas rest on, path for path."""
+    texts: int
+    """How many different queries these are: each was decided once."""
+    agreed: int
+    """How many of these the second solver decided as the first one did."""
+    doubts: list[Doubt]
+    """The others."""
+    seconds: float
+
+    @property
+    def agrees(self) -> bool:
+        """Every goal was decided, and as the first solver did."""
+        return not self.doubts and self.agreed == self.texts
+
+
 class ProofReport(Frozen):
     """All results of one run."""
 
@@ -142,6 +177,8 @@ class ProofReport(Frozen):
     reachability: list[ReachableResult]
     mutants: list[MutantResult]
     blocked_advice: list[Advised]
+    second: SecondOpinion | None = None
+    """What another solver says, if one was asked."""
     problems: list[Problem] = []
     from_cache: int = 0
     """How many of the results were decided in an earlier run, by the same specification and solver."""
@@ -150,9 +187,9 @@ class ProofReport(Frozen):
 
     @property
     def as_expected(self) -> bool:
-        """Every result is as expected, and none is missing."""
+        """Every result is as expected, none is missing, and the second solver, if one was asked, agrees."""
         groups = (self.theorems, self.lemmas, self.reachability, self.mutants)
-        whole = self.complete and not self.problems
+        whole = self.complete and not self.problems and (self.second is None or self.second.agrees)
         return whole and all(result.as_expected for group in groups for result in group)
 
 

@@ -20,7 +20,7 @@ class Task(NamedTuple):
     """Questions that are decided together, for they share the exploration of a call."""
 
     kind: str
-    """`theorem`, `property`, `advice`, `lemma`, `mutant`, `matrix` or `diff`."""
+    """`theorem`, `property`, `advice`, `lemma`, `goals`, `lemma goals`, `mutant`, `matrix` or `diff`."""
     name: str
     """A call, or a lemma."""
     edition: str
@@ -35,6 +35,8 @@ _KINDS = {
     "property": "theorems of",
     "advice": "blocked advice of",
     "lemma": "lemma",
+    "goals": "goals of",
+    "lemma goals": "goals of lemma",
     "mutant": "mutants of",
     "matrix": "matrix of",
     "diff": "comparison of",

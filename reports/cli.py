@@ -227,6 +227,16 @@ def prove(
     mutants: Mutants = True,
     lemmas: Lemmas = True,
     cache: Cache = True,
+    second_solver: Annotated[
+        str | None,
+        typer.Option(
+            "--second-solver",
+            metavar="NAME",
+            help="Have another solver decide every goal again: cvc5, z3, yices-smt2, or any program on PATH that reads "
+            "SMT-LIB.",
+            autocompletion=_one_of("cvc5", "z3", "yices-smt2"),
+        ),
+    ] = None,
 ) -> ExitCode:
     """Prove the theorems of an edition: each property for each call, from an arbitrary address space.
 
@@ -242,6 +252,8 @@ def prove(
       sealspec prove --property never-unmapped --call mremap --edition v6.18 --no-mutants
 
       sealspec prove --json report.json
+
+      sealspec prove --second-solver cvc5
     """
     from reports.cli_prove import Request
     from reports.cli_prove import prove as proved
@@ -257,6 +269,7 @@ def prove(
             mutants=mutants,
             lemmas=lemmas,
             cache=cache,
+            second_solver=second_solver,
         )
     )
 

@@ -26,6 +26,7 @@ from reports.cli_common import (
     known_before,
     line,
     print_problems,
+    printable,
     verdict_cache,
 )
 from reports.cli_interrupt import interruptible
@@ -33,11 +34,15 @@ from reports.outputs import Outputs
 from reports.pulse import Pulse
 
 if TYPE_CHECKING:
-    from proofs.results import ProofReport
+    from proofs.results import ProofReport, SecondOpinion
     from proofs.run import Event
+    from proofs.second import Solver
     from reports.lead import Lead
 
-KINDS = {"theorem": "theorems", "lemma": "lemmas", "reachable": "outcomes", "mutant": "mutants"}
+KINDS = {
+    "theorem": "theorems", "lemma": "lemmas", "reachable": "outcomes", "mutant": "mutants", "goals": "sets of goals",
+    "second": "second opinions",
+}  # fmt: skip
 """Kinds of event, and what several of them are called."""
 
 
@@ -54,6 +59,7 @@ class Request:
     mutants: bool
     lemmas: bool
     cache: bool
+    second_solver: str | None = None
 
 
 @dataclass(slots=True)
@@ -95,10 +101,15 @@ def prove(request: Request) -> ExitCode:
         check_call_of(chosen, call)
     edition = chosen.name
     files = Outputs({"--json": request.json_file})
+    solver = None if request.second_solver is None else solver_named("--second-solver", request.second_solver)
     from proofs import run as proofs
 
     out = console(error=files.standard)
     watcher = Watcher(progress_bars())
+
+    def on_step(kind: str, name: str, as_expected: bool, done: int, total: int) -> None:
+        watcher(proofs.Event(kind, name, "done" if as_expected else "no agreement", as_expected, done, total))
+
     try:
         with watcher.progress, interruptible():
             report = proofs.prove(
@@ -112,14 +123,41 @@ def prove(request: Request) -> ExitCode:
                 jobs=request.jobs,
                 cache=verdict_cache(request.cache),
             )
+            if solver is not None and report.complete:
+                from proofs.opinion import second_opinion
+
+                report = second_opinion(
+                    report,
+                    solver,
+                    properties=request.properties,
+                    calls=request.calls,
+                    lemmas=request.lemmas,
+                    timeout_ms=request.timeout_ms,
+                    jobs=request.jobs,
+                    on_step=on_step,
+                )
     except KeyboardInterrupt:
         _print_broken_off(out, edition, watcher)
         return ExitCode.INTERRUPTED
+    except OSError as error:
+        raise BadUsage(f"no goals can be written: {error.strerror or error} (TMPDIR names another folder)") from None
     files.write_document("--json", report)
     print_report(out, report)
     if not report.complete:
         return ExitCode.INTERRUPTED
     return ExitCode.OK if report.as_expected else ExitCode.DIFFERS
+
+
+def solver_named(option: str, name: str) -> Solver:
+    """The solver of this name on this machine. Raises BadUsage."""
+    from proofs.second import NoSolver, find_solver
+
+    if not name or "\0" in name:
+        raise BadUsage(f"{option}: the name of a solver is empty or no name")
+    try:
+        return find_solver(name)
+    except NoSolver as missing:
+        raise BadUsage(f"{option}: {printable(str(missing))}") from None
 
 
 def check_selection(properties: list[str] | None, calls: list[str] | None) -> None:
@@ -270,6 +308,8 @@ def _print_summary(out: Console, report: ProofReport) -> None:
         for results in (report.theorems, report.lemmas, report.reachability, report.mutants)
         for result in results
     )
+    if report.second is not None:
+        _print_second(out, report.second)
     if report.blocked_advice:
         names = ", ".join(advice.name for advice in report.blocked_advice)
         line(out, f"refused on sealed memory though it discards nothing: {names}", "yellow")
@@ -287,6 +327,16 @@ def _print_summary(out: Console, report: ProofReport) -> None:
         line(out, lead.state, "bold red" if wrong else "bold yellow" if verdicts["refuted"] else "bold green")
     if verdicts["refuted"]:
         line(out, "How a property fails, drawn: sealspec find PROPERTY --call CALL")
+
+
+def _print_second(out: Console, second: SecondOpinion) -> None:
+    left = second.texts - second.agreed - len(second.doubts)
+    told = f"{second.goals} goals, {second.texts} different: {second.agreed} decided alike by {second.solver}"
+    line(out, f"{'goals':9} {told}{f', {left} not asked' if left else ''}")
+    for doubt in second.doubts:
+        said = f"has no answer ({doubt.why})" if doubt.said == "unknown" else f"says {doubt.said}"
+        line(out, f"the second solver {said}: {doubt.file}", "bold red")
+        line(out, f"  {', '.join(doubt.of)}")
 
 
 def _row(out: Console, what: str, number: int, parts: Counter[str]) -> None:
