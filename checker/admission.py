@@ -150,6 +150,11 @@ class _Trial:
         if not fact:
             raise _Dead("a fact of the case is not so")
 
+    def assume_all(self, facts: Iterable[Bool], source: Source) -> None:
+        """What a case of the contract says, fact by fact."""
+        for fact in facts:
+            self.assume(fact, source)
+
     def decide(self, cond: Bool, source: Source) -> bool:
         """What is decided already."""
         assert isinstance(cond, bool), cond

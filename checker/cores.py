@@ -75,7 +75,9 @@ class Cutter:
 
     def _parts(self, term: z3.BoolRef, holds: bool, source: Source) -> list[Part]:
         """The parts of a term, or of its negation."""
-        source = self.sources.get(term.get_id(), (term, source))[1]
+        known = self.sources.get(term.get_id(), (term, source))[1]
+        if known.name != source.name:  # of the same check, the path knows how it ended
+            source = known
         if z3.is_not(term):
             return self._parts(_bool(term.arg(0)), not holds, source)
         if z3.is_true(term) is holds and (z3.is_true(term) or z3.is_false(term)):

@@ -23,8 +23,9 @@ class Source:
     """Of a decision, its answer: a check whose answer is True ended the call."""
 
     def __str__(self) -> str:
-        if self.kind == "check" and self.answer is not None:
-            return f"check {'refuses' if self.answer else 'passes'}: {self.name}"
+        if self.kind == "check":
+            how = "passes on every page" if self.answer is None else "refuses" if self.answer else "passes"
+            return f"check {how}: {self.name}"
         if self.kind == "branch":
             return f"branch {'taken' if self.answer else 'not taken'} in {self.name}"
         words = {"verb": "contract of", "clause": "well-formed:", "arguments": "arguments:", "property": "property"}

@@ -536,7 +536,7 @@ class UnboundedSpace(AddressSpace):
         if self._free("found", (errno, check)):
             page = self._number("witness")
             mapped, vma = view(page)
-            self.assume(and_(between(start, page, end), mapped, test(vma)))
+            self.run.assume(and_(between(start, page, end), mapped, test(vma)), Source("check", check, True))
             self.failing_page = page
             raise Refused(errno, check)
         self.every_page.append(lambda q: implies(and_(between(start, q, end), view(q)[0]), not_(test(view(q)[1]))))
@@ -549,7 +549,7 @@ class UnboundedSpace(AddressSpace):
             return
         if self._free("gap", (errno, check)):
             page = self._number("witness")
-            self.assume(and_(between(start, page, end), not_(view(page)[0])))
+            self.run.assume(and_(between(start, page, end), not_(view(page)[0])), Source("check", check, True))
             self.failing_page = page
             raise Refused(errno, check)
         self.every_page.append(lambda q: implies(between(start, q, end), view(q)[0]))
@@ -593,7 +593,9 @@ class UnboundedSpace(AddressSpace):
                     and_(lt(vma.start, start), refuses_split(vma, start)),
                     and_(lt(end, vma.end), refuses_split(vma, end)),
                 )
-                ok = and_(ok, or_(same_flags(vma, after), not_(cut)))
+                whole = or_(same_flags(vma, after), not_(cut))
+                self.world.note(whole, Source("check", "the VMA refuses to be split"))
+                ok = and_(ok, whole)
             return implies(between(start, q, reached), implies(mapped, ok) if gap is not Gap.STOP else and_(mapped, ok))
 
         self.every_page.append(passed)
@@ -652,12 +654,12 @@ class UnboundedSpace(AddressSpace):
         passed: Bool = True
         for cond, errno, check in at.tests:
             if self._free("stopped", (errno, check)):
-                self.assume(and_(here, passed, cond))
+                self.run.assume(and_(here, passed, cond), Source("check", check, True))
                 return errno, check, False
             passed = and_(passed, not_(cond))
         hole = Errno.ENOMEM, "a page of the range is unmapped"
         if gap is Gap.STOP and self._free("stopped", hole):
-            self.assume(and_(between(start, stop, end), not_(mapped)))
+            self.run.assume(and_(between(start, stop, end), not_(mapped)), Source("check", hole[1], True))
             return *hole, False
         changed = not_(same_flags(vma, after))
         if isinstance(changed, bool) and not changed:
@@ -678,14 +680,14 @@ class UnboundedSpace(AddressSpace):
                 if self.edition.limits_maps and not self.skipped(room) and self._free("stopped", (no_room, room)):
                     count = self._number("count")
                     exact: Num = self.count + (1 if stray else 0)
-                    self.assume(and_(context, le(self.max_map_count, count), le(count, self.count + grown)))
-                    self.assume(implies(first, eq(count, exact)))
-                    self.assume(implies(stray, lt(self.count, self.max_map_count)))
+                    full = and_(context, le(self.max_map_count, count), le(count, self.count + grown))
+                    above = implies(first, eq(count, exact)), implies(stray, lt(self.count, self.max_map_count))
+                    self.run.assume_all((full, *above), Source("check", room, True))
                     self.failing_cut = cut
                     return no_room, room, stray
                 refuses = "the VMA refuses to be split"
                 if not self.skipped(refuses) and self._free("stopped", (Errno.EINVAL, refuses)):
-                    self.assume(and_(context, refuses_split(vma, page)))
+                    self.run.assume(and_(context, refuses_split(vma, page)), Source("check", refuses, True))
                     if self.edition.limits_maps:
                         self.assume(implies(stray, lt(self.count, self.max_map_count)))
                     self.failing_cut = cut

@@ -58,7 +58,7 @@ class CallGoals(Frozen):
     call: Name
     endings: Annotated[list[Name], Field(max_length=MOST)]
     """How each path ends: errno, and the check that decides."""
-    contradictions: Annotated[dict[Annotated[str, Field(pattern=r"^\d{1,6}$")], Hash], Field(max_length=MOST)]
+    contradictions: Annotated[dict[Annotated[str, Field(pattern=r"^[0-9]{1,6}$")], Hash], Field(max_length=MOST)]
     """For each path that nothing takes, by number, the goal that says so."""
     branches: Annotated[list[Hash], Field(max_length=MOST)]
     """The goals that say of each branch that was not explored that nothing takes it."""

@@ -20,7 +20,8 @@ class Task(NamedTuple):
     """Questions that are decided together, for they share the exploration of a call."""
 
     kind: str
-    """`theorem`, `property`, `advice`, `lemma`, `goals`, `lemma goals`, `mutant`, `matrix` or `diff`."""
+    """`theorem`, `property`, `advice`, `lemma`, `goals`, `lemma goals`, `why`,
+    `mutant`, `matrix` or `diff`."""
     name: str
     """A call, or a lemma."""
     edition: str
@@ -37,6 +38,7 @@ _KINDS = {
     "lemma": "lemma",
     "goals": "goals of",
     "lemma goals": "goals of lemma",
+    "why": "reasons for theorems of",
     "mutant": "mutants of",
     "matrix": "matrix of",
     "diff": "comparison of",

@@ -274,6 +274,107 @@ def prove(
     )
 
 
+Solver = Annotated[
+    str,
+    typer.Option(
+        "--solver",
+        metavar="NAME",
+        help="cvc5, z3, yices-smt2, or any program on PATH that reads SMT-LIB.",
+        autocompletion=_one_of("cvc5", "z3", "yices-smt2"),
+    ),
+]
+
+
+@command("certify", ok="whatever is proved has all its goals", differs="a path has none")
+def certify(
+    out: Annotated[str, typer.Option("--out", metavar="FOLDER", help="Where the certificate is written.")],
+    editions: Editions = None,
+    timeout: Timeout = 20.0,
+    jobs: Jobs = None,
+) -> ExitCode:
+    """Write what every [b]proved[/b] rests on as a certificate: each goal as SMT-LIB text, and what needs it.
+
+    A goal is the few facts of a path that contradict the negation of a property there, as the solver named them and
+    found again. [b]manifest.json[/b] lists for each theorem a goal, or why there need be none, for every path of its
+    call; for each lemma its obligations; and what was not explored, with the goal that says why. Schema:
+    docs/schema/certificate.json.
+
+    Examples:
+
+      sealspec certify --edition v10 --out certificate
+
+      sealspec verify certificate --solver cvc5
+    """
+    from reports.cli_certify import certify as certified
+
+    return certified(editions, out, max(1, round(timeout * 1000)), jobs or os.cpu_count() or 1)
+
+
+@command("verify", ok="every goal is decided as the certificate says, and none is missing", differs="one is not")
+def verify(
+    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="What [b]sealspec certify[/b] wrote.")],
+    solver: Solver,
+    recompute: Annotated[
+        bool,
+        typer.Option(
+            "--recompute/--no-recompute",
+            help="Explore the calls again, and check that each goal consists of facts of its path.",
+        ),
+    ] = True,
+    timeout: Timeout = 20.0,
+    jobs: Jobs = None,
+) -> ExitCode:
+    """Check a certificate: nothing was changed or left out, and a solver decides every goal as it says.
+
+    Three things are checked. The files are what the manifest says (by hash); files that belong to no goal are named.
+    No theorem and no lemma of the editions is missing. The calls are explored again, and each path needs a goal that
+    consists of its facts and of the negated property, or a reason to have none: so that a goal that was left out, or
+    that says something else, is noticed ([b]--no-recompute[/b] leaves this out, and says so). Then the solver decides
+    every goal from its text; where it has no answer, that is no agreement.
+
+    Examples:
+
+      sealspec verify certificate --solver cvc5
+
+      sealspec verify certificate --solver yices-smt2 --no-recompute
+    """
+    from reports.cli_certify import verify as verified
+
+    return verified(folder, solver, recompute, max(1, round(timeout * 1000)), jobs or os.cpu_count() or 1)
+
+
+@command("why", ok="there is a proof", differs="there is none, or a fact of it comes from nowhere")
+def why(
+    property_name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[PROPERTY]",
+            help="See [b]sealspec list properties[/b]; left out: all, and the checks that no proof used.",
+            autocompletion=_property_names,
+        ),
+    ] = None,
+    calls: Calls = None,
+    edition: Edition = None,
+    json_file: Json = None,
+    timeout: Timeout = 20.0,
+    jobs: Jobs = None,
+) -> ExitCode:
+    """Say why a theorem holds: the checks, the contracts of verbs, the clauses of well-formedness that its proof used.
+
+    With --call also path by path. Without a property: of every check of a call how many proofs used it, and which
+    ones none did. A proof may use one fact where another would do too: what it did not use, is not needed.
+
+    Examples:
+
+      sealspec why never-reprotected --call mprotect --edition v10
+
+      sealspec why --call munmap
+    """
+    from reports.cli_why import why as reasons
+
+    return reasons(property_name, calls, edition, json_file, max(1, round(timeout * 1000)), jobs or os.cpu_count() or 1)
+
+
 @command("find", ok="the verdict (refuted or proved) is the expected one", differs="it is not, or there is none")
 def find(
     property_name: Annotated[

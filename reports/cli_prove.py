@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 KINDS = {
     "theorem": "theorems", "lemma": "lemmas", "reachable": "outcomes", "mutant": "mutants", "goals": "sets of goals",
-    "second": "second opinions",
+    "second": "second opinions", "recomputed": "recomputed",
 }  # fmt: skip
 """Kinds of event, and what several of them are called."""
 
@@ -91,6 +91,13 @@ class Watcher:
         )
 
 
+    def step(self, kind: str, name: str, as_expected: bool, done: int, total: int) -> None:
+        """The same of goals: those of a call or a lemma were found or recomputed, or one was decided again."""
+        from proofs.run import Event
+
+        self(Event(kind, name, "done" if as_expected else "not as it should be", as_expected, done, total))
+
+
 def prove(request: Request) -> ExitCode:
     """Run the proofs and show what came of them. Raises BadUsage."""
     chosen = edition_named(request.edition or DEFAULT_EDITION)
@@ -106,9 +113,6 @@ def prove(request: Request) -> ExitCode:
 
     out = console(error=files.standard)
     watcher = Watcher(progress_bars())
-
-    def on_step(kind: str, name: str, as_expected: bool, done: int, total: int) -> None:
-        watcher(proofs.Event(kind, name, "done" if as_expected else "no agreement", as_expected, done, total))
 
     try:
         with watcher.progress, interruptible():
@@ -134,7 +138,7 @@ def prove(request: Request) -> ExitCode:
                     lemmas=request.lemmas,
                     timeout_ms=request.timeout_ms,
                     jobs=request.jobs,
-                    on_step=on_step,
+                    on_step=watcher.step,
                 )
     except KeyboardInterrupt:
         _print_broken_off(out, edition, watcher)

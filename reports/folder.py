@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A report's folder: written beside its place, then put there whole."""
+"""A folder that a command makes (a report, a certificate): written beside its place, then put there whole."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -20,9 +21,22 @@ MARK: Final = ".sealspec-report"
 FORMAT: Final = "mseal-spec/report/1\n"
 
 
-def check_folder(given: str, inputs: Sequence[str] = ()) -> Path:
-    """Where a report may be written: a name that is free, an empty folder, or a report. Raises BadUsage for others, and
-    for one that holds a file that is read: what is in it now is replaced."""
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a folder holds, and the file by which it is known, so that the next one may replace it."""
+
+    words: str
+    mark: str
+    format: str
+
+
+REPORT: Final = Kind("a report", MARK, FORMAT)
+CERTIFICATE: Final = Kind("a certificate", ".sealspec-certificate", "mseal-spec/certificate/1\n")
+
+
+def check_folder(given: str, inputs: Sequence[str] = (), kind: Kind = REPORT) -> Path:
+    """Where a report (or another kind of folder) may be written: a name that is free, an empty folder, or one of this
+    kind. Raises BadUsage for others, and for one that holds a file that is read: what is in it now is replaced."""
     path, name = Path(given), printable(given)
     if not given:
         raise BadUsage("--out: the name is empty")
@@ -32,8 +46,9 @@ def check_folder(given: str, inputs: Sequence[str] = ()) -> Path:
         raise BadUsage(f"--out {name}: give the name of a folder below this one")
     try:
         if path.is_dir():
-            if any(path.iterdir()) and not is_report(path):
-                raise BadUsage(f"--out {name}: this folder is not a report, and is left alone; give another name")
+            if any(path.iterdir()) and not is_of_kind(path, kind):
+                told = f"this folder is not {kind.words}, and is left alone; give another name"
+                raise BadUsage(f"--out {name}: {told}")
         elif path.exists() or path.is_symlink():
             raise BadUsage(f"--out {name}: this is no folder; give another name")
         elif not path.resolve().parent.is_dir():
@@ -54,13 +69,13 @@ def check_folder(given: str, inputs: Sequence[str] = ()) -> Path:
     return path.resolve()
 
 
-def is_report(path: Path) -> bool:
+def is_of_kind(path: Path, kind: Kind) -> bool:
     """The folder was written by `write_folder`."""
-    mark = path / MARK
-    return mark.is_file() and mark.read_bytes()[: len(FORMAT)] == FORMAT.encode()
+    mark = path / kind.mark
+    return mark.is_file() and mark.read_bytes()[: len(kind.format)] == kind.format.encode()
 
 
-def write_folder(target: Path, files: Iterable[tuple[str, str]]) -> int:
+def write_folder(target: Path, files: Iterable[tuple[str, str]], kind: Kind = REPORT) -> int:
     """Write files (paths with slashes, texts) as a folder, in place of the report or empty folder that is there now.
     Returns how many there are. Raises BadUsage where that cannot be; then what was there is as it was."""
     try:
@@ -68,7 +83,7 @@ def write_folder(target: Path, files: Iterable[tuple[str, str]]) -> int:
     except OSError as error:
         raise BadUsage(f"--out: cannot be written: {error.strerror or error}") from None
     try:
-        count = _write(made, files)
+        count = _write(made, files, kind)
         _put(made, target)
     except OSError as error:
         shutil.rmtree(made, ignore_errors=True)
@@ -79,9 +94,9 @@ def write_folder(target: Path, files: Iterable[tuple[str, str]]) -> int:
     return count
 
 
-def _write(folder: Path, files: Iterable[tuple[str, str]]) -> int:
+def _write(folder: Path, files: Iterable[tuple[str, str]], kind: Kind) -> int:
     count, known = 0, {folder}
-    (folder / MARK).write_text(FORMAT, encoding="utf-8")
+    (folder / kind.mark).write_text(kind.format, encoding="utf-8")
     for name, text in files:
         path = folder / name
         if path.parent not in known:
