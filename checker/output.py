@@ -15,13 +15,12 @@ import os
 import re
 import stat
 import sys
-import tempfile
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from checker.signals import held
+from checker.temporary import temporary_file
 
 MAX_LINKS: Final = 40
 """As the kernel follows."""
@@ -116,14 +115,12 @@ def _check_folder(folder: str) -> None:
     """A file can be made in the folder."""
     if not os.path.isdir(folder):
         raise OSError(errno.ENOENT, f"there is no folder {folder}")
-    with held():
-        try:
-            number, name = tempfile.mkstemp(dir=folder, prefix=".sealspec-")
-        except OSError as error:
-            reason = os.strerror(errno.EACCES) if folder.startswith(("/proc", "/sys")) else error.strerror
-            raise OSError(error.errno, f"no file can be made in {folder}: {reason}") from None
-        os.close(number)
-        os.unlink(name)
+    try:
+        with temporary_file(folder):
+            pass
+    except OSError as error:
+        reason = os.strerror(errno.EACCES) if folder.startswith(("/proc", "/sys")) else error.strerror
+        raise OSError(error.errno, f"no file can be made in {folder}: {reason}") from None
 
 
 def check_folder_for_files(name: str) -> None:
@@ -180,22 +177,13 @@ def _write_all(number: int, data: bytes) -> None:
 
 def _replace(path: str, data: bytes, found: os.stat_result | None) -> None:
     """Write a file beside its place, with the mode and owner of the one that is there, and rename it."""
-    with held():
-        number, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".sealspec-")
-        try:
-            try:
-                _write_all(number, data)
-                if found is not None and (found.st_uid, found.st_gid) != (os.geteuid(), os.getegid()):
-                    os.fchown(number, found.st_uid, found.st_gid)
-                os.fchmod(number, stat.S_IMODE(found.st_mode) if found is not None else 0o666 & ~_umask())
-                os.fsync(number)
-            finally:
-                os.close(number)
-            os.replace(temporary, path)
-        except BaseException:
-            with suppress(FileNotFoundError):
-                os.unlink(temporary)
-            raise
+    with temporary_file(os.path.dirname(path)) as file:
+        _write_all(file.number, data)
+        if found is not None and (found.st_uid, found.st_gid) != (os.geteuid(), os.getegid()):
+            os.fchown(file.number, found.st_uid, found.st_gid)
+        os.fchmod(file.number, stat.S_IMODE(found.st_mode) if found is not None else 0o666 & ~_umask())
+        os.fsync(file.number)
+        file.rename(path)
 
 
 def _umask() -> int:

@@ -13,6 +13,7 @@ import os
 import pickle
 import signal
 import subprocess
+import tempfile
 import threading
 import traceback
 import warnings
@@ -23,8 +24,10 @@ from multiprocessing import connection, get_context, parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from multiprocessing.forkserver import ensure_running
+from pathlib import Path
 from typing import IO, Any, Final, Generic, TypeVar
 
+from checker import temporary
 from checker.signals import ENDING, held
 
 T = TypeVar("T")
@@ -33,7 +36,11 @@ S = TypeVar("S")
 PR_SET_PDEATHSIG: Final = 1
 PARENT: Final = "MSEAL_SPEC_PARENT"
 """The environment variable by which the server knows whose child it is."""
+MAX_FOLDER: Final = 60
+"""The name of a socket has at most 107 bytes."""
 _libc = ctypes.CDLL(None)
+_sockets: Path | None = None
+"""The folder of the server's socket."""
 
 # programs -------------------------------------------------------------------------------------------------------------
 
@@ -96,6 +103,11 @@ class Finished:
     """Its exit status; minus the number of the signal that killed it."""
     out: str
     err: str
+
+    @property
+    def killed(self) -> bool:
+        """It was killed by a signal, or (as gcc tells) a program that it ran was."""
+        return self.status < 0 or "Killed signal terminated" in self.err
 
 
 def run_program(
@@ -183,7 +195,8 @@ class Workers(Generic[T, S]):
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # that a helper of multiprocessing was killed: it starts another
                     os.environ[PARENT] = str(os.getpid())
-                    ensure_running()
+                    with _folder_for_sockets():
+                        ensure_running()
             finally:
                 os.environ.pop(PARENT, None)
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -210,8 +223,10 @@ class Workers(Generic[T, S]):
 
     def wait(self, seconds: float | None = None) -> Iterator[tuple[T, S | Ended]]:
         """What the workers told meanwhile, or that they ended; nothing if nothing comes for `seconds`."""
-        yield from self._unstarted
-        self._unstarted.clear()
+        if self._unstarted:  # perhaps nothing else is there to wait for
+            unstarted, self._unstarted = self._unstarted, []
+            yield from unstarted
+            return
         ready = connection.wait([one.end for one in self._running], seconds)
         for one in [one for one in self._running if one.end in ready]:
             kind, value = _received(one.end)
@@ -234,6 +249,22 @@ class Workers(Generic[T, S]):
         one.process.join(seconds)
         with suppress(ValueError):  # it still runs; without its ends of the pipes it will not for long
             one.process.close()
+
+
+@contextmanager
+def _folder_for_sockets() -> Iterator[None]:
+    """Have multiprocessing make its folder in one that is swept if this process is killed."""
+    global _sockets
+    before = tempfile.tempdir
+    if _sockets is None:
+        with suppress(OSError):
+            _sockets = temporary.make_folder()
+    if _sockets is not None and len(os.fspath(_sockets)) < MAX_FOLDER:
+        tempfile.tempdir = os.fspath(_sockets)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 def _start(process: ForkServerProcess, failed: list[str]) -> None:

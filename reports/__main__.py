@@ -25,10 +25,14 @@ def main() -> int:
         with suppress(OSError, AttributeError, ValueError):  # standard error may be closed
             os.write(sys.stderr.fileno(), f"sealspec: interrupted by {signals.received()}\n".encode())
         code = signals.exit_code()
-    if signals.received():  # everything is said and written: to tidy up memory would only take time
+    if signals.received():
+        from checker.temporary import remove_folders
+
+        # everything is said and written: to tidy up memory would only take time
         with suppress(OSError, AttributeError, ValueError):
             sys.stdout.flush()
             sys.stderr.flush()
+        remove_folders()
         os._exit(code)
     return code
 

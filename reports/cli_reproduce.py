@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
-from pathlib import Path
+import signal
 from typing import TYPE_CHECKING
 
 from checker.processes import run_program
+from checker.temporary import temporary_folder
 from checker.version import signature
 from reports.cli_common import (
     DEFAULT_EDITION,
@@ -112,10 +112,13 @@ def _check(text: str, *, quiet: bool) -> ExitCode:
     compiler = shutil.which("gcc")
     if compiler is None:
         raise BadUsage("--check: no gcc: install it (Debian: apt-get install gcc libc6-dev)")
-    with tempfile.TemporaryDirectory(prefix="sealspec-") as name:
-        source, program = Path(name) / "reproducer.c", Path(name) / "reproducer"
+    with temporary_folder() as folder:
+        source, program = folder / "reproducer.c", folder / "reproducer"
         source.write_text(text, "utf-8")
-        done = run_program([compiler, *COMPILE, "-o", str(program), str(source)])
+        command = [compiler, *COMPILE, "-o", str(program), str(source)]
+        done = run_program(command, env={**os.environ, "TMPDIR": str(folder)})
+        if done.killed:
+            raise BadUsage("--check: gcc was killed before it had compiled the program; try again")
         if done.status != 0:
             raise BadUsage(f"--check: gcc does not compile the program: {_first_line(done.err)}")
         try:
@@ -133,6 +136,8 @@ def _check(text: str, *, quiet: bool) -> ExitCode:
             line(out, f"exit status 1: {kernel} does something else", "bold red")
         case status if status == SKIPPED:
             line(out, f"exit status {status}: it cannot be tried on {kernel}", "yellow")
+        case status if status < 0:
+            line(out, f"the program was killed by {signal.Signals(-status).name} on {kernel}", "bold red")
         case status:
             line(out, f"exit status {status}: the program did not come to its end on {kernel}", "bold red")
     return ExitCode.DIFFERS

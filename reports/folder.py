@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
-import shutil
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +13,14 @@ from typing import Final
 
 from checker.output import check_folder_for_files
 from checker.signals import held
+from checker.temporary import temporary_folder
 from reports.cli_common import BadUsage, printable
 
 MARK: Final = ".sealspec-report"
 """The file by which a folder is known to be a report, so that the next one may replace it."""
 FORMAT: Final = "mseal-spec/report/1\n"
+AT_FDCWD: Final = -100
+RENAME_EXCHANGE: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,24 +80,20 @@ def is_of_kind(path: Path, kind: Kind) -> bool:
 def write_folder(target: Path, files: Iterable[tuple[str, str]], kind: Kind = REPORT) -> int:
     """Write files (paths with slashes, texts) as a folder, in place of the report or empty folder that is there now.
     Returns how many there are. Raises BadUsage where that cannot be; then what was there is as it was."""
+    whole = list(files)  # to make them takes longer than to write them, and nothing need be in the way for so long
     try:
-        made = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+        with temporary_folder(target.parent) as work:
+            made = work / "new"
+            made.mkdir()
+            _write(made, whole, kind)
+            _put(made, target)
     except OSError as error:
         raise BadUsage(f"--out: cannot be written: {error.strerror or error}") from None
-    try:
-        count = _write(made, files, kind)
-        _put(made, target)
-    except OSError as error:
-        shutil.rmtree(made, ignore_errors=True)
-        raise BadUsage(f"--out: cannot be written: {error.strerror or error}") from None
-    except BaseException:
-        shutil.rmtree(made, ignore_errors=True)
-        raise
-    return count
+    return len(whole)
 
 
-def _write(folder: Path, files: Iterable[tuple[str, str]], kind: Kind) -> int:
-    count, known = 0, {folder}
+def _write(folder: Path, files: Iterable[tuple[str, str]], kind: Kind) -> None:
+    known = {folder}
     (folder / kind.mark).write_text(kind.format, encoding="utf-8")
     for name, text in files:
         path = folder / name
@@ -103,19 +101,19 @@ def _write(folder: Path, files: Iterable[tuple[str, str]], kind: Kind) -> int:
             path.parent.mkdir(parents=True, exist_ok=True)
             known.add(path.parent)
         path.write_text(text, encoding="utf-8", newline="\n")
-        count += 1
     mask = os.umask(0o077)  # there is no way to read it without setting it
     os.umask(mask)
     folder.chmod(0o777 & ~mask)
-    return count
 
 
 def _put(made: Path, target: Path) -> None:
-    """Rename the new folder to its place. A folder that is not empty cannot be renamed over: the old report steps aside
-    first, and back if the new one cannot take its place."""
-    old = made.with_name(f"{made.name}.old")
+    """Rename the new folder to its place. A folder that is not empty cannot be renamed over: the two change places, or
+    where the file system cannot do that the old report steps aside, and back if the new one cannot take its place."""
+    old = made.with_name("old")
     with held():
         if target.exists():
+            if _exchange(made, target):
+                return
             os.replace(target, old)
         try:
             os.replace(made, target)
@@ -123,4 +121,13 @@ def _put(made: Path, target: Path) -> None:
             if old.exists():
                 os.replace(old, target)
             raise
-    shutil.rmtree(old, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two folders change places, at once. False where that cannot be."""
+    try:
+        rename = ctypes.CDLL(None).renameat2
+    except AttributeError:  # a C library that does not have it
+        return False
+    names = (AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other))
+    return bool(rename(*names, ctypes.c_uint(RENAME_EXCHANGE)) == 0)

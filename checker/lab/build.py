@@ -7,12 +7,11 @@ import hashlib
 import os
 import platform
 import shutil
-import tempfile
 from pathlib import Path
 
 from checker.lab.errors import LabError
 from checker.processes import run_program
-from checker.signals import held
+from checker.temporary import temporary_folder
 
 SOURCE = Path(__file__).resolve().parent / "guest" / "oracle.c"
 """The program that runs scenarios, on the host and as process 1 of a guest."""
@@ -77,19 +76,18 @@ def build_oracle(cache: Path | None = None) -> Path:
     compiler = shutil.which("gcc")
     if compiler is None:
         raise LabError("no gcc: install it (Debian: apt-get install gcc linux-libc-dev)")
-    name = ""
     try:
-        with held():
-            handle, name = tempfile.mkstemp(dir=folder, prefix="oracle-", suffix=".tmp")
-            os.close(handle)
-        done = run_program([compiler, *FLAGS, "-o", name, str(SOURCE)])
-        if done.status != 0:
-            raise LabError(f"gcc does not compile {SOURCE.name}:\n{done.err.strip()}")
-        os.chmod(name, 0o755)
-        os.replace(name, target)
+        with temporary_folder(folder) as work:
+            made = work / "oracle"
+            done = run_program(
+                [compiler, *FLAGS, "-o", str(made), str(SOURCE)], env={**os.environ, "TMPDIR": str(work)}
+            )
+            if done.killed:
+                raise LabError("gcc was killed before it had compiled the lab's program; try again")
+            if done.status != 0:
+                raise LabError(f"gcc does not compile {SOURCE.name}:\n{done.err.strip()}")
+            made.chmod(0o755)
+            os.replace(made, target)
     except OSError as error:
         raise LabError(f"the lab's program cannot be kept in {folder}: {error.strerror or error}") from None
-    finally:
-        if name:
-            Path(name).unlink(missing_ok=True)
     return target

@@ -24,6 +24,7 @@ from pathlib import Path
 from checker.lab.build import cache_dir
 from checker.lab.errors import LabError
 from checker.processes import run_program
+from checker.temporary import temporary_folder
 
 APT = Path("/etc/apt")
 """Where apt's configuration is on Debian."""
@@ -341,8 +342,7 @@ def fetch_kernel(version: str, *, suite: str | None = None, folder: Path | None 
 def _keep_image(apt: _Apt, package: str, target: Path) -> None:
     """Fetch and unpack a package, and put its kernel image at ``target``, whole or not at all."""
     try:
-        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=target.parent) as name:
-            work = Path(name)
+        with temporary_folder(target.parent) as work:
             apt.download(package, work)
             archives = list(work.glob("*.deb"))
             if not archives:

@@ -25,7 +25,7 @@ from checker.documents.scenarios import Difference, Scenario, Step
 from checker.lab.probe import ProbeReport
 from checker.lab.rebuild import Rebuilt, rebuild
 from checker.lab.relocate import CannotTry
-from checker.lab.run import ImageKernel, Kernel, RunReport, run_scenarios
+from checker.lab.run import KILLED, ImageKernel, Kernel, RunReport, run_scenarios
 from checker.lab.script import NO_MEMORY
 from checker.naming import errno_name
 from checker.scenario import WINDOW, Answer, compare_step
@@ -215,6 +215,8 @@ def _judge(document: Counterexample, plan: Rebuilt, answer: Mapping[str, object]
     if len(own) < len(plan.expected):
         if error.startswith("timeout"):
             return _unable(document, kernel, f"it took longer than {LIMIT_MS // 1000} seconds", **more)
+        if error.startswith(KILLED):
+            return _unable(document, kernel, f"its process was killed from outside, twice ({error})", **more)
         reason = f"the program was ended: {error}"
     elif differences:
         reason = _sentence(differences[0])

@@ -20,13 +20,14 @@ import os
 import platform
 import selectors
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
 from checker.lab.build import build_oracle
 from checker.lab.cpio import archive
@@ -85,6 +86,9 @@ class ImageKernel:
         return self.path.name
 
 
+KILLED: Final = "signal 9 "
+"""How the error of a scenario begins whose process was killed from outside: no call of a scenario does that."""
+
 Kernel = HostKernel | LiveKernel | ImageKernel
 """Where scenarios run."""
 
@@ -120,6 +124,10 @@ def parse_kernel(text: str) -> Kernel:
     if not path.is_file():
         raise LabError(f"no kernel image {text!r} (give 'running', 'host' or the path of a bzImage)")
     return ImageKernel(path)
+
+
+class _Lost(LabError):
+    """The program that asks the kernel ended before it said anything."""
 
 
 class _Lines:
@@ -230,6 +238,13 @@ def _last_words(console: _MemoryFile, stderr: str = "") -> str:
     return (panics or said[-1:] or ["nothing was said"])[0][:300]
 
 
+def _ended(status: int, guest: bool) -> str:
+    """Return in words how a program ended that said nothing: `status` is minus the number of a signal."""
+    who = "QEMU" if guest else "the program that asks the kernel"
+    how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with exit status {status}"
+    return f"{who} {how} before it said anything"
+
+
 def _one_run(
     pending: Sequence[tuple[int, Scenario]],
     kernel: Kernel,
@@ -270,10 +285,7 @@ def _one_run(
         if first is None:
             process.wait()
             message = process.stderr.read().decode("utf-8", "replace").strip()
-            raise LabError(
-                f"{kernel.describe()}: ended (exit {process.returncode}) before the oracle spoke: "
-                f"{_last_words(console, message)}"
-            )
+            raise _Lost(f"{kernel.describe()}: {_ended(process.returncode, guest)}: {_last_words(console, message)}")
         hello = decode_hello(first)
         report.hello = hello
         report.boot_seconds = time.monotonic() - started
@@ -308,7 +320,8 @@ def run_scenarios(
     An answer has the input's fields with ``ret``, ``errno``, ``vmas`` and ``bytes`` in
     every step.  A scenario that could not be finished has the steps that were, and a field
     ``error`` ("signal 9 after 3 of 7 steps", "timeout ...", "the guest died ..."); the rest
-    goes on, in a new guest if need be.
+    goes on, in a new guest if need be.  On this machine, where anything may kill a process (the
+    out-of-memory killer does), a scenario whose process is lost is asked once more.
 
     ``limit_ms`` is the time one scenario may take, in milliseconds.  ``report`` is filled
     in on the way.  Raises :class:`LabError` on a scenario that cannot be expressed, a
@@ -319,27 +332,34 @@ def run_scenarios(
     oracle = _program(kernel)
     start = time.monotonic()
     numbered = list(enumerate(scenarios))
-    done = 0
+    local = not isinstance(kernel, ImageKernel)
+    done, asked_again = 0, -1
     while done < len(numbered):
-        before = done
-        run = _one_run(numbered[done:], kernel, oracle, limit_ms, told)
-        with contextlib.closing(run):
-            for number, answer in run:
-                if number != done:
-                    raise LabError(f"answer {number} where {done} was due")
-                done += 1
-                told.answered = done
-                told.seconds = time.monotonic() - start
-                if "error" in answer:
-                    told.failures.append(f"{answer['name']}: {answer['error']}")
-                yield answer
-        if done < len(numbered):
+        try:
+            with contextlib.closing(_one_run(numbered[done:], kernel, oracle, limit_ms, told)) as run:
+                for number, answer in run:
+                    if number != done:
+                        raise LabError(f"answer {number} where {done} was due")
+                    if local and asked_again < done and str(answer.get("error", "")).startswith(KILLED):
+                        break
+                    done += 1
+                    told.answered = done
+                    told.seconds = time.monotonic() - start
+                    if "error" in answer:
+                        told.failures.append(f"{answer['name']}: {answer['error']}")
+                    yield answer
+        except _Lost:
+            if not local or asked_again == done:
+                raise
+        if done < len(numbered) and local and asked_again < done:
+            asked_again = done
+        elif done < len(numbered):
             # The oracle survives its children, so this one took the whole kernel down.
             name = numbered[done][1].get("name")
             error = "the guest died or stopped answering in this scenario"
+            if local:
+                error = "the program that asks the kernel was lost twice in this scenario"
             told.failures.append(f"{name}: {error}")
-            if not isinstance(kernel, ImageKernel) and done == before:
-                raise LabError(f"the oracle died in scenario {done} ({name!r})")
             done += 1
             yield {"name": name, "steps": [], "error": error}
 

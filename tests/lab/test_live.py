@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import checker.lab
+from checker.lab import run
 from checker.lab.errors import LabError
 from checker.lab.generate import generate
 from checker.lab.run import HostKernel, LiveKernel, RunReport, parse_kernel, run_scenarios
@@ -197,3 +198,38 @@ def test_the_program_imports_nothing_of_the_package(tmp_path: Path) -> None:
     )
     lines = done.stdout.splitlines()
     assert lines[0].startswith("H\t") and lines[1:] == ["S\t0", "0\t0\t=\t=", "E\tok", "Q\t1"], done.stderr
+
+
+DIES_ONCE = """
+import os, pathlib, signal, sys
+marks = pathlib.Path({folder!r})
+mark = marks / str(len(list(marks.iterdir())))
+if int(mark.name) < {times}:
+    mark.touch()
+    {first}
+    os.kill(os.getpid(), signal.SIGKILL)
+os.execv(sys.executable, [sys.executable, "-S", "-s", "-B", "-P", {live!r}, *sys.argv[1:]])
+"""
+GREETS = 'os.system("%s -S -s -B -P %s /proc/self/fd/0 | head -n 1" % (sys.executable, {live!r}))'
+
+
+@pytest.mark.parametrize("first", ["pass", GREETS], ids=["before it speaks", "in a scenario"])
+def test_a_program_that_is_killed_is_started_once_more(
+    first: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = str(run._LIVE)
+    (tmp_path / "marks").mkdir()
+    program = tmp_path / "program.py"
+    monkeypatch.setattr(run, "_LIVE", program)
+    for times in (1, 3):
+        told = {"folder": str(tmp_path / "marks"), "times": times, "live": live}
+        program.write_text(DIES_ONCE.format(first=first.format(live=live), **told))
+        asked = run_scenarios([{"name": "s", "steps": []}], LiveKernel(), limit_ms=PATIENT)
+        if times == 1:
+            assert list(asked) == [{"name": "s", "steps": []}]
+        elif first == "pass":
+            with pytest.raises(LabError, match="the program that asks the kernel was killed by SIGKILL before it said"):
+                list(asked)
+        else:
+            (answer,) = asked
+            assert answer["error"] == "the program that asks the kernel was lost twice in this scenario"

@@ -84,6 +84,17 @@ def test_a_lost_worker_costs_its_item_only() -> None:
     assert found["leave"] == ["leave", Ended("ended with exit status 3 and no answer")]
 
 
+def test_workers_that_cannot_be_started_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing else is waited for where none could be."""
+
+    def start(process: object, failed: list[str]) -> None:
+        failed.append("no server")
+
+    monkeypatch.setattr("checker.processes._start", start)
+    lost = Ended("could not be started: no server")
+    assert carried_out(["one", "two", "three"], 2) == {name: [lost] for name in ("one", "two", "three")}
+
+
 def test_an_error_of_a_worker_is_raised() -> None:
     with pytest.raises(ValueError, match="as told"):
         carried_out(["fail"], 1)
