@@ -27,7 +27,17 @@ def revision() -> str:
 
 def _described(root: Path) -> str:
     # without its locks: git that is killed meanwhile would leave one in the user's repository
-    command = ["git", "--no-optional-locks", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    command = [
+        "git",
+        "--no-optional-locks",
+        "-C",
+        str(root),
+        "describe",
+        "--always",
+        "--dirty",
+        "--abbrev=12",
+        "--exclude=*",
+    ]
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from checker.documents.files import dump_document, load_model
+from checker.temporary import temporary_folder
 from checker.version import stamped, tool
 from proofs.certificate import Certificate, used
 from proofs.opinion import GoalStore
@@ -32,8 +32,8 @@ def certify(editions: list[str] | None, out: str, timeout_ms: int, jobs: int) ->
     chosen = list(dict.fromkeys(edition_named(name).name for name in editions or EDITIONS))
     target = check_folder(out, kind=CERTIFICATE)
     watcher = Watcher(progress_bars())
-    with tempfile.TemporaryDirectory(prefix="sealspec-goals-") as made:
-        store = GoalStore(Path(made))
+    with temporary_folder() as made:
+        store = GoalStore(made)
         try:
             with watcher.progress, interruptible():
                 for edition in chosen:
@@ -101,7 +101,7 @@ def verify(folder: str, solver_name: str, recompute: bool, timeout_ms: int, jobs
         return ExitCode.DIFFERS
     answers: dict[str, Answer] = {}
     try:
-        with watcher.progress, interruptible(), tempfile.TemporaryDirectory(prefix="sealspec-goals-") as copies:
+        with watcher.progress, interruptible(), temporary_folder() as copies:
             if recompute:
                 wrong = recheck_all(certificate, jobs, watcher.step)
             answers = _decided(certificate, contents.texts, Path(copies), solver, timeout_ms, jobs, watcher)

@@ -90,7 +90,6 @@ class Watcher:
             last=f"{event.name}: {event.verdict}",
         )
 
-
     def step(self, kind: str, name: str, as_expected: bool, done: int, total: int) -> None:
         """The same of goals: those of a call or a lemma were found or recomputed, or one was decided again."""
         from proofs.run import Event

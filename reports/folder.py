@@ -80,20 +80,19 @@ def is_of_kind(path: Path, kind: Kind) -> bool:
 def write_folder(target: Path, files: Iterable[tuple[str, str]], kind: Kind = REPORT) -> int:
     """Write files (paths with slashes, texts) as a folder, in place of the report or empty folder that is there now.
     Returns how many there are. Raises BadUsage where that cannot be; then what was there is as it was."""
-    whole = list(files)  # to make them takes longer than to write them, and nothing need be in the way for so long
     try:
         with temporary_folder(target.parent) as work:
             made = work / "new"
             made.mkdir()
-            _write(made, whole, kind)
+            count = _write(made, files, kind)
             _put(made, target)
     except OSError as error:
         raise BadUsage(f"--out: cannot be written: {error.strerror or error}") from None
-    return len(whole)
+    return count
 
 
-def _write(folder: Path, files: Iterable[tuple[str, str]], kind: Kind) -> None:
-    known = {folder}
+def _write(folder: Path, files: Iterable[tuple[str, str]], kind: Kind) -> int:
+    count, known = 0, {folder}
     (folder / kind.mark).write_text(kind.format, encoding="utf-8")
     for name, text in files:
         path = folder / name
@@ -101,9 +100,11 @@ def _write(folder: Path, files: Iterable[tuple[str, str]], kind: Kind) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             known.add(path.parent)
         path.write_text(text, encoding="utf-8", newline="\n")
+        count += 1
     mask = os.umask(0o077)  # there is no way to read it without setting it
     os.umask(mask)
     folder.chmod(0o777 & ~mask)
+    return count
 
 
 def _put(made: Path, target: Path) -> None:

@@ -185,7 +185,7 @@ class _Gatherer:
             file=self._place(result.edition, "theorems", f"{result.property}-{result.call}"),
             lemmas=tuple(LEMMAS) if proof else (),
             counterexample=id if result.counterexample is not None else "",
-            **result.model_dump(exclude={"queries", "counterexample"}),
+            **result.model_dump(exclude={"queries", "paths", "counterexample"}),
         )
 
     def _place(self, edition: str, folder: str, name: str) -> str:
