@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: MIT
+"""One side of a review, before or after: files of a tree, or the pieces of them that a patch shows."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from checker.source.config import Config
+from checker.source.errors import NotCovered
+from checker.source.macros import OURS, expand
+from checker.source.parsing import parse
+from checker.source.slices import Slice, functions
+from checker.source.text import Live, Macro, live
+from checker.source.values import flag_constant
+
+SEARCHED = (
+    "mm/mseal.c", "mm/vma.h", "mm/vma.c", "mm/vma_exec.c", "mm/internal.h", "mm/mmap.c", "mm/mprotect.c",
+    "mm/madvise.c", "mm/mremap.c", "mm/mlock.c", "mm/util.c", "mm/gup.c", "include/linux/mm.h",
+    "include/linux/mm_inline.h", "include/linux/mman.h", "include/linux/userfaultfd_k.h",
+)  # fmt: skip
+"""Files in which a function is looked for, those that the patch touches first."""
+CONSTANTS = ("include/uapi/asm-generic/mman-common.h", "include/uapi/linux/mman.h")
+"""Headers that say the numbers of advice and flags."""
+MAX_FILE = 8 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Text of a file from a line on: all of it, or what a hunk shows."""
+
+    text: str
+    first: int = 1
+
+
+@dataclass(slots=True)
+class _File:
+    slices: dict[str, Slice]
+    doubles: set[str]
+    macros: dict[str, Macro]
+    enumerators: dict[str, int]
+
+
+def _enumerators(text: str) -> dict[str, int]:
+    """The constants of a text's enumerations, as far as their numbers are plain."""
+    found: dict[str, int] = {}
+    for m in re.finditer(r"\benum\b\s*\w*\s*\{([^{}]*)\}", text):
+        following = 0
+        for item in m[1].split(","):
+            name, _, value = (part.strip() for part in item.partition("="))
+            if not re.fullmatch(r"[A-Za-z_]\w*", name):
+                continue
+            if value and not re.fullmatch(r"0[xX][0-9a-fA-F]+|\d+", value):
+                break
+            following = int(value, 0) if value else following
+            found[name] = following
+            following += 1
+    return found
+
+
+@dataclass
+class Source:
+    """Where functions are read from."""
+
+    config: Config
+    tree: Path | None = None
+    pieces: Mapping[str, list[Piece] | None] = field(default_factory=dict)
+    """What the patch shows of files, or makes of them; None: the file is gone."""
+    opaque: frozenset[str] = frozenset()
+    """Names that no macro of a file may redefine: the functions of the table."""
+    _files: dict[str, _File] = field(default_factory=dict)
+    _parsed: dict[tuple[str, str], Any] = field(default_factory=dict)
+    _constants: dict[str, int] | None = None
+
+    def read_file(self, path: str) -> list[Piece] | None:
+        """What there is of a file; None if there is none."""
+        if path in self.pieces:
+            return self.pieces[path]
+        if self.tree is None:
+            return None
+        place = self.tree / path
+        try:
+            if not place.is_file() or os.path.getsize(place) > MAX_FILE:
+                return None
+            return [Piece(place.read_text("utf-8", "replace"))]
+        except OSError:
+            return None
+
+    def file(self, path: str) -> _File:
+        """The functions and macros of a file."""
+        known = self._files.get(path)
+        if known is None:
+            known = _File({}, set(), {}, {})
+            for piece in self.read_file(path) or []:
+                seen: Live = live(piece.text, self.config)
+                known.macros.update(seen.macros)
+                known.enumerators.update(_enumerators(seen.text))
+                for found in functions(seen, path, piece.first):
+                    if found.name in known.slices:
+                        known.doubles.add(found.name)
+                    known.slices[found.name] = found
+            self._files[path] = known
+        return known
+
+    def paths(self) -> Iterable[str]:
+        """The files that are searched."""
+        return dict.fromkeys([*(p for p in self.pieces if p.endswith((".c", ".h"))), *SEARCHED])
+
+    def find(self, name: str, near: str = "") -> Slice | None:
+        """The definition of a function, in the file `near` first. Raises NotCovered where it is in doubt which it is."""
+        for path in dict.fromkeys([*([near] if near else []), *self.paths()]):
+            known = self.file(path)
+            found = known.slices.get(name)
+            if found is None:
+                continue
+            if found.doubt:
+                raise NotCovered(f"{name}() hangs on {found.doubt}, of which nothing is known", path, found.line)
+            if name in known.doubles:
+                raise NotCovered(f"{name}() is defined twice", path, found.line)
+            return found
+        return None
+
+    def parsed(self, cut: Slice) -> Any:
+        """The definition as a tree of pycparser. Raises NotCovered for C that is not understood."""
+        key = cut.file, cut.name
+        if key not in self._parsed:
+            try:
+                theirs = {**self.file("mm/internal.h").macros, **self.file(cut.file).macros}
+                theirs = {name: macro for name, macro in theirs.items() if flag_constant(name) is None}
+                self._parsed[key] = parse(expand(cut.text, {**theirs, **OURS}, self.opaque), cut)
+            except NotCovered as error:
+                self._parsed[key] = error.at(cut.file, cut.line)
+        found = self._parsed[key]
+        if isinstance(found, NotCovered):
+            raise found
+        return found
+
+    def constants(self) -> dict[str, int]:
+        """Numbers that the tree's headers, or the patch's pieces of them, give to names."""
+        if self._constants is None:
+            self._constants = {}
+            for path in CONSTANTS:
+                for macro in self.file(path).macros.values():
+                    if macro.parameters is None and re.fullmatch(r"0[xX][0-9a-fA-F]+|\d+", macro.body):
+                        self._constants[macro.name] = int(macro.body, 0)
+        return self._constants
