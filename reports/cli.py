@@ -512,6 +512,74 @@ def diff(
     )
 
 
+Tree = Annotated[
+    str | None,
+    typer.Option(
+        "--tree", metavar="DIR", help="A kernel tree, or linux-source-VERSION: Debian's, fetched by apt into the cache."
+    ),
+]
+Configuration = Annotated[
+    str | None,
+    typer.Option("--config", metavar="FILE", help="A .config for #if; left out: the tree's, or defaults for x86-64."),
+]
+MostVmas = Annotated[
+    int, typer.Option("-n", "--vmas", min=0, max=6, metavar="N", help="Explore every layout of up to N VMAs.")
+]
+Patience = Annotated[float, typer.Option(parser=_seconds, metavar="SECONDS", help="For each comparison.")]
+
+
+@command(
+    "review",
+    ok="all that the patch changes was read, and nothing changes for the worse",
+    differs="a call differs, or something is not covered",
+)
+def review(
+    patches: Annotated[
+        list[str], typer.Argument(metavar="PATCH...", help="A diff, a mail with one, an mbox; - is stdin.")
+    ],
+    tree: Tree = None,
+    config: Configuration = None,
+    editions: Editions = None,
+    vmas: MostVmas = 3,
+    timeout: Patience = 30.0,
+    json_file: Json = None,
+    out: Annotated[
+        str | None, typer.Option("--out", metavar="DIR", help="Write the review and its scenarios into a folder.")
+    ] = None,
+) -> ExitCode:
+    """Judge a patch of the kernel: what every call that it touches does, before and after.
+
+    The C is read, not built: functions of the patch and the tree are executed over the model's address spaces, beside
+    the specification. A call is [b]equal up to N VMAs[/b] (every argument, every layout of up to N; no proof for
+    more), [b]differs[/b] (with the smallest case, executed on both sides), [b]sampled[/b] (random cases only), or
+    [b]not covered[/b]: what is not known is named, never guessed. Without --tree only functions that stand whole in
+    the patch are read. What is trusted: docs/REVIEW.md.
+
+    Examples:
+
+      sealspec review 0001-mm-mseal.patch --tree linux-source-6.12.117
+
+      sealspec review series.mbox --tree ~/linux --edition v6.18 --json review.json
+
+      sealspec review mseal-v10-2of5.txt --out review #  the patch alone; scenarios for run and reproduce in review/
+    """
+    from reports.cli_review import Request as Reviewing
+    from reports.cli_review import review as reviewed
+
+    return reviewed(
+        Reviewing(
+            patches=patches,
+            tree=tree,
+            config=config,
+            editions=editions or [],
+            vmas=vmas,
+            seconds=timeout,
+            json_file=json_file,
+            out=out,
+        )
+    )
+
+
 @command("history", ok="every row is as stated", differs="one is not")
 def history(
     json_file: Json = None,

@@ -293,6 +293,11 @@ class _Apt:
         _run(["apt-get", "-q", *self._options, "update"], self.state, doing)
         return _run(["apt-cache", *self._options, "pkgnames", "linux-"], self.state, "list packages").split()
 
+    def versions(self, package: str) -> list[str]:
+        """Return the versions of a package that the archive has, newest first."""
+        out = _run(["apt-cache", *self._options, "madison", package], self.state, f"list versions of {package}")
+        return [line.split("|")[1].strip() for line in out.splitlines() if line.count("|") >= 2]
+
     def download(self, package: str, folder: Path) -> None:
         """Fetch a package into a folder; apt checks it against the signed lists."""
         _run(["apt-get", "-q", *self._options, "download", package], folder, f"fetch {package}")
@@ -337,6 +342,39 @@ def fetch_kernel(version: str, *, suite: str | None = None, folder: Path | None 
         _keep_image(apt, package, target)
         return target
     raise LabError(f"Debian offers no cloud kernel {version} now ({'; '.join(there)})")
+
+
+def run_tool(command: Sequence[str], folder: Path, doing: str) -> str:
+    """Run a tool of Debian in a folder and return its output; raises :class:`LabError`, one line, if it fails."""
+    return _run(command, folder, doing)
+
+
+def fetch_source(version: str, work: Path, say: Say = _quiet) -> Path:
+    """Fetch Debian's package of the kernel's source into a folder and return its file.
+
+    ``version`` is ``6.12.117``, or ``6.12`` for the newest release of that line.  Raises :class:`LabError` where it is
+    not to be had.
+    """
+    package = "linux-source-" + ".".join(version.split(".")[:2])
+    there: list[str] = []
+    for suite in suites_for(version + "."):
+        say(f"asking Debian's {suite} for {package}")
+        apt = _Apt(suite, kernels_dir())
+        if package not in apt.names():
+            continue
+        known = apt.versions(package)
+        chosen = next((v for v in known if re.match(rf"{re.escape(version)}(?![\d])", v)), None)
+        if chosen is None:
+            there += [v.split("-")[0] for v in known]
+            continue
+        say(f"fetching {package} {chosen}")
+        apt.download(f"{package}={chosen}", work)
+        archives = list(work.glob("*.deb"))
+        if not archives:
+            raise LabError(f"apt-get fetched no file for {package}")
+        return archives[0]
+    known_there = ", ".join(sorted(set(there), key=_numbers)) or "none"
+    raise LabError(f"Debian offers no kernel source {version} now; of that line there are: {known_there}")
 
 
 def _keep_image(apt: _Apt, package: str, target: Path) -> None:

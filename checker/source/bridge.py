@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The argument stage of a call, in words of 64 bits: the C ends as the specification does, or comes to the address space
-for the first time with the same values in every variable that is still used.
+"""The argument stage of a call, in words of 64 bits: the C ends as the specification does, or comes to the address
+space for the first time with the same values in every variable that is still used.
 
 The same values: as when it is given the decoded arguments, whole pages. So the body, which is compared over page
 numbers, begins where the bytes ended (METHOD.md, "the bridge").
@@ -19,6 +19,7 @@ from checker.calls import _WordPath, finish, words_of
 from checker.paths import Run, explore
 from checker.source.errors import Fault
 from checker.source.machine import Boundary, Frame, Machine, walk
+from checker.source.sides import named, number_of
 from checker.source.source import Source
 from checker.source.subjects import Subject
 from checker.source.values import UNSET, Addr, Flags, Iter, Record, Ref, Word
@@ -42,21 +43,11 @@ class ArgumentsEnd:
         return not self.why
 
 
-def errno_of(value: Any) -> Any:
-    """What C returns as a number, or a term of one; an address as an Addr."""
-    if isinstance(value, Word):
-        wide = value.to(64, True) if not isinstance(value.term, z3.ArithRef) else value
-        return wide.number if wide.known else wide.term
-    if isinstance(value, bool):
-        return int(value)
-    return value
-
-
 def _reach(source: Source, path: Any, subject: Subject, arguments: list[Any], note: Callable[[Machine], None]) -> Any:
     """Run the C without an address space: a Boundary, a value, or a Fault."""
     machine = Machine(source, path)
     try:
-        return errno_of(machine.enter(subject.entry, arguments))
+        return number_of(machine.enter(subject.entry, arguments))
     except Boundary as reached:
         reached.frames = [Frame(f.function, f.file, f.body, [f.visible()], {}, f.call) for f in reached.frames]
         return reached
@@ -127,9 +118,9 @@ def _differ(errno: Any, value: Any, decoded: Any, c: Any, pages: Any) -> tuple[A
             return True, "the C goes on for these bytes, and not for the same range in whole pages"
         return _frames_differ(c, pages)
     if decoded is not None:
-        return True, f"the C ends with {c} where the specification goes on"
+        return True, f"the C ends with {named(c)} where the specification goes on"
     wanted = -int(errno) if errno else value
-    return c != wanted, f"the C returns {c}"
+    return c != wanted, f"the C returns {named(c)}"
 
 
 def _frames_differ(a: Boundary, b: Boundary) -> tuple[Any, str]:
@@ -174,7 +165,7 @@ def live_names(frame: Frame) -> Iterable[str]:
 def _same(x: Any, y: Any) -> Any:
     """True, False, or the condition under which a value of bytes is a value of pages."""
     if isinstance(x, Word) and isinstance(y, Addr):
-        page = y.page if not isinstance(y.page, int) else z3.BitVecVal(y.page, 64)
+        page: Any = y.page if not isinstance(y.page, int) else z3.BitVecVal(y.page, 64)
         term = x.to(64, False).vector() == (page << 12) + y.byte
         return _folded(term)
     if isinstance(x, Word) and isinstance(y, Word):
@@ -202,9 +193,7 @@ def _same(x: Any, y: Any) -> Any:
         return x is y
     if isinstance(x, Addr) and isinstance(y, Addr):
         return x == y
-    if type(x) is type(y):
-        return True
-    return False
+    return type(x) is type(y)
 
 
 def _folded(term: Any) -> Any:
@@ -212,4 +201,3 @@ def _folded(term: Any) -> Any:
         return term
     simple = z3.simplify(term)
     return True if z3.is_true(simple) else False if z3.is_false(simple) else simple
-

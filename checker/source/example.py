@@ -14,21 +14,19 @@ from typing import Any, Final
 import z3
 
 from checker.bounded import Window
-from checker.calls import concrete_arguments, words_for
+from checker.calls import concrete_arguments, words_for, words_of
 from checker.concrete import State, TooManyPages
 from checker.documents.layouts import LayoutDoc
 from checker.examples import ENOUGH_PAGES, problems
 from checker.preferences import SHORT, UNMARKED, WINDOW
-from checker.source.compare import Apart, named, run_c
-from checker.source.errors import Fault
-from checker.source.source import Source
+from checker.source.compare import Apart
+from checker.source.sides import Side
 from checker.source.space import ConcreteKernel
-from checker.source.subjects import Subject
-from checker.source.values import Addr
+from checker.source.subjects import Free, Subject
 from spec.editions import Edition
-from spec.errors import Errno
+from spec.syscalls import CALLS
 from spec.terms import Num, eq, le, whole
-from spec.vma import ANONYMOUS, EMPTY_PAGE, FILE, Page, Vma
+from spec.vma import ANONYMOUS, EMPTY_PAGE, Page, Vma
 
 LENGTHS: Final = (1, 2, 3, 4, 6, 9, 16)
 """Pages that all VMAs of an example have together, in this order."""
@@ -196,7 +194,7 @@ def models(apart: Apart, timeout_ms: int = 5_000) -> Iterator[z3.ModelRef]:
 
 
 def _plainest(solver: z3.Solver, apart: Apart) -> z3.ModelRef:
-    model = solver.model()
+    model: z3.ModelRef = solver.model()
     depth = 0
     for wish in _wishes(apart):
         if isinstance(wish, bool) or z3.is_true(model.eval(wish, model_completion=True)):
@@ -227,43 +225,25 @@ def failures_of(apart: Apart, model: z3.ModelRef) -> frozenset[str]:
     return frozenset(found)
 
 
-Side = Callable[[State, Edition, Any, dict[str, Any], frozenset[str]], End]
+def ended(side: Side, subject: Subject, edition: Edition, case: tuple[State, Any, Free, frozenset[str]]) -> End:
+    """One side, executed."""
+    state, to, free, failures = case
+    after = state.copy()
+    space = ConcreteKernel(after, edition, failures)
+    end = side.run(space, subject, to, free)
+    return End(end.text, "" if end.faulted else end.check, after, whole(space.counter), end.faulted)
 
 
-def spec_side(subject: Subject) -> Side:
-    """The specification's side of a case."""
-
-    def run(state: State, edition: Edition, to: Any, free: dict[str, Any], failures: frozenset[str]) -> End:
-        after = state.copy()
-        space = ConcreteKernel(after, edition, failures)
-        errno, check, _ = subject.spec(space, to)
-        return End(errno.name if errno is not Errno.OK else "success", check, after, whole(space.counter))
-
-    return run
-
-
-def c_side(source: Source, subject: Subject) -> Side:
-    """The C's side of a case."""
-
-    def run(state: State, edition: Edition, to: Any, free: dict[str, Any], failures: frozenset[str]) -> End:
-        after = state.copy()
-        space = ConcreteKernel(after, edition, failures)
-        value, _ = run_c(source, space, subject, subject.given(to, free), lambda machine: None)
-        if isinstance(value, Fault):
-            return End(str(value), "", after, whole(space.counter), faulted=True)
-        text = "success" if isinstance(value, Addr) else named(value)
-        return End(text, "", after, whole(space.counter))
-
-    return run
-
-
-def example_of(apart: Apart, subject: Subject, edition: Edition, first: Side, second: Side) -> Case | None:
+def example_of(
+    apart: Apart, subject: Subject, edition: Edition, first: Side, second: Side,
+    confirms: Callable[[Case], bool] = lambda case: case.apart,
+) -> Case | None:  # fmt: skip
     """The smallest concrete case of the path that both sides, executed, confirm; None if there is none."""
     if apart.killed:
         return None
     for model in models(apart):
         case = _case(model, apart, subject, edition, first, second)
-        if case is not None and case.apart:
+        if case is not None and confirms(case):
             return case
     return None
 
@@ -282,7 +262,7 @@ def _case(
     free = {name: _value(model, term) for name, term in apart.free.items()}
     failures = failures_of(apart, model)
     try:
-        ends = [side(state, edition, to, free, failures) for side in (first, second)]
+        ends = [ended(side, subject, edition, (state, to, free, failures)) for side in (first, second)]
     except TooManyPages:
         return None
     words = None
@@ -294,10 +274,4 @@ def _case(
 
 
 def _words(subject: Subject) -> dict[str, Any]:
-    from checker.calls import words_of
-    from spec.syscalls import CALLS
-
     return dict(words_of(CALLS[subject.call]))
-
-
-__all__ = ["FILE", "Case", "End", "c_side", "example_of", "spec_side"]

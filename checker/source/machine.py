@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Executing parsed C over the list engine. Every condition that is not known is a decision, as in the specification.
+"""Executing parsed C over the list engine. A condition that is not known is a decision, as in the specification.
 
-In the argument stage there is no address space yet (`space` is a path of words), and the machine stops where it is first
-looked at (`Boundary`); in the body an address is a page number.
+In the argument stage there is no address space yet, and the machine stops where it is first looked at (`Boundary`); in
+the body an address is a page number.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import z3
 from pycparser import c_ast
 
 from checker.source.errors import Fault, NotCovered
-from checker.source.operators import binary, convert, negated, truth
+from checker.source.operators import COMPARED, INT, binary, common, convert, negated, promoted, truth
 from checker.source.source import Source
 from checker.source.table import TABLE
 from checker.source.types import Type, size_of_type, type_of
@@ -379,10 +379,8 @@ class Machine:
 
     def holder(self, name: str) -> dict[str, Any] | None:
         """The block that has a variable."""
-        for block in reversed(self.frame.blocks):
-            if name in block:
-                return block
-        return None
+        blocks: list[dict[str, Any]] = self.frame.blocks
+        return next((block for block in reversed(blocks) if name in block), None)
 
     def name(self, name: str) -> Any:
         """What a name stands for. Raises Fault for a variable that was not set, NotCovered for a name that is not
@@ -457,7 +455,9 @@ class Machine:
                     return truth(self.value(e.right))
                 return binary(self, e.op, self.value(e.left), self.value(e.right))
             case c_ast.TernaryOp():
-                return self.value(e.iftrue if self.is_true(self.value(e.cond)) else e.iffalse)
+                taken = self.value(e.iftrue if self.is_true(self.value(e.cond)) else e.iffalse)
+                kind = self.integer_type(e)
+                return convert(taken, kind) if kind and isinstance(taken, Word | bool | z3.BoolRef) else taken
             case c_ast.StructRef():
                 return self.field(self.value(e.name), e.field.name)
             case c_ast.ExprList():
@@ -467,6 +467,35 @@ class Machine:
                 value = self.value(e.expr)
                 return None if kind.name == "void" else convert(value, kind)
         raise NotCovered(f"the construct {type(e).__name__}")
+
+    def integer_type(self, e: Any) -> Type | None:
+        """The integer type that an expression has, by its text; None if it is none, or that is not known."""
+        match e:
+            case c_ast.Constant():
+                value = _literal(e)
+                return Type("constant", value.bits, value.signed)
+            case c_ast.ID():
+                block = self.holder(e.name)
+                kind = self.frame.types.get(id(block), {}).get(e.name) if block is not None else None
+                if kind is None:
+                    value = self._constant(e.name)
+                    return Type("constant", value.bits, value.signed) if isinstance(value, Word) else None
+                return promoted(kind)
+            case c_ast.Cast():
+                return promoted(type_of(e.to_type.type))
+            case c_ast.UnaryOp() if e.op == "!":
+                return INT
+            case c_ast.UnaryOp() if e.op in "~-+":
+                return self.integer_type(e.expr)
+            case c_ast.BinaryOp() if e.op in ("<<", ">>"):
+                return self.integer_type(e.left)
+            case c_ast.BinaryOp() if e.op in (*COMPARED, "&&", "||"):
+                return INT
+            case c_ast.BinaryOp():
+                return common(self.integer_type(e.left), self.integer_type(e.right))
+            case c_ast.TernaryOp():
+                return common(self.integer_type(e.iftrue), self.integer_type(e.iffalse))
+        return None
 
     def _call(self, e: Any) -> Any:
         if isinstance(e.name, c_ast.ID) and self.holder(e.name.name) is None:
@@ -510,7 +539,10 @@ class Machine:
     def store(self, pointer: Any, value: Any) -> Any:
         """`*pointer = value`."""
         if isinstance(pointer, Ref):
-            kind = next((f.types[id(pointer.scope)].get(pointer.name) for f in self.frames if id(pointer.scope) in f.types), None)
+            kind = next(
+                (f.types[id(pointer.scope)].get(pointer.name) for f in self.frames if id(pointer.scope) in f.types),
+                None,
+            )
             pointer.scope[pointer.name] = convert(value, kind) if kind else value
             return pointer.scope[pointer.name]
         if isinstance(pointer, FieldRef):

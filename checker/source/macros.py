@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Expanding macros in the text of one function: those of its own file, and ours for what the kernel's headers define."""
+"""Expanding macros in the text of one function: those of its own file, and ours for those of the kernel's headers."""
 
 from __future__ import annotations
 

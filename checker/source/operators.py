@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import z3
 
@@ -35,6 +35,21 @@ from spec.terms import Bool, Num, eq, le, lt, ne, not_
 
 INT = Type("int", 32, True)
 COMPARED = ("<", ">", "<=", ">=", "==", "!=")
+
+
+def promoted(kind: Type) -> Type | None:
+    """The type that an operand of this type has in an expression; None if it is no integer."""
+    if not kind.bits:
+        return None
+    return INT if kind.bits < 32 else kind
+
+
+def common(a: Type | None, b: Type | None) -> Type | None:
+    """The type that two operands are brought to."""
+    if a is None or b is None:
+        return None
+    bits = max(a.bits, b.bits)
+    return Type("common", bits, all(t.signed or t.bits < bits for t in (a, b)))
 
 
 class Decides(Protocol):
@@ -235,7 +250,8 @@ def _sum(x: Num, y: Num, more: int = 0, *, minus: bool = False) -> Num:
     if isinstance(y, int) and y == 0 and more == 0:
         return x
     total = (x - y if minus else x + y) + more if more else (x - y if minus else x + y)
-    return z3.simplify(total)
+    simple = z3.simplify(total)
+    return cast(Num, simple.as_long() if z3.is_int_value(simple) else simple)
 
 
 def _wrapped(machine: Decides, page: Num, *, over: bool) -> Num:
@@ -243,7 +259,7 @@ def _wrapped(machine: Decides, page: Num, *, over: bool) -> Num:
     if isinstance(page, int):
         return page % SPACE
     if isinstance(page, z3.BitVecRef):
-        return page & (SPACE - 1)
+        return cast(Num, page & (SPACE - 1))
     if z3.is_const(page):
         return page
     if over:

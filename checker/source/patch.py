@@ -23,6 +23,8 @@ class Hunk:
     lines: tuple[str, ...]
     at: int
     """Line of the patch on which it begins."""
+    section: str = ""
+    """What the diff says that it is in, or behind."""
 
     def before(self) -> list[str]:
         """The lines that it expects."""
@@ -65,7 +67,7 @@ class FilePatch:
     hunks: list[Hunk] = field(default_factory=list)
 
 
-_HUNK = re.compile(r"@@ -(\d{1,9})(?:,(\d{1,9}))? \+(\d{1,9})(?:,(\d{1,9}))? @@")
+_HUNK = re.compile(r"@@ -(\d{1,9})(?:,(\d{1,9}))? \+(\d{1,9})(?:,(\d{1,9}))? @@ *(.*)")
 
 
 def _path(text: str, name: str) -> str:
@@ -139,7 +141,7 @@ def _read_hunks(lines: Sequence[str], i: int, patch: FilePatch, name: str) -> in
             raise BadPatch(f"{name}:{begin + 1}: a hunk of {patch.path} has other lines than it says")
         if i < len(lines) and lines[i].startswith("\\"):
             i += 1
-        patch.hunks.append(Hunk(old, new, tuple(kept), begin + 1))
+        patch.hunks.append(Hunk(old, new, tuple(kept), begin + 1, m[5].strip()))
     return i
 
 

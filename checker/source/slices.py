@@ -71,9 +71,7 @@ def functions(live: Live, file: str, first: int = 1) -> Iterator[Slice]:
                 # what is not at the margin is a block of a function that began above what is there
                 name = _name("".join(header)) if begins_at_margin else None
                 body, depth = [*header, token], 1
-            elif token == ";":
-                header = []
-            elif token == "}":  # the end of something that began above
+            elif token == ";" or token == "}":
                 header = []
             elif header or not token.isspace():
                 header.append(token)

@@ -43,6 +43,8 @@ class _File:
     doubles: set[str]
     macros: dict[str, Macro]
     enumerators: dict[str, int]
+    outside: list[tuple[int, str]]
+    """Lines that are compiled and in no function that is there whole, by number."""
 
 
 def _enumerators(text: str) -> dict[str, int]:
@@ -94,24 +96,32 @@ class Source:
         """The functions and macros of a file."""
         known = self._files.get(path)
         if known is None:
-            known = _File({}, set(), {}, {})
+            known = _File({}, set(), {}, {}, [])
             for piece in self.read_file(path) or []:
                 seen: Live = live(piece.text, self.config)
                 known.macros.update(seen.macros)
                 known.enumerators.update(_enumerators(seen.text))
+                inside: set[int] = set()
                 for found in functions(seen, path, piece.first):
                     if found.name in known.slices:
                         known.doubles.add(found.name)
                     known.slices[found.name] = found
+                    inside.update(range(found.line, found.last + 1))
+                numbered = ((piece.first + i, line) for i, line in enumerate(seen.lines))
+                known.outside += [(n, " ".join(x.split())) for n, x in numbered if x.strip() and n not in inside]
             self._files[path] = known
         return known
+
+    def outside(self, path: str) -> list[tuple[int, str]]:
+        """Lines of a file that are compiled and in no function that is there whole."""
+        return self.file(path).outside
 
     def paths(self) -> Iterable[str]:
         """The files that are searched."""
         return dict.fromkeys([*(p for p in self.pieces if p.endswith((".c", ".h"))), *SEARCHED])
 
     def find(self, name: str, near: str = "") -> Slice | None:
-        """The definition of a function, in the file `near` first. Raises NotCovered where it is in doubt which it is."""
+        """The definition of a function, in the file `near` first. Raises NotCovered where it is in doubt."""
         for path in dict.fromkeys([*([near] if near else []), *self.paths()]):
             known = self.file(path)
             found = known.slices.get(name)
@@ -124,14 +134,29 @@ class Source:
             return found
         return None
 
+    def is_function(self, name: str, near: str) -> bool:
+        """Some file that is searched defines it."""
+        return any(name in self.file(path).slices for path in dict.fromkeys([near, *self.paths()]))
+
+    def compiled(self, cut: Slice) -> str:
+        """The text of a function with macros expanded and white space made one."""
+        try:
+            text = self._expanded(cut)
+        except NotCovered:
+            text = cut.text
+        return " ".join(text.split())
+
+    def _expanded(self, cut: Slice) -> str:
+        theirs = {**self.file("mm/internal.h").macros, **self.file(cut.file).macros}
+        theirs = {name: macro for name, macro in theirs.items() if flag_constant(name) is None}
+        return expand(cut.text, {**theirs, **OURS}, self.opaque)
+
     def parsed(self, cut: Slice) -> Any:
         """The definition as a tree of pycparser. Raises NotCovered for C that is not understood."""
         key = cut.file, cut.name
         if key not in self._parsed:
             try:
-                theirs = {**self.file("mm/internal.h").macros, **self.file(cut.file).macros}
-                theirs = {name: macro for name, macro in theirs.items() if flag_constant(name) is None}
-                self._parsed[key] = parse(expand(cut.text, {**theirs, **OURS}, self.opaque), cut)
+                self._parsed[key] = parse(self._expanded(cut), cut)
             except NotCovered as error:
                 self._parsed[key] = error.at(cut.file, cut.line)
         found = self._parsed[key]

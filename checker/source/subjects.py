@@ -145,8 +145,8 @@ SUBJECTS: Final[Mapping[str, Subject]] = {
         Subject("mlock", "sys_mlock", lambda a, f: _range(a), "mlock", words=_in_order("addr", "len")),
         Subject("munlock", "sys_munlock", lambda a, f: _range(a), "munlock", words=_in_order("addr", "len")),
         Subject(
-            "the seal test of a range", "can_modify_mm", lambda a, f: [MM, Addr(a.start), Addr(a.end)], "munmap", _tests,
-            as_result=_allowed, title="true exactly if no VMA of the range is sealed",
+            "the seal test of a range", "can_modify_mm", lambda a, f: [MM, Addr(a.start), Addr(a.end)], "munmap",
+            _tests, as_result=_allowed, title="true exactly if no VMA of the range is sealed",
         ),
         Subject(
             "the seal test of advice", "can_modify_mm_madv",

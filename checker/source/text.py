@@ -78,6 +78,9 @@ class _Branch:
 
 def live(text: str, config: Config) -> Live:
     """The text as it is compiled. A piece that begins inside an `#if` is in doubt up to the `#else` or `#endif`."""
+    opened, closed = text.find("/*"), text.find("*/")
+    if 0 <= closed < opened or (closed >= 0 > opened):  # the piece begins inside a comment
+        text = "\n" * text[: closed + 2].count("\n") + text[closed + 2 :]
     lines = joined_lines(without_comments(text)).split("\n")
     result = Live(lines)
     stack: list[_Branch] = []
@@ -124,9 +127,8 @@ def live(text: str, config: Config) -> Live:
 def _keep(result: Live, i: int, stack: list[_Branch]) -> None:
     if any(b.taken is False for b in stack):
         result.lines[i] = ""
-    elif doubt := next((b.condition for b in stack if b.taken is None), ""):
-        if result.lines[i].strip():
-            result.doubtful[i] = doubt
+    elif (doubt := next((b.condition for b in stack if b.taken is None), "")) and result.lines[i].strip():
+        result.doubtful[i] = doubt
 
 
 def _condition(directive: str, rest: str, lines: list[str], i: int, config: Config, defined: object) -> bool | None:

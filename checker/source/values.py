@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""The values that C works on here: integers, addresses of whole pages, vm_flags bit by bit, and pointers by identity."""
+"""The values that C works on here: integers, addresses, vm_flags bit by bit, and pointers by identity."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import z3
 
@@ -52,10 +52,10 @@ class Word:
     def vector(self) -> z3.BitVecRef:
         """The same as bits."""
         if isinstance(self.term, int):
-            return z3.BitVecVal(self.term, self.bits)
+            return cast(z3.BitVecRef, z3.BitVecVal(self.term, self.bits))
         if isinstance(self.term, z3.BitVecRef):
             return self.term
-        return z3.Int2BV(self.term, self.bits)
+        return cast(z3.BitVecRef, z3.Int2BV(self.term, self.bits))
 
     def to(self, bits: int, signed: bool) -> Word:
         """Converted to another integer type."""

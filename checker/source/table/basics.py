@@ -35,7 +35,9 @@ def offset_in_page(m: Any, a: Any) -> Any:
     return binary(m, "&", a, word(4095, 64, False))
 
 
-@assumed("untagged_addr", says="x86-64 without LAM: the address", source="arch/x86/include/asm/uaccess_64.h", looks=False)
+@assumed(
+    "untagged_addr", says="x86-64 without LAM: the address", source="arch/x86/include/asm/uaccess_64.h", looks=False
+)
 def untagged_addr(m: Any, a: Any) -> Any:
     return a
 
@@ -96,7 +98,12 @@ def bug_on(m: Any, condition: Any) -> None:
         raise Fault("BUG_ON")
 
 
-@assumed("capable", says="left open: what only a limit asks is granted or not by chance", source="kernel/capability.c", looks=False)
+@assumed(
+    "capable",
+    says="left open: what only a limit asks is granted or not by chance",
+    source="kernel/capability.c",
+    looks=False,
+)
 def capable(m: Any, capability: Any) -> Any:
     if capability == word(14):  # CAP_IPC_LOCK, of which the limit on locked memory asks
         if m.space is None:
@@ -167,7 +174,11 @@ def vma_start_write(m: Any, vma: Any) -> None:
         raise Fault("vma_start_write without the mmap lock held for writing")
 
 
-@assumed("arch_validate_prot", says="no bits but read, write, execute and PROT_SEM", source="include/linux/mman.h", looks=False)
+@assumed(
+    "arch_validate_prot",
+    says="no bits but read, write, execute and PROT_SEM",
+    source="include/linux/mman.h",
+    looks=False,
+)
 def arch_validate_prot(m: Any, prot: Any, addr: Any) -> Any:
     return binary(m, "==", binary(m, "&", prot, word(-16, 64, False)), word(0, 64, False))
-

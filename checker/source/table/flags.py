@@ -7,8 +7,21 @@ from typing import Any
 
 from checker.source.errors import NotCovered
 from checker.source.table import assumed
-from checker.source.values import ErrPtr, FieldRef, Flags, Ref, Struct, any_bit, combine, constant, equal, flags_of, inverted
-from checker.source.values import unsayable, with_flags
+from checker.source.values import (
+    ErrPtr,
+    FieldRef,
+    Flags,
+    Ref,
+    Struct,
+    any_bit,
+    combine,
+    constant,
+    equal,
+    flags_of,
+    inverted,
+    unsayable,
+    with_flags,
+)
 from spec.terms import Bool, all_, eq, not_
 from spec.vma import is_anonymous
 
@@ -47,6 +60,7 @@ def _all_of(flags: Flags, wanted: Flags) -> Bool:
 
 # words
 
+
 @assumed("vm_flags_set", says="sets bits", source=_OLD)
 def vm_flags_set(m: Any, vma: Any, flags: Any) -> None:
     set_flags(m, vma, combine("|", flags_of(m.record(vma)), bits((flags,))))
@@ -78,7 +92,11 @@ _SINCE = "7.0 to 7.3"
 
 
 def _of(m: Any, given: Any) -> Flags:
-    return flags_of(m.record(given)) if isinstance(given, Struct) or given is None or isinstance(given, ErrPtr) else flags_from(m, given)
+    return (
+        flags_of(m.record(given))
+        if isinstance(given, Struct) or given is None or isinstance(given, ErrPtr)
+        else flags_from(m, given)
+    )
 
 
 @assumed("vma_test", "vma_test_single_mask", says="the bit is set", source=_NEW, versions=_SINCE)
@@ -149,17 +167,26 @@ def vma_flags_same_pair(m: Any, a: Any, b: Any) -> Bool:
 
 # what hangs on flags
 
+
 @assumed("vma_is_anonymous", says="vm_ops is not set", source="include/linux/mm.h")
 def vma_is_anonymous(m: Any, vma: Any) -> Bool:
     return is_anonymous(m.record(vma))
 
 
-@assumed("is_vm_hugetlb_page", "vma_is_hugetlb", "is_vma_hugetlb_flags", says="VM_HUGETLB", source="include/linux/hugetlb_inline.h")
+@assumed(
+    "is_vm_hugetlb_page",
+    "vma_is_hugetlb",
+    "is_vma_hugetlb_flags",
+    says="VM_HUGETLB",
+    source="include/linux/hugetlb_inline.h",
+)
 def is_vm_hugetlb_page(m: Any, vma: Any) -> Bool:
     return _of(m, vma).bit("hugetlb")
 
 
-@assumed("vma_supports_mlock", says="neither special nor huge nor droppable", source="mm/internal.h", versions="6.12 to 7.3")
+@assumed(
+    "vma_supports_mlock", says="neither special nor huge nor droppable", source="mm/internal.h", versions="6.12 to 7.3"
+)
 def vma_supports_mlock(m: Any, vma: Any) -> Bool:
     flags = flags_of(m.record(vma))
     return not_(any_bit(combine("&", flags, constant("dontexpand", "hugetlb", "droppable"))))

@@ -132,7 +132,9 @@ def vma_lookup(m: Any, mm: Any, addr: Any) -> Any:
     return None
 
 
-@assumed("find_vma_intersection", says="the first VMA that reaches into the range, or NULL", source="include/linux/mm.h")
+@assumed(
+    "find_vma_intersection", says="the first VMA that reaches into the range, or NULL", source="include/linux/mm.h"
+)
 def find_vma_intersection(m: Any, mm: Any, start: Any, end: Any) -> Any:
     i = m.space.index(page_of(m, start))
     if i < len(m.structs) and m.decide(lt(m.space.vmas[i].start, page_of(m, end))):

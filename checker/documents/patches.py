@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: MIT
+"""The judgement of a patch as a document: what `sealspec review --json` writes, and `derive --json` of a tree."""
+
+from __future__ import annotations
+
+import json
+from typing import Final, Literal, TypeAlias
+
+from pydantic import Field
+
+from checker.documents.base import Document
+from checker.documents.layouts import LayoutDoc
+from checker.version import WrittenBy
+
+Verdict: TypeAlias = Literal["equal", "differs", "sampled", "not covered"]
+"""`equal` for every argument and every layout of up to `vmas` VMAs, which is no proof for more; `differs`, with a case
+that was executed where one could be made; `sampled`: only random cases, and none differs; `not covered`: the C has what
+is neither read nor assumed, so that nothing is said."""
+Change: TypeAlias = Literal["none", "changed", "mended", "worse", "new", "unknown"]
+
+
+class EndDoc(Document):
+    """How one side of a case ends."""
+
+    side: str = Field(description="an edition, or `before`, `after`, `the patch`, `the tree`")
+    result: str = Field(description="`success`, an errno by name, or what goes wrong")
+    check: str = Field(description="the check of the specification that decided; empty for C")
+    after: LayoutDoc
+    map_count: int
+
+
+class CaseDoc(Document):
+    """The smallest case found on which two sides part, executed on both."""
+
+    before: LayoutDoc
+    call: str
+    words: dict[str, int] = Field(description="the call's arguments, unsigned 64-bit numbers")
+    failures: tuple[str, ...] = Field(description="what the environment makes fail")
+    range: tuple[int, int] | None = Field(description="pages that the call is about: first, and behind the last")
+    first: EndDoc
+    second: EndDoc
+
+
+class Comparison(Document):
+    """One subject on two sides."""
+
+    against: tuple[str, ...] = Field(description="the editions, or `before`: they agree in all that was read")
+    verdict: Verdict
+    vmas: int = Field(description="every layout of up to so many VMAs was explored; -1: of none")
+    sampled: int = Field(description="random cases that were executed besides")
+    paths: int
+    why: str = ""
+    file: str = ""
+    line: int = 0
+    case: CaseDoc | None = None
+    seconds: float
+
+
+class PropertyChange(Document):
+    """A property, decided on the C itself for layouts of a few VMAs: no edition is asked."""
+
+    property: str
+    sentence: str
+    before: str = Field(description="holds, refuted or unknown; empty: there is no before")
+    after: str
+    vmas: int = Field(description="the largest layouts that both were asked of")
+    case: str = Field(default="", description="the smallest case that refutes it afterwards, in words")
+
+
+class SubjectReview(Document):
+    """A call, or a test within calls, that the patch touches."""
+
+    name: str
+    entry: str
+    file: str
+    line: int
+    verdict: Verdict
+    """Before against after; where there is no before, the patch against the edition that it is nearest to."""
+    change: Change
+    why: str = ""
+    why_file: str = ""
+    why_line: int = 0
+    equals_before: tuple[str, ...] = ()
+    """Editions that the C equals before the patch, as far as was explored."""
+    equals: tuple[str, ...] = ()
+    """Editions that it equals afterwards."""
+    comparison: Comparison | None = None
+    editions: tuple[Comparison, ...] = ()
+    properties: tuple[PropertyChange, ...] = ()
+    properties_agree: bool | None = None
+    """Where there is no before: the properties have the same verdicts on the C and on the edition. None: not asked."""
+
+
+class AdviceReview(Document):
+    """Which advice the C takes for discarding, found from its text."""
+
+    side: str
+    function: str
+    file: str
+    line: int
+    blocked: tuple[str, ...] = Field(description="of the advice that those editions know that have the same test")
+    harmless: tuple[str, ...] = Field(description="those among them that discard nothing")
+    missed: tuple[str, ...] = Field(description="values that discard, and that it lets pass")
+    equals: tuple[str, ...] = Field(description="editions that have the same test")
+
+
+class FunctionReview(Document):
+    """A function that the patch changes."""
+
+    name: str
+    file: str
+    line: int
+    change: Literal["added", "removed", "changed"]
+    status: Literal["read", "assumed", "not covered"]
+    why: str = ""
+    calls: tuple[str, ...] = Field(description="subjects that come to it")
+
+
+class LooseReview(Document):
+    """Changed lines that are in no function that could be read."""
+
+    file: str
+    line: int
+    what: str
+
+
+class AssumedReview(Document):
+    """A function that was not read: what it was taken to mean."""
+
+    name: str
+    says: str
+    source: str
+    versions: str
+
+
+class PatchReview(Document):
+    """A patch, judged."""
+
+    format: Literal["mseal-spec/patch-review/1"] = "mseal-spec/patch-review/1"
+    tool: WrittenBy = None
+    patches: tuple[str, ...]
+    tree: str = Field(description="what it was applied to; empty: the patch alone was read")
+    configuration: str
+    symbols: dict[str, bool | None] = Field(description="CONFIG_ symbols that were asked for; null: not known")
+    subjects: tuple[SubjectReview, ...]
+    advice: tuple[AdviceReview, ...]
+    functions: tuple[FunctionReview, ...]
+    loose: tuple[LooseReview, ...]
+    aside: tuple[str, ...]
+    assumed: tuple[AssumedReview, ...]
+    complete: bool = Field(description="false: interrupted")
+    seconds: float
+
+    @property
+    def uncovered(self) -> int:
+        """What the patch changes and nothing is said of."""
+        return len(self.loose) + sum(f.status != "read" for f in self.functions)
+
+    @property
+    def fine(self) -> bool:
+        """Everything that the patch changes was read, and nothing changes for the worse."""
+        return (
+            self.complete
+            and self.uncovered == 0
+            and all(s.verdict == "equal" or s.change == "mended" for s in self.subjects)
+        )
+
+
+class Inequality(Document):
+    """A comparison of map_count with its limit in the C."""
+
+    function: str
+    file: str
+    line: int
+    text: str
+
+
+class TreeFacts(Document):
+    """What a tree says of its kernel: `sealspec derive`."""
+
+    format: Literal["mseal-spec/tree/1"] = "mseal-spec/tree/1"
+    tool: WrittenBy = None
+    tree: str
+    version: str = Field(description="as the tree's Makefile has it; empty: it has none")
+    configuration: str
+    subjects: tuple[SubjectReview, ...]
+    advice: tuple[AdviceReview, ...]
+    inequalities: tuple[Inequality, ...]
+    assumed: tuple[AssumedReview, ...]
+    complete: bool
+    seconds: float
+
+
+MODELS: Final[dict[str, type[Document]]] = {"patch-review": PatchReview, "tree": TreeFacts}
+
+
+def schemas() -> dict[str, str]:
+    """The JSON schemas by file name (in docs/schema), the same text every time."""
+    return {
+        f"{name}.json": json.dumps(model.model_json_schema(mode="serialization"), indent=2, sort_keys=True) + "\n"
+        for name, model in MODELS.items()
+    }

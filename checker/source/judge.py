@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: MIT
+"""One subject under two sides, as far as the time goes: its argument stage, its body for more and more VMAs, random
+cases. And which editions it equals."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, cast
+
+from checker.concrete import State
+from checker.joint import Reads
+from checker.machine import WordGuards
+from checker.paths import TooManyPaths
+from checker.source.bridge import ArgumentsEnd, compare_arguments
+from checker.source.compare import OutOfTime, compare_bodies
+from checker.source.errors import Fault, NotCovered
+from checker.source.example import Case, End, example_of
+from checker.source.machine import Boundary, Machine
+from checker.source.sample import sample
+from checker.source.sides import CSide, Side, SpecSide, named, number_of
+from checker.source.subjects import Subject
+from spec.editions import Edition
+from spec.space import Done, Refused
+from spec.syscalls import CALLS
+
+Status = Literal["equal", "differs", "sampled", "not covered"]
+NAMES_ONLY: Final = ("name", "kernel", "standing", "left_out")
+FEW_CASES: Final = 1_500
+"""Random cases that are executed even where every path was explored: they have more VMAs."""
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How far to go."""
+
+    vmas: int = 3
+    seconds: float = 30.0
+    """For one comparison."""
+
+
+@dataclass(slots=True)
+class Compared:
+    """What came of one comparison."""
+
+    status: Status
+    vmas: int = -1
+    """Every layout of up to so many VMAs was explored; -1: not even that of none."""
+    sampled: int = 0
+    paths: int = 0
+    why: str = ""
+    file: str = ""
+    line: int = 0
+    case: Case | None = None
+    seconds: float = 0.0
+    reads: frozenset[str] = frozenset()
+
+    @property
+    def verdict(self) -> str:
+        """In the words of a report."""
+        if self.status == "equal":
+            return f"equal up to {self.vmas} VMA{'s' if self.vmas != 1 else ''}"
+        return self.status
+
+
+def compare(subject: Subject, edition: Edition, first: Side, second: Side, limits: Limits) -> Compared:
+    """Compare two sides over the list engine of an edition."""
+    reads = Reads(edition)
+    began = time.monotonic()
+    found = _compare(subject, edition, cast(Edition, reads), first, second, began + limits.seconds, limits)
+    found.seconds = time.monotonic() - began
+    found.reads = frozenset(reads.fields) - set(NAMES_ONLY)
+    return found
+
+
+def _compare(
+    subject: Subject, edition: Edition, watched: Edition, first: Side, second: Side, deadline: float, limits: Limits
+) -> Compared:
+    found = Compared("equal")
+    try:
+        for side in (first, second):
+            if isinstance(side, CSide) and subject.whole:
+                end = compare_arguments(side.source, subject, watched, side.note)
+                found.paths += end.paths
+                if not end.equal and (isinstance(first, SpecSide) or side is second):
+                    return _arguments_apart(found, subject, edition, end, first, second)
+        for n in range(limits.vmas + 1):
+            if n == 2 and not _sampled(found, subject, edition, watched, first, second, deadline):
+                return found
+            body = compare_bodies(subject, watched, first, second, n, deadline)
+            found.paths += body.paths
+            if body.apart is not None:
+                found.status, found.why = "differs", body.apart.why
+                found.case = example_of(body.apart, subject, edition, first, second)
+                return found
+            found.vmas = n
+        if limits.vmas < 2:
+            _sampled(found, subject, edition, watched, first, second, deadline)
+    except NotCovered as error:
+        found.status, found.why, found.file, found.line = "not covered", error.what, error.file, error.line
+    except (OutOfTime, TooManyPaths):
+        if found.vmas < 1:
+            found.status = "sampled"
+            if not found.sampled:
+                _sampled(found, subject, edition, watched, first, second, deadline + 5)
+    return found
+
+
+def _sampled(
+    found: Compared, subject: Subject, edition: Edition, watched: Edition, first: Side, second: Side, deadline: float
+) -> bool:
+    """Execute random cases; False if the sides part in one."""
+    limit = min(deadline, time.monotonic() + 4)
+    found.sampled, case = sample(subject, watched, first, second, limit, FEW_CASES)
+    if case is None:
+        return True
+    found.status, found.case = "differs", case
+    found.why = f"{first.name}: {case.first.result}; {second.name}: {case.second.result}"
+    return False
+
+
+def _arguments_apart(
+    found: Compared, subject: Subject, edition: Edition, end: ArgumentsEnd, first: Side, second: Side
+) -> Compared:
+    found.status, found.why = "differs", f"in the argument stage: {end.why}; the specification: {end.spec}"
+    ends = [_argument_end(side, subject, edition, end.words) for side in (first, second)]
+    if None not in ends:
+        a, b = (cast(End, e) for e in ends)
+        found.case = Case(State(), end.words, None, frozenset(), a, b)
+    return found
+
+
+def _argument_end(side: Side, subject: Subject, edition: Edition, words: dict[str, int]) -> End | None:
+    """How a side ends for these bytes on an empty address space; None where it looks at that."""
+    if isinstance(side, SpecSide):
+        try:
+            CALLS[subject.call].arguments(WordGuards(edition), *words.values())
+        except Refused as refused:
+            return End(refused.errno.name, refused.check, State(), 0)
+        except Done as done:
+            return End("success", done.check, State(), 0)
+        return None
+    assert isinstance(side, CSide) and subject.words is not None
+    machine = Machine(side.source, WordGuards(edition))
+    try:
+        result: Any = number_of(machine.enter(subject.entry, subject.words(words)))
+    except Boundary:
+        return None
+    except Fault as fault:
+        return End(f"goes wrong: {fault}", "", State(), 0, True)
+    return End(named(result), "", State(), 0)
+
+
+@dataclass(slots=True)
+class Match:
+    """A subject held against editions that do not differ in anything that it reads."""
+
+    editions: list[str]
+    compared: Compared
+
+
+def matches(subject: Subject, side: Side, editions: Sequence[Edition], limits: Limits, say: Say) -> list[Match]:
+    """Hold a side against each edition, the first one first."""
+    found: list[Match] = []
+    remaining = [e for e in editions if e.has(subject.call)]
+    while remaining:
+        edition, *rest = remaining
+        say(f"{subject.name}: {side.name} against {edition.name}")
+        compared = compare(subject, edition, SpecSide(edition.name), side, limits)
+        alike = [e for e in rest if all(getattr(e, f) == getattr(edition, f) for f in compared.reads)]
+        if compared.status == "not covered":
+            alike = rest
+        found.append(Match([edition.name, *(e.name for e in alike)], compared))
+        remaining = [e for e in rest if e not in alike]
+    return found
+
+
+@dataclass(slots=True)
+class Readings:
+    """What machines told of themselves: which functions they read, which entries of the table they came to."""
+
+    read: set[tuple[str, str]] = field(default_factory=set)
+    assumed: set[str] = field(default_factory=set)
+    lines: set[tuple[str, int]] = field(default_factory=set)
+
+    def note(self, machine: Machine) -> None:
+        """Take over what a machine has to tell."""
+        self.read |= machine.read
+        self.assumed |= machine.used
+        self.lines |= machine.lines

@@ -1,0 +1,341 @@
+# SPDX-License-Identifier: MIT
+"""Judging a patch: what it changes, which calls come to that, and what they do before and after."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from checker.documents.patches import (
+    AdviceReview,
+    Change,
+    Comparison,
+    FunctionReview,
+    LooseReview,
+    PatchReview,
+    PropertyChange,
+    SubjectReview,
+    Verdict,
+)
+from checker.source.advice import advice_test
+from checker.source.changes import Changed, Changes, changes_of, reached
+from checker.source.config import Config
+from checker.source.document import advice_document, assumed_documents, comparison
+from checker.source.errors import NotCovered
+from checker.source.judge import Compared, Limits, Readings, compare, matches
+from checker.source.patch import FilePatch, apply
+from checker.source.properties import Decided, decide_properties
+from checker.source.sides import CSide, Side, SpecSide
+from checker.source.source import Piece, Source
+from checker.source.subjects import ADVICE_TESTS, SUBJECTS, Subject
+from checker.source.table import TABLE
+from spec.editions import Edition
+from spec.properties import PROPERTIES
+
+Say = Callable[[str], None]
+MOST_PROPERTY_VMAS = 2
+
+
+@dataclass(slots=True)
+class Named:
+    """A patch and where it came from."""
+
+    name: str
+    files: list[FilePatch]
+
+
+def sides_of_pieces(patches: Sequence[Named], config: Config) -> tuple[Source, Source]:
+    """What the patches show of files by themselves: functions that stand whole in a hunk."""
+    before: dict[str, list[Piece] | None] = {}
+    after: dict[str, list[Piece] | None] = {}
+    created: dict[str, str] = {}
+    for patch in patches:
+        for file in patch.files:
+            if file.created or file.path in created:
+                text = apply(None if file.created else created[file.path], file, patch.name) or ""
+                created[file.path] = text
+                after[file.path] = [Piece(text)]
+                before.setdefault(file.path, None)
+                continue
+            before[file.path] = [*(before.get(file.path) or []), *(_piece(h.before(), h.old) for h in file.hunks)]
+            after[file.path] = [*(after.get(file.path) or []), *(_piece(h.after(), h.new) for h in file.hunks)]
+    table = frozenset(TABLE)
+    return Source(config, None, before, table), Source(config, None, after, table)
+
+
+def _piece(lines: list[str], first: int) -> Piece:
+    return Piece("\n".join(lines), max(first, 1))
+
+
+def sides_of_tree(patches: Sequence[Named], tree: Path, config: Config) -> tuple[Source, Source]:
+    """A tree, and the tree with the patches applied. Raises BadPatch where one does not apply."""
+    table = frozenset(TABLE)
+    before = Source(config, tree, {}, table)
+    changed: dict[str, list[Piece] | None] = {}
+
+    def text_of(path: str) -> str | None:
+        pieces = changed[path] if path in changed else before.read_file(path)
+        return None if pieces is None else pieces[0].text
+
+    for patch in patches:
+        for file in patch.files:
+            if file.binary:
+                continue
+            text = apply(text_of(file.path if file.created else file.old_path), file, patch.name)
+            if file.old_path != file.path and not file.created:
+                changed[file.old_path] = None
+            changed[file.path] = None if text is None else [Piece(text)]
+    return before, Source(config, tree, changed, table)
+
+
+@dataclass
+class Reviewer:
+    """Works on a review, and knows at any time what there is of it."""
+
+    patches: Sequence[Named]
+    before: Source
+    after: Source
+    tree: str
+    editions: Sequence[Edition]
+    """The likeliest first."""
+    limits: Limits
+    chosen: bool = False
+    """The editions were asked for by name."""
+    say: Say = lambda text: None
+    began: float = field(default_factory=time.monotonic)
+    subjects: list[SubjectReview] = field(default_factory=list)
+    advice: list[AdviceReview] = field(default_factory=list)
+    readings: Readings = field(default_factory=Readings)
+    changes: Changes = field(default_factory=Changes)
+    reach: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
+
+    def run(self) -> Iterator[SubjectReview]:
+        """Judge subject after subject."""
+        self.say("what the patch changes")
+        self.changes = changes_of([f for p in self.patches for f in p.files], self.before, self.after)
+        self._advice()
+        for subject in self._touched():
+            found = self._subject(subject)
+            self.subjects.append(found)
+            yield found
+
+    # which ------------------------------------------------------------------------------------------------------------
+
+    def _touched(self) -> list[Subject]:
+        changed = {(c.file, c.name) for c in self.changes.functions}
+        assumed = self.changes.names & set(TABLE)
+        touched = []
+        for subject in SUBJECTS.values():
+            places: set[tuple[str, str]] = set()
+            table: set[str] = set()
+            for source in (self.before, self.after):
+                _, entries, there = reached(source, subject.entry)
+                places |= there
+                table |= entries
+            self.reach[subject.name] = places | {(c.file, c.name) for c in self.changes.functions if c.name in table}
+            if places & changed or table & assumed:
+                touched.append(subject)
+        return touched
+
+    def _advice(self) -> None:
+        if not self.changes.names & set(ADVICE_TESTS) and not any(
+            c.name in {n for t in ADVICE_TESTS for n in reached(self.after, t)[0]} for c in self.changes.functions
+        ):
+            return
+        for side, source in (("before", self.before), ("after", self.after)):
+            test = advice_test(source, self.editions[0])
+            if test is not None and not isinstance(test, NotCovered):
+                self.advice.append(advice_document(side, test, self.editions))
+
+    # one subject ------------------------------------------------------------------------------------------------------
+
+    def _subject(self, subject: Subject) -> SubjectReview:
+        place = self._place(subject)
+        changed = self.changes.names & set(TABLE) & reached(self.after, subject.entry)[1]
+        if changed:
+            what = ", ".join(f"{name}()" for name in sorted(changed))
+            first = next(c for c in self.changes.functions if c.name in changed)
+            return self._uncovered(subject, place, f"{what} is assumed, and the patch changes it", first)
+        after: Side = CSide("after" if self.tree else "the patch", self.after, self.readings.note)
+        there_before = self._there(self.before, subject)
+        if not self._there(self.after, subject):
+            return self._uncovered(subject, place, f"{subject.entry}() is gone", None)
+        if not there_before:
+            return self._alone(subject, place, after)
+        before: Side = CSide("before", self.before)
+        return self._compared(subject, place, before, after)
+
+    @staticmethod
+    def _there(source: Source, subject: Subject) -> bool:
+        try:
+            return source.find(subject.entry) is not None
+        except NotCovered:
+            return True
+
+    def _place(self, subject: Subject) -> tuple[str, int]:
+        for source in (self.after, self.before):
+            try:
+                cut = source.find(subject.entry)
+            except NotCovered as error:
+                return error.file, error.line
+            if cut is not None:
+                return cut.file, cut.line
+        return "", 0
+
+    def _uncovered(self, subject: Subject, place: tuple[str, int], why: str, at: Changed | None) -> SubjectReview:
+        return SubjectReview(
+            name=subject.name, entry=subject.entry, file=place[0], line=place[1], verdict="not covered",
+            change="unknown", why=why, why_file=at.file if at else place[0], why_line=at.line if at else place[1],
+        )  # fmt: skip
+
+    def _alone(self, subject: Subject, place: tuple[str, int], side: Side) -> SubjectReview:
+        """There is no before: the patch against the editions."""
+        found = matches(subject, side, self.editions, self.limits, self.say)
+        told = [comparison(subject, m.compared, m.editions, m.editions[0], side.name) for m in found]
+        equal = [name for m in found if m.compared.status in ("equal", "sampled") for name in m.editions]
+        best = next((t for t in told if t.verdict == "equal"), None) or max(told, key=lambda t: (t.vmas, t.sampled))
+        verdict: Verdict = best.verdict
+        if self.chosen and any(t.verdict == "differs" for t in told):
+            best = next(t for t in told if t.verdict == "differs")
+            verdict = "differs"
+        properties: tuple[PropertyChange, ...] = ()
+        agree: bool | None = None
+        if verdict != "not covered" and subject.whole:
+            edition = next(e for e in self.editions if e.name == best.against[0])
+            properties, agree = self._properties_alone(subject, edition, side)
+        return SubjectReview(
+            name=subject.name, entry=subject.entry, file=place[0], line=place[1], verdict=verdict, change="new",
+            why=best.why, why_file=best.file, why_line=best.line, equals=tuple(equal), comparison=best,
+            editions=tuple(told), properties=properties, properties_agree=agree,
+        )  # fmt: skip
+
+    def _compared(self, subject: Subject, place: tuple[str, int], before: Side, after: Side) -> SubjectReview:
+        base, was = self._base(subject, before)
+        self.say(f"{subject.name}: before against after")
+        compared = compare(subject, base, before, after, self.limits)
+        told = comparison(subject, compared, ["before"], "before", after.name)
+        now: tuple[str, ...] = was if compared.status == "equal" else ()
+        editions: tuple[Comparison, ...] = ()
+        properties: tuple[PropertyChange, ...] = ()
+        change: Change = "none" if compared.status in ("equal", "sampled") else "unknown"
+        if compared.status == "differs":
+            found = matches(subject, after, self.editions, self.limits, self.say)
+            editions = tuple(comparison(subject, m.compared, m.editions, m.editions[0], after.name) for m in found)
+            now = tuple(name for m in found if m.compared.status in ("equal", "sampled") for name in m.editions)
+            properties = self._properties(subject, base, before, after) if subject.whole else ()
+            change = _change(properties, compared)
+        return SubjectReview(
+            name=subject.name, entry=subject.entry, file=place[0], line=place[1], verdict=compared.status,
+            change=change, why=compared.why, why_file=compared.file, why_line=compared.line, equals_before=was,
+            equals=now, comparison=told, editions=editions, properties=properties,
+        )  # fmt: skip
+
+    def _base(self, subject: Subject, before: Side) -> tuple[Edition, tuple[str, ...]]:
+        """The edition that the C before the patch equals, and all that it equals: of fewer VMAs, for it is the same
+        whichever of them the list engine is of."""
+        few = Limits(min(self.limits.vmas, 2), self.limits.seconds / 2)
+        for edition in self.editions:
+            if not edition.has(subject.call):
+                continue
+            self.say(f"{subject.name}: before against {edition.name}")
+            compared = compare(subject, edition, SpecSide(edition.name), before, few)
+            if compared.status in ("equal", "sampled"):
+                names = [
+                    e.name
+                    for e in self.editions
+                    if all(getattr(e, f) == getattr(edition, f) for f in compared.reads) and e.has(subject.call)
+                ]
+                return edition, tuple(names)
+            if compared.status == "not covered":
+                break
+        return self.editions[0], ()
+
+    # properties -------------------------------------------------------------------------------------------------------
+
+    def _decided(self, subject: Subject, edition: Edition, side: Side) -> dict[str, Decided]:
+        self.say(f"{subject.name}: properties, {side.name}")
+        vmas = min(self.limits.vmas, MOST_PROPERTY_VMAS)
+        try:
+            return decide_properties(subject, edition, side, vmas, time.monotonic() + self.limits.seconds)
+        except NotCovered:
+            return {}
+
+    def _properties(self, subject: Subject, edition: Edition, before: Side, after: Side) -> tuple[PropertyChange, ...]:
+        was, now = (self._decided(subject, edition, side) for side in (before, after))
+        return tuple(_property(name, was[name], now[name]) for name in was if name in now)
+
+    def _properties_alone(
+        self, subject: Subject, edition: Edition, side: Side
+    ) -> tuple[tuple[PropertyChange, ...], bool | None]:
+        now = self._decided(subject, edition, side)
+        theirs = self._decided(subject, edition, SpecSide(edition.name))
+        agree = all(
+            now[n].verdict == theirs[n].verdict for n in now if "unknown" not in (now[n].verdict, theirs[n].verdict)
+        )
+        return tuple(_property(name, None, decided) for name, decided in now.items()), agree if now else None
+
+    # the document -----------------------------------------------------------------------------------------------------
+
+    def document(self, *, complete: bool) -> PatchReview:
+        """What there is."""
+        config = self.after.config
+        return PatchReview(
+            patches=tuple(p.name for p in self.patches),
+            tree=self.tree,
+            configuration=config.origin,
+            symbols=dict(sorted(config.asked.items())),
+            subjects=tuple(self.subjects),
+            advice=tuple(self.advice),
+            functions=tuple(self._function(c) for c in self.changes.functions),
+            loose=tuple(LooseReview(file=x.file, line=x.line, what=x.what) for x in self.changes.loose),
+            aside=tuple(self.changes.aside),
+            assumed=assumed_documents(self.readings.assumed),
+            complete=complete,
+            seconds=round(time.monotonic() - self.began, 1),
+        )
+
+    def _function(self, changed: Changed) -> FunctionReview:
+        calls = tuple(s.name for s in self.subjects if (changed.file, changed.name) in self.reach.get(s.name, set()))
+        status, why = "read", ""
+        if changed.name in TABLE:
+            status, why = "assumed", "a function of the table: what it means was not read from the patch"
+        elif changed.doubt:
+            status, why = "not covered", changed.doubt
+        elif (changed.file, changed.name) not in self.readings.read:
+            gone = changed.change == "removed" and calls
+            tested = any(changed.name == test.function for test in self.advice)
+            if not gone and not tested:
+                status = "not covered"
+                why = "no call that was executed comes to it" if calls else "no call that is judged comes to it"
+        return FunctionReview.model_validate(
+            {
+                "name": changed.name, "file": changed.file, "line": changed.line, "change": changed.change,
+                "status": status, "why": why, "calls": calls,
+            }
+        )  # fmt: skip
+
+
+def _change(properties: Sequence[PropertyChange], compared: Compared) -> Change:
+    """What a difference means: worse if a property is lost, mended if one is gained and none is lost."""
+    if compared.case is not None and compared.case.second.faulted:
+        return "worse"
+    if any(p.before == "holds" and p.after == "refuted" for p in properties):
+        return "worse"
+    if any(p.before == "refuted" and p.after == "holds" for p in properties):
+        return "mended"
+    return "changed"
+
+
+def _property(name: str, was: Decided | None, now: Decided) -> PropertyChange:
+    vmas = now.vmas if was is None else min(was.vmas, now.vmas)
+    case = ""
+    if now.case is not None:
+        words = ", ".join(f"{k}={v:#x}" for k, v in (now.case.words or {}).items())
+        count = len(now.case.before.vmas)
+        case = f"{count} VMA{'s' if count != 1 else ''}, {words}: {now.case.second.result}"
+    return PropertyChange(
+        property=name, sentence=PROPERTIES[name].sentence, before=was.verdict if was else "", after=now.verdict,
+        vmas=vmas, case=case,
+    )  # fmt: skip

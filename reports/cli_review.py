@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: MIT
+"""`sealspec review` and `sealspec derive`: the kernel's C against the editions."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reports.cli_common import BadUsage, ExitCode, console, line, printable
+from reports.cli_interrupt import interruptible
+from reports.outputs import Outputs
+
+if TYPE_CHECKING:
+    from checker.source.review import Named
+    from checker.source.tree import Tree
+    from spec.editions import Edition
+
+WIDTH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the user asked of `sealspec review`."""
+
+    patches: list[str]
+    tree: str | None
+    config: str | None
+    editions: list[str]
+    vmas: int
+    seconds: float
+    json_file: str | None
+    out: str | None
+
+
+def review(request: Request) -> ExitCode:
+    """Judge the patches. Raises BadUsage."""
+    outputs = Outputs({"--json": request.json_file}, folders={"--out": request.out}, inputs=request.patches)
+    from checker.lab.errors import LabError
+    from checker.source.errors import BadPatch
+
+    try:
+        return _review(request, outputs)
+    except (BadPatch, LabError) as error:
+        raise BadUsage(str(error)) from None
+
+
+def _review(request: Request, outputs: Outputs) -> ExitCode:
+    from checker.source.config import Config, from_file
+    from checker.source.judge import Limits
+    from checker.source.review import Reviewer, sides_of_pieces, sides_of_tree
+    from checker.source.tree import open_tree
+
+    screen, error = console(error=outputs.standard), console(error=True)
+    patches = [_read(name) for name in request.patches]
+
+    def say(text: str) -> None:
+        if sys.stderr.isatty():
+            line(error, printable(text), "dim")
+
+    tree = open_tree(request.tree, request.config, say) if request.tree else None
+    editions = editions_for(request.editions, tree)
+    if tree is None:
+        config = from_file(Path(request.config)) if request.config else Config()
+        before, after = sides_of_pieces(patches, config)
+    else:
+        before, after = sides_of_tree(patches, tree.path, tree.config)
+    reviewer = Reviewer(
+        patches, before, after, _label(tree), editions, Limits(request.vmas, request.seconds),
+        chosen=bool(request.editions), say=say,
+    )  # fmt: skip
+    complete = True
+    try:
+        with interruptible():
+            for _ in reviewer.run():
+                pass
+    except KeyboardInterrupt:
+        complete = False
+    document = reviewer.document(complete=complete)
+    from reports.review_text import review_lines
+
+    width = min(screen.width, WIDTH)
+    for text in review_lines(document, width):
+        line(screen, text)
+    outputs.write_document("--json", document)
+    if request.out is not None:
+        from reports.review_files import write_review
+
+        write_review(document, request.out)
+    if not complete:
+        return ExitCode.INTERRUPTED
+    return ExitCode.OK if document.fine else ExitCode.DIFFERS
+
+
+def _label(tree: Tree | None) -> str:
+    if tree is None:
+        return ""
+    version = f" (Linux {tree.version})" if tree.version else ""
+    return f"{tree.label}{version}"
+
+
+def _read(name: str) -> Named:
+    from checker.source.patch import MAX_BYTES, read_patch
+    from checker.source.review import Named
+
+    shown = "standard input" if name == "-" else printable(name)
+    try:
+        if name == "-":
+            raw = sys.stdin.buffer.read(MAX_BYTES + 1)
+        elif not os.path.isfile(name):
+            raise BadUsage(f"{shown}: {'not a file' if os.path.exists(name) else 'no such file'}")
+        else:
+            with open(name, "rb") as file:
+                raw = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise BadUsage(f"{shown}: {error.strerror}") from None
+    if len(raw) > MAX_BYTES:
+        raise BadUsage(f"{shown}: larger than {MAX_BYTES >> 20} MiB: no patch is")
+    if b"\0" in raw:
+        raise BadUsage(f"{shown}: not a patch: it is not text")
+    return Named(shown, read_patch(raw.decode("utf-8", "replace"), shown))
+
+
+def editions_for(given: Sequence[str], tree: Tree | None) -> list[Edition]:
+    """The editions to hold the C against, the likeliest first. Raises BadUsage for an unknown one, and for one that is
+    not Linux."""
+    from reports.cli_common import check_runs_here, edition_named
+    from spec.editions import EDITIONS, KERNELS
+
+    if given:
+        chosen = [edition_named(name) for name in dict.fromkeys(given)]
+        for edition in chosen:
+            check_runs_here(edition.name)
+        return chosen
+    first = [tree.edition] if tree is not None and tree.edition else []
+    return [EDITIONS[name] for name in dict.fromkeys([*first, *KERNELS])]
