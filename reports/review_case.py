@@ -14,7 +14,6 @@ from reports.strip_diff import parting_text
 from spec.errors import Errno
 from spec.syscalls import CALLS
 
-
 WRONG = "goes wrong"
 """How the result of a side begins that does what no kernel survives."""
 

@@ -19,7 +19,7 @@ TEXT = """\
 /* int no(void) { } */
 #define TWICE(x) \\
 	((x) + \\
-	 (x))
+	(x))
 #ifdef CONFIG_64BIT
 int one(void)
 {
