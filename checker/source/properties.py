@@ -19,11 +19,11 @@ from checker.source.sides import Ended, Side
 from checker.source.space import BoundedKernel
 from checker.source.subjects import Subject
 from checker.source.values import Addr
-from checker.view import Transition
 from spec.editions import Edition
 from spec.errors import Errno
 from spec.properties import PROPERTIES, Property
 from spec.terms import and_, not_, whole
+from spec.transition import Transition
 
 
 @dataclass(slots=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from checker.documents.patches import CaseDoc, EndDoc
 from checker.examples import ConcreteSnapshot, Example
-from checker.view import Transition
 from spec.editions import EDITIONS
 from spec.errors import Errno
+from spec.transition import Transition
 
 
 def transition(case: CaseDoc, end: EndDoc) -> tuple[Transition, list[int]]:

@@ -9,7 +9,8 @@ from checker.source.errors import NotCovered
 from checker.source.operators import binary, truth
 from checker.source.table import assumed
 from checker.source.values import Flags, Word, word
-from spec.syscalls.mprotect import NO_PKEY, new_pkey
+from spec.arguments import NO_PKEY
+from spec.syscalls.mprotect import new_pkey
 from spec.terms import Bool, Num, and_, eq, not_
 
 
