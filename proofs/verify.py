@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -75,6 +76,8 @@ def read_contents(folder: Path, certificate: Certificate, mark: str) -> Contents
             found.wrong.append(f"{name}: {text}")
         elif hash_of_text(text.decode("utf-8", "surrogateescape")) != goal.sha256:
             found.wrong.append(f"{name}: it was changed, its hash is another")
+        elif not is_goal(text.decode("utf-8", "replace")):
+            found.wrong.append(f"{name}: it is no goal, and is given to no solver")
         else:
             found.texts[goal.sha256] = text
     known = {f"{goal.sha256}.smt2" for goal in certificate.goals}
@@ -95,6 +98,29 @@ def _read(path: Path) -> bytes | str:
             return "it is no file"
         text = file.read(MOST_BYTES + 1)
     return text if len(text) <= MOST_BYTES else f"it is larger than {MOST_BYTES} bytes"
+
+
+_COMMAND: Final = re.compile(r"\((set-info|set-logic|declare-fun|define-fun|assert|check-sat)\b")
+
+
+def is_goal(text: str) -> bool:
+    """The text is a goal as `certify` writes it: on each line one command, of those that only ask a question. Solvers
+    know others, which write files."""
+    lines = text.splitlines()
+    asked = [line for line in lines if line == "(check-sat)"]
+    return len(asked) == 1 and lines[-1] == asked[0] and all(_is_one_command(line) for line in lines)
+
+
+def _is_one_command(line: str) -> bool:
+    bare = re.sub(r"\|[^|\\]*\|", "", line)
+    if not _COMMAND.match(bare) or not bare.isascii() or set(bare) & set('|";\\'):
+        return False
+    depth = 0
+    for i, letter in enumerate(bare):
+        depth += (letter == "(") - (letter == ")")
+        if depth <= 0:
+            return depth == 0 and i == len(bare) - 1
+    return False
 
 
 # what the manifest leaves out -----------------------------------------------------------------------------------------

@@ -229,6 +229,32 @@ def test_a_goal_with_a_fact_of_its_own_is_noticed(copy: Path, capsys: pytest.Cap
     assert code == 1 and "has a fact that is not one here" in told
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        '(set-option :regular-output-channel "WRITTEN")',
+        '(assert true)(set-option :regular-output-channel "WRITTEN")',
+        '(assert (= a |\\|))(set-option :regular-output-channel "WRITTEN"))',
+        "(echo unsat)",
+        "(exit)",
+        "(check-sat)",
+        "; (assert",
+    ],
+)
+def test_a_goal_that_tells_the_solver_to_do_something_is_given_to_none(
+    line: str, copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    goal = min((copy / "goals").iterdir())
+    text = goal.read_text().replace("(check-sat)\n", f"{line}\n(check-sat)\n")
+    key = proofs.verify.hash_of_text(text)
+    (copy / "goals" / f"{key}.smt2").write_text(text)
+    goal.unlink()
+    manifest = (copy / "manifest.json").read_text().replace(goal.stem, key)
+    (copy / "manifest.json").write_text(manifest)
+    code, told = verified(copy, capsys, recompute=False)
+    assert code == 1 and f"goals/{key}.smt2: it is no goal, and is given to no solver" in told
+
+
 @pytest.mark.parametrize("said", ["sat", "unknown", "garbage"])
 def test_a_solver_that_does_not_agree_is_named(
     said: str, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
