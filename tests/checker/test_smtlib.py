@@ -89,6 +89,16 @@ def test_facts_that_do_not_contradict_one_another_have_no_core() -> None:
         CoreFinder(writer, 1_000).find(cutter.parts(A < B), cutter.parts(B < C))
 
 
+def test_a_core_serves_no_set_that_lacks_one_of_its_facts() -> None:
+    writer = Writer()
+    cutter, finder = Cutter(writer), CoreFinder(writer, 1_000)
+    first, second = cutter.parts(A < B), cutter.parts(B < C)
+    core = finder.find([*first, *second], cutter.parts(C < A))
+    assert finder.find([*first, *second, *cutter.parts(FAILS)], cutter.parts(C < A)) == core
+    with pytest.raises(NoCore):
+        finder.find(first, cutter.parts(C < A))
+
+
 def test_a_core_that_is_not_unsatisfiable_when_it_is_read_anew_is_none() -> None:
     writer = Writer()
     parts = Cutter(writer).parts(A < B)

@@ -169,6 +169,16 @@ def test_a_theorem_of_which_a_path_was_lost_is_not_claimed(monkeypatch: pytest.M
     assert found.theorems[0].verdict != "proved"
 
 
+def test_a_theorem_of_which_a_path_has_no_account_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    explored = explore_body("munmap", V10)
+    fewer = replace(explored, paths=explored.paths[:-1])
+    monkeypatch.setattr(proofs.goals, "explore_body", lambda call, edition: fewer)
+    monkeypatch.setattr(proofs.goals, "proved_by", lambda timeout_ms: lambda explored: lambda theorem: True)
+    found, _ = goals("munmap", ["never-unmapped"])
+    assert found.theorems[0].verdict == "error"
+    assert f"{explored.count} paths were explored, and {explored.count - 1} of them" in found.theorems[0].why
+
+
 # solvers that are none
 
 

@@ -229,6 +229,27 @@ def test_a_goal_with_a_fact_of_its_own_is_noticed(copy: Path, capsys: pytest.Cap
     assert code == 1 and "has a fact that is not one here" in told
 
 
+def test_a_goal_that_does_not_say_what_its_facts_say_is_noticed(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "(set-info :status unsat)\n(set-logic QF_LIA)\n(assert false)\n(check-sat)\n"
+    key = proofs.verify.hash_of_text(text)
+    goal = next(a for a in proved(json.loads((copy / "manifest.json").read_text()))["accounts"] if len(a) == 64)
+    (copy / "manifest.json").write_text((copy / "manifest.json").read_text().replace(goal, key))
+    (copy / "goals" / f"{goal}.smt2").unlink()
+    (copy / "goals" / f"{key}.smt2").write_text(text)
+    code, told = verified(copy, capsys)
+    assert code == 1 and "does not say what its facts say" in told
+
+
+def test_a_goal_that_is_said_to_be_satisfiable_is_noticed(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def change(manifest: dict[str, Any]) -> None:
+        key = next(account for account in proved(manifest)["accounts"] if len(account) == 64)
+        next(goal for goal in manifest["goals"] if goal["sha256"] == key)["expected"] = "sat"
+
+    changed(copy, change)
+    code, told = verified(copy, capsys)
+    assert code == 1 and "is expected to be sat" in told
+
+
 @pytest.mark.parametrize(
     "line",
     [
