@@ -210,6 +210,8 @@ def grow(mm: AddressSpace, to: Move, vma: Vma) -> Num:
     if mm.decide(behind) and not mm.any_mapped(vma.end, end):
         mm.may_fail(Errno.ENOMEM, "mremap: memory to grow in place runs out")
         mm.expand(to.old, end)
+        if mm.decide(vma.locked):
+            mm.lock(vma.end, end)
         return to.old
     mm.fail_if(not_(to.may_move), Errno.ENOMEM, "mremap: no room behind, and it may not move")
     new = mm.free_range(to.new_pages, None)
