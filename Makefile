@@ -12,7 +12,7 @@ ARGS ?=
 .DEFAULT_GOAL := help
 KERNEL ?= 6.18.15
 
-.PHONY: help soak prove test check golden test-guest lint bench replays clean
+.PHONY: help sabotage soak prove test check golden test-guest lint bench replays clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 18
@@ -31,6 +31,9 @@ golden: $(READY) ## the verdicts of all editions, decided anew, against tests/go
 
 test-guest: $(READY) ## the tests that ask a kernel, in QEMU: another kernel (KERNEL), processor, user, limit
 	$(BIN)/python -m tests.guest $(KERNEL) $(ARGS)
+
+sabotage: $(READY) ## every error of the catalogue, made in a copy of the source, against the guard that must see it
+	$(BIN)/python -m proofs.sabotage $(ARGS)
 
 SECONDS ?= 60
 soak: $(READY) ## random transitions of all editions against everything that is proved; SECONDS=60

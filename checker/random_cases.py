@@ -8,15 +8,19 @@ or wrapping around. Used by the soak (proofs/soak.py) and by the tests.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from random import Random
 
-from checker.concrete import State
+from checker.calls import finish
+from checker.concrete import ConcreteSpace, State, TooManyPages
+from checker.examples import Example
 from spec.advice import known_advice
 from spec.editions import Edition
 from spec.mapping import LARGEST_FILE_PAGES
-from spec.terms import whole
+from spec.syscalls import CALLS
+from spec.terms import Bool, whole
 from spec.vma import (
     ANONYMOUS,
     DEVZERO,
@@ -315,3 +319,22 @@ class RandomCases:
             "flags": pick((0, 1, 1, 1, 3, 3, 3, 3, 5, 5, 7, 7, 7, 2, 4, 8)),
             "new_addr": pick((0, far, far, beside, beside, self._address(state))) % WORD,
         }
+
+
+class _Asked(ConcreteSpace):
+    """A space that remembers what the call asked of its environment."""
+
+    asked: set[str]
+
+    def environment(self, why: str) -> Bool:
+        self.asked.add(why)
+        return False
+
+
+def environment_of(example: Example, edition: Edition) -> list[str]:
+    """What can go wrong in the environment of this call, by name."""
+    space = _Asked(example.state.copy(), edition)
+    space.asked = set()
+    with contextlib.suppress(TooManyPages):
+        finish(lambda: CALLS[example.call].body(space, example.arguments))
+    return sorted(space.asked)

@@ -5,7 +5,7 @@
 edition, executes them on the concrete reading and asks of each transition that
 
 - every property whose expected verdict is `proved` holds at every page near it,
-- the address space is well formed afterwards, in every clause,
+- the address space is well formed afterwards, in every clause, and map_count counts,
 - the contract of each verb that the call used admits what the list engine did (checker/admission.py).
 
 What is found is made smaller and saved as a JSON file, which `--again FILE` judges anew. The last line says how to
@@ -15,7 +15,6 @@ repeat the run. Exit status: 0 nothing found, 1 something found, 130 interrupted
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import sys
 import time
@@ -26,18 +25,16 @@ from pathlib import Path
 from random import Random
 
 from checker.admission import NotAdmitted, admit
-from checker.calls import finish
-from checker.concrete import ConcreteSpace, State, TooManyPages
+from checker.concrete import State, TooManyPages
 from checker.documents.layouts import LayoutDoc
 from checker.examples import Example, problems, violation
 from checker.machine import WordGuards
-from checker.random_cases import RandomCases
+from checker.random_cases import RandomCases, environment_of
 from proofs.theorems import theorems
 from spec.editions import EDITIONS, Edition
 from spec.properties import Property
 from spec.space import Done, Refused
 from spec.syscalls import CALLS
-from spec.terms import Bool
 from spec.transition import Transition
 
 CALLS_A_STATE = 4
@@ -76,25 +73,6 @@ class Ran(Example):
         return self.transition, self.after
 
 
-class _Asked(ConcreteSpace):
-    """A space that remembers what the call asked of its environment."""
-
-    asked: set[str]
-
-    def environment(self, why: str) -> Bool:
-        self.asked.add(why)
-        return False
-
-
-def environment_of(example: Example, edition: Edition) -> list[str]:
-    """What can go wrong in the environment of this call, by name."""
-    space = _Asked(example.state.copy(), edition)
-    space.asked = set()
-    with contextlib.suppress(TooManyPages):
-        finish(lambda: CALLS[example.call].body(space, example.arguments))
-    return sorted(space.asked)
-
-
 def proved_properties(edition: Edition) -> dict[str, list[Property]]:
     """By call: the properties that are expected to be proved."""
     found: dict[str, list[Property]] = defaultdict(list)
@@ -118,6 +96,8 @@ class Judge:
             return ""
         try:
             transition, after = example.run(self.edition)
+            if transition.after.map_count != transition.after.counted():
+                return "map_count is not how many VMAs there are"
             ill = problems(after)
             if ill:
                 return f"not well formed: {ill[0]}"

@@ -26,8 +26,8 @@ from spec.errors import Errno
 from spec.properties import PROPERTIES
 from spec.syscalls import CALLS
 from spec.terms import eq
-from spec.vma import DEVZERO, Page, Vma
-from spec.words import PAGE_SIZE, TASK_PAGES
+from spec.vma import DEVZERO, FILE, Page, Vma
+from spec.words import MIN_PAGE, PAGE_SIZE, TASK_PAGES
 
 LINUX = [name for name, edition in EDITIONS.items() if edition.has("mremap")]
 PLAIN = Vma(start=WINDOW, end=WINDOW + 1, read=True, write=True, offset=WINDOW)
@@ -136,6 +136,62 @@ def test_a_hint_of_mremap_below_the_lowest_address_is_refused_by_mremap(name: st
         Errno.EPERM, "mremap: the new address is below mmap_min_addr",
     )  # fmt: skip
     admit(made, EDITIONS[name])
+
+
+def steps_are_admitted(made: Example, name: str, errno: Errno, vmas: int) -> State:
+    """The call ends so, with so many VMAs, and each of its steps is admitted."""
+    transition, after = made.run(EDITIONS[name])
+    assert (transition.errno, len(after.vmas)) == (errno, vmas)
+    admit(made, EDITIONS[name])
+    return after
+
+
+@pytest.mark.parametrize("name", LINUX)
+def test_what_madv_remove_punches_is_gone_for_every_mapping(name: str) -> None:
+    shared = replace(PLAIN, end=WINDOW + 2, backing=FILE, object=1, offset=0, shared=True, may_share=True)
+    other = replace(shared, start=WINDOW + 8, end=WINDOW + 10)
+    state = State(vmas=[shared, other], objects={(1, 0): 5, (1, 1): 6}, sizes={1: 2})
+    made = example("madvise", state, name, addr=WINDOW * PAGE_SIZE, len=PAGE_SIZE, behavior=9)
+    assert steps_are_admitted(made, name, Errno.OK, 2).objects == {(1, 1): 6}
+
+
+@pytest.mark.parametrize("name", LINUX)
+def test_a_new_mapping_that_merges_moves_where_its_neighbours_end(name: str) -> None:
+    words = {"len": PAGE_SIZE, "prot": 3, "flags": 0x32, "file": 0, "object": 0, "off": 0}
+    plain = replace(PLAIN, account=True)
+    behind = replace(plain, start=WINDOW + 2, end=WINDOW + 3, offset=WINDOW + 2)
+    for vmas in ([plain], [behind], [plain, behind]):
+        made = example("mmap", State(vmas=vmas), name, addr=(WINDOW + 1) * PAGE_SIZE, **words)
+        steps_are_admitted(made, name, Errno.OK, 1)
+
+
+@pytest.mark.parametrize("name", LINUX)
+def test_an_address_space_that_is_full_has_no_room(name: str) -> None:
+    full = replace(PLAIN, start=MIN_PAGE, end=TASK_PAGES, offset=MIN_PAGE)
+    words = {"len": PAGE_SIZE, "prot": 3, "flags": 0x22, "file": 0, "object": 0, "off": 0}
+    steps_are_admitted(example("mmap", State(vmas=[full]), name, addr=0, **words), name, Errno.ENOMEM, 1)
+
+
+@pytest.mark.parametrize("name", LINUX)
+def test_a_hint_that_is_taken_may_lead_below_it(name: str) -> None:
+    top = replace(PLAIN, start=TASK_PAGES - 2, end=TASK_PAGES, offset=0)
+    words = {"addr": (TASK_PAGES - 2) * PAGE_SIZE, "len": PAGE_SIZE, "prot": 3, "flags": 0x22}
+    made = example("mmap", State(vmas=[top]), name, **words, file=0, object=0, off=0)
+    assert steps_are_admitted(made, name, Errno.OK, 2).vmas[0].start < TASK_PAGES - 2
+
+
+@pytest.mark.parametrize("name", LINUX)
+def test_a_stack_at_the_far_end_of_its_gap(name: str) -> None:
+    stack = replace(PLAIN, start=WINDOW + 257, end=WINDOW + 258, growsdown=True)
+    made = example("brk", State(vmas=[stack], start_brk=WINDOW, brk=WINDOW), name, addr=(WINDOW + 1) * PAGE_SIZE)
+    steps_are_admitted(made, name, Errno.ENOMEM, 1)
+
+
+@pytest.mark.parametrize("name", LINUX)
+def test_a_mapping_that_grows_up_to_its_like_becomes_one_with_it(name: str) -> None:
+    behind = replace(PLAIN, start=WINDOW + 2, end=WINDOW + 3, offset=WINDOW + 2)
+    words = {"addr": WINDOW * PAGE_SIZE, "old_len": PAGE_SIZE, "new_len": 2 * PAGE_SIZE, "flags": 0, "new_addr": 0}
+    steps_are_admitted(example("mremap", State(vmas=[PLAIN, behind]), name, **words), name, Errno.OK, 1)
 
 
 # contracts that are wrong are caught

@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import z3
 
 import checker.layout as layout
 from checker.calls import explore_arguments
 from checker.layout import LayoutSpace
-from proofs.lemmas import LEMMAS, decide_lemma, lemma_result
+from proofs.lemmas import LEMMAS, Lemma, Obligation, decide_lemma, lemma_result
 from spec.editions import EDITIONS
 from spec.syscalls import CALLS
 from spec.terms import Num
@@ -69,6 +70,18 @@ def test_a_cut_that_forgets_the_offset_breaks_modify(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(layout, "cut_vma", cut)
     assert "place in the object" in refuted("modify")
+
+
+def test_a_lemma_of_empty_hypotheses_is_refuted() -> None:
+    """What is to be consistent and is not, and a lemma without any obligation."""
+    nothing = z3.BoolVal(False)
+    for obligations in (
+        [Obligation("hypotheses", (nothing,), consistent=True)],
+        [Obligation("holds", (nothing,)), Obligation("hypotheses", (nothing,), consistent=True)],
+        [Obligation("does not hold", (z3.BoolVal(True),))],
+    ):
+        assert decide_lemma(Lemma("", "", lambda edition, o=obligations: iter(o)), V10, 20_000).verdict == "refuted"  # type: ignore[misc]
+    assert decide_lemma(Lemma("", "", lambda edition: iter(())), V10, 20_000).verdict == "vacuous"
 
 
 @pytest.fixture
