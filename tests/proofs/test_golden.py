@@ -24,7 +24,7 @@ REPLACED = {
     "mmap: MAP_SHARED_VALIDATE does not know MAP_FIXED_NOREPLACE":  # one of many flags now
     "mmap: MAP_SHARED_VALIDATE with a flag that the file does not have",
 }
-"""Checks that survived when an edition was recorded and are no more, with those in their place; v10 is recorded anew."""
+"""Checks that survived when an edition was recorded and are no more, and those in their place; v10 is recorded anew."""
 
 
 def test_these_editions_are_recorded() -> None:
