@@ -211,7 +211,7 @@ class AdmittedSpace(UnboundedSpace):
         self._midway: Moment | None = None
         self._moved_by: tuple[Num, Num] = 0, 0
         self._chosen = False
-        self.now = start
+        self.now = self._begun = start
         self.trial = _Trial([])
         super().__init__(_GivenWorld(start), edition, cast(Any, self.trial))
         self._adopt(start)
@@ -345,6 +345,9 @@ class AdmittedSpace(UnboundedSpace):
 
     def _name(self, page: Num) -> NoReturn:
         raise AssertionError("the concrete state is asked")
+
+    def _original_view(self, page: Num) -> tuple[Bool, Vma]:
+        return self._begun.view(whole(page))
 
     def _free(self, what: str, refusal: tuple[Errno, str] | None = None) -> bool:
         refused = self.step.refused

@@ -149,9 +149,10 @@ class BoundedSpace(LayoutSpace):
     def execute_only_pkey(self, wanted: Bool) -> Num:
         return self.window.exec_key
 
-    def fresh_object(self, pages: Num) -> Num:
-        made = z3.Int(self._fresh("object"))
-        self.run.assume(and_(lt(0, made), *(ne(made, v.object) for v in self.window.vmas)))
+    def fresh_object(self, pages: Num, besides: Num) -> Num:
+        before, made = self._stored, z3.Int(self._fresh("object"))
+        self.run.assume(and_(lt(0, made), ne(made, besides), *(ne(made, v.object) for v in self.window.vmas)))
+        self._stored = lambda o, at: ite(eq(o, made), 0, before(o, at))
         return made
 
     def fresh_anon_vma(self) -> Num:
@@ -219,6 +220,7 @@ class BoundedSnapshot:
         self._page, self._stored = space._page, space._stored
         self.write_denied, self.access_denied = space._write, space._access
         self.pkey_allocated, self.object_pages = space.pkey_allocated, space.object_pages
+        self.stored, self.exec_key, self.has_pkeys = space._stored, space.window.exec_key, True
         self.start_brk = space.start_brk
         self._elsewhere = space.elsewhere
         self.map_count = space.counter

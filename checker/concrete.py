@@ -49,6 +49,7 @@ class State:
     exec_key: int = 0
     pkru: int = PKRU_AT_START
     next_id: int = 1000
+    """No object or anon_vma has a higher number: the next one that is made gets the next."""
     huge_pages: bool = False
     """Huge pages are free, as many as a program may want; otherwise none is (vm.nr_hugepages is 0)."""
     min_page: int = MIN_PAGE
@@ -197,8 +198,10 @@ class ConcreteSpace(LayoutSpace):
         self.state.next_id += 1
         return self.state.next_id
 
-    def fresh_object(self, pages: Num) -> Num:
+    def fresh_object(self, pages: Num, besides: Num) -> Num:
         made = self._fresh()
+        if made == besides:
+            made = self._fresh()
         self.state.sizes[made] = whole(pages)
         return made
 

@@ -71,6 +71,20 @@ class ConcreteSnapshot:
         """How many pages the object has."""
         return self._space.object_pages(object)
 
+    def stored(self, object: Num, offset: Num) -> Num:
+        """What a page of the object holds."""
+        return self._space.stored(object, offset)
+
+    @property
+    def has_pkeys(self) -> Bool:
+        """The processor has protection keys."""
+        return self.state.has_pkeys
+
+    @property
+    def exec_key(self) -> Num:
+        """The key for execute-only memory; 0 if there is none."""
+        return self.state.exec_key
+
     def counted(self) -> Num:
         """How many VMAs there are."""
         return self.state.elsewhere + len(self.state.vmas)
@@ -297,6 +311,7 @@ def from_model(explored: ExploredCall, path: CallPath, model: z3.ModelRef) -> Ex
         has_pkeys=not _truth(model, world.no_keys),
         exec_key=exec_key,
         pkru=pkru,
+        next_id=max([1000, *sizes, *(whole(vma.anon_vma) for vma in layout)]),
     )
     return Example(state, explored.call.name, concrete_arguments(explored.arguments, model), failures)
 

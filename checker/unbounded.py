@@ -447,14 +447,18 @@ class UnboundedSpace(AddressSpace):
         allocated = and_(eq(had, 0), lt(0, key))
         free = and_(between(1, key, 16), not_(self.pkey_allocated(key)), not_(self.world.no_keys))
         self.assume(or_(eq(key, had), and_(wanted, allocated, free)))
+        taken = all_(self.pkey_allocated(other) for other in range(1, 16))
+        self.assume(implies(and_(wanted, eq(key, 0)), or_(self.world.no_keys, taken)))
         old_write, old_access = self._write_denied, self._access_denied
         self._write_denied = lambda k: or_(and_(allocated, eq(k, key)), old_write(k))
         self._access_denied = lambda k: or_(and_(allocated, eq(k, key)), old_access(k))
         return key
 
-    def fresh_object(self, pages: Num) -> Num:
-        made = self._number("object")
-        self.assume(lt(0, made))
+    def fresh_object(self, pages: Num, besides: Num) -> Num:
+        view, stored, made = self._original_view, self._stored, self._number("object")
+        self.every_page.append(lambda q: implies(view(q)[0], ne(view(q)[1].object, made)))
+        self._stored = lambda o, offset: ite(eq(o, made), 0, stored(o, offset))
+        self.assume(and_(lt(0, made), ne(made, besides)))
         return made
 
     def object_pages(self, object: Num) -> Num:
@@ -732,8 +736,10 @@ class UnboundedSpace(AddressSpace):
         stray_in = view(start)[1].start if stray else None
 
         def is_recut(vma: Vma) -> Bool:
-            """The VMA may begin or end elsewhere now: something was changed, or a stray cut was left in it."""
-            return touched if stray_in is None else or_(touched, eq(vma.start, stray_in))
+            """The VMA may begin or end elsewhere now: something was changed, or a stray cut was left in it. A special
+            mapping is neither cut nor merged."""
+            recut = touched if stray_in is None else or_(touched, eq(vma.start, stray_in))
+            return and_(recut, ne(vma.backing, SPECIAL))
 
         def view_after(q: Num) -> tuple[Bool, Vma]:
             mapped, vma, after, _ = step(q)
@@ -1010,7 +1016,7 @@ class UnboundedSpace(AddressSpace):
         @once_per_page
         def after(q: Num) -> tuple[Bool, Vma]:
             mapped, vma = view(q)
-            there, begin = near(q), new_start(q)
+            there, begin = and_(near(q), ne(vma.backing, SPECIAL)), new_start(q)  # which is never merged
             anon = larger(0, new_anon(q))
             return mapped, replace(
                 vma,
@@ -1254,7 +1260,8 @@ class UnboundedSnapshot:
         self.pkey_allocated: Callable[[Num], Bool] = lambda key: and_(
             not_(no_keys), between(0, key, 16), allocated(key)
         )
-        self.object_pages = space.object_pages
+        self.object_pages, self.stored = space.object_pages, space._stored
+        self.has_pkeys, self.exec_key = not_(no_keys), space._exec_key
         self.start_brk = space.start_brk
         self.map_count = space.count
         self.max_map_count = space.max_map_count

@@ -13,6 +13,7 @@ from typing import Any
 
 from spec.advice import REMOVE
 from spec.errors import Errno
+from spec.predicates import same_page, same_stored
 from spec.terms import Bool, Num, and_, any_, between, eq, implies, le, lt, ne, not_, or_
 from spec.vma import ANONYMOUS, has_file, offset_at
 
@@ -261,13 +262,19 @@ def _attributes(*names: str) -> Callable[[Any, Num], Bool]:
 
 def _maps_another(t: Any, p: Num) -> Bool:
     a, b = t.before.at(p), t.after.at(p)
-    place = and_(has_file(a.vma), ne(offset_at(a.vma, p), offset_at(b.vma, p)))
+    place = ne(offset_at(a.vma, p), offset_at(b.vma, p))
     return or_(_attributes(*MAPS)(t, p), and_(a.mapped, b.mapped, place))
 
 
 def _reads_another(t: Any, p: Num) -> Bool:
     a, b = t.before.at(p), t.after.at(p)
-    return and_(a.mapped, b.mapped, or_(ne(a.visible, b.visible), ne(a.page.guard, b.page.guard)))
+    shows = or_(ne(a.visible, b.visible), ne(a.page.guard, b.page.guard))
+    return or_(and_(a.mapped, b.mapped, shows), not_(same_stored(t, p)))
+
+
+def _has_another_copy(t: Any, p: Num) -> Bool:
+    a, b = t.before.at(p), t.after.at(p)
+    return and_(a.mapped, b.mapped, not_(same_page(t, p)))
 
 
 KINDS: tuple[Kind, ...] = (
@@ -279,7 +286,9 @@ KINDS: tuple[Kind, ...] = (
     Kind("given another key", _attributes("pkey")),
     Kind("locked or unlocked", _attributes("locked")),
     Kind("marked by advice", _attributes(*MARKS)),
+    Kind("charged otherwise", _attributes("account")),
     Kind("given other contents", _reads_another),
+    Kind("faulted in or made lazily free", _has_another_copy),
 )
 """Everything in which two pages that are not alike (spec.predicates.unchanged) differ."""
 

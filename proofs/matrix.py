@@ -30,7 +30,7 @@ from proofs.theorems import theorems
 from spec.assumptions import ALWAYS
 from spec.editions import EDITIONS, Edition
 from spec.errors import Errno
-from spec.predicates import Formula, unchanged
+from spec.predicates import Formula, same_memory, unchanged
 from spec.properties import PROPERTIES, SYSTEM_CALLS, Property
 from spec.syscalls import CALLS
 from spec.terms import Bool, Num, eq, le, not_, or_
@@ -68,7 +68,8 @@ COLUMNS = (
 )
 """Every errno that the specification knows."""
 PAGES = PROPERTIES["failure-changes-no-page"]
-NOTHING = PROPERTIES["failure-changes-nothing"]
+NOTHING = replace(PROPERTIES["failure-changes-nothing"], holds=same_memory)
+"""A failure changes nothing of memory: of protection keys the matrix does not speak."""
 MORE = ("no VMA more", "one VMA more", "two VMAs more")
 """By how much at most map_count may have grown, in words."""
 

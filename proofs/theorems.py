@@ -122,6 +122,12 @@ KNOWN_BROKEN: tuple[Broken, ...] = (
     ),
     Broken(
         "eperm-changes-nothing",
+        ("mmap",),
+        (*UP_FRONT, VARIANT),
+        "mmap(PROT_EXEC) takes the process's key for execute-only memory before it looks at what MAP_FIXED replaces",
+    ),
+    Broken(
+        "eperm-changes-nothing",
         ("mremap",),
         tuple(name for name in LINUX if name not in UP_FRONT),
         "VMAs are cut, and the destination unmapped, before a VMA is found sealed (W5, W7)",
@@ -179,6 +185,13 @@ KNOWN_BROKEN: tuple[Broken, ...] = (
         tuple(name for name in LINUX if not EDITIONS[name].splits_locked_source),
         "MREMAP_DONTUNMAP of a part of a locked VMA unlocks all of the VMA",
         "v7.3",
+    ),
+    Broken(
+        "move-keeps-charges",
+        ("mremap",),
+        tuple(name for name in LINUX if EDITIONS[name].uncharges_kept_source),
+        "MREMAP_DONTUNMAP takes the charge from all of the VMA that it leaves behind",
+        "v6.17",
     ),
     Broken(
         "alike-neighbours-merge",

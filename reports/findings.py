@@ -71,6 +71,8 @@ TOPICS: tuple[Topic, ...] = (
             "success-does-what-it-says",
             "success-is-as-openbsd-says",
             "move-keeps-locks",
+            "move-keeps-charges",
+            "execute-only-has-its-key",
             "sealing-twice-is-a-no-op",
             "alike-neighbours-merge",
             "special-stays-whole",

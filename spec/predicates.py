@@ -4,15 +4,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from typing import Final
 
 from spec.advice import HWPOISON, SOFT_OFFLINE
 from spec.arguments import Advise, Map, Move, PageRange
 from spec.errors import Errno
 from spec.terms import Bool, Num, all_, and_, between, eq, implies, lt, not_, one_of, or_
 from spec.transition import Transition
-from spec.vma import HUGE_PAGES, Vma, has_file, offset_at, same_mapping
+from spec.vma import ATTRIBUTES, EMPTY_PAGE, HUGE_PAGES, Page, Vma, has_file, offset_at
 from spec.words import MIN_PAGE
+
+PKEYS: Final = 16
+"""Protection keys of the processor, 0 to 15."""
+
+MEANT: Final = tuple(name for name in ATTRIBUTES if name not in ("offset", "anon_vma", "inherited"))
+"""Attributes of a VMA that calls set and keep. The page offset is compared by place; anon_vmas are bookkeeping that a
+merge or a fault shares out anew."""
 
 Formula = Callable[[Transition, Num], Bool]
 """What is true of a transition at a page."""
@@ -92,33 +99,98 @@ def same_contents(t: Transition, p: Num) -> Bool:
     return eq(t.before.at(p).visible, t.after.at(p).visible)
 
 
-def unchanged(t: Transition, p: Num) -> Bool:
-    """Mapped alike, every attribute alike, and the program reads the same."""
+def same_page(t: Transition, p: Num) -> Bool:
+    """What the page holds of its own, and its marks, are as before."""
+    a, b = t.before.at(p).page, t.after.at(p).page
+    return alike_pages(a, b)
+
+
+def alike_pages(a: Page, b: Page) -> Bool:
+    """The two hold the same of their own, and have the same marks."""
+    return and_(eq(a.copied, b.copied), eq(a.own, b.own), eq(a.lazy, b.lazy), eq(a.guard, b.guard))
+
+
+def is_empty(page: Page) -> Bool:
+    """The page holds nothing of its own, and has no mark."""
+    return alike_pages(page, EMPTY_PAGE)
+
+
+def same_stored(t: Transition, p: Num) -> Bool:
+    """The object behind the page holds there what it held, whether or not the page shows it."""
+    a = t.before.at(p)
+    place = offset_at(a.vma, p)
+    same = eq(t.before.stored(a.vma.object, place), t.after.stored(a.vma.object, place))
+    return implies(and_(a.mapped, has_file(a.vma)), same)
+
+
+def same_attributes_but(t: Transition, p: Num, *names: str) -> Bool:
+    """Mapped alike, at the same place of the same object, and every attribute alike but the named ones ("offset" names
+    the place). Of contents this says nothing; nor of anon_vmas, which merges share out anew."""
     a, b = t.before.at(p), t.after.at(p)
-    alike = and_(same_mapping(a.vma, b.vma, p), eq(a.visible, b.visible), eq(a.page.guard, b.page.guard))
-    return and_(eq(a.mapped, b.mapped), or_(not_(a.mapped), alike))
+    place = "offset" in names or eq(offset_at(a.vma, p), offset_at(b.vma, p))
+    alike = and_(place, alike_in(a.vma, b.vma, *(n for n in MEANT if n not in names)))
+    return and_(eq(a.mapped, b.mapped), implies(a.mapped, alike))
 
 
 def unchanged_but(t: Transition, p: Num, *names: str) -> Bool:
     """As `unchanged`, but for the named attributes of the VMA."""
-    return and_(same_attributes_but(t, p, *names), or_(not_(t.before.at(p).mapped), same_contents(t, p)))
+    held = implies(t.before.at(p).mapped, and_(same_page(t, p), same_contents(t, p)))
+    return and_(same_attributes_but(t, p, *names), held, same_stored(t, p))
 
 
-def same_attributes_but(t: Transition, p: Num, *names: str) -> Bool:
-    """Mapped alike, and every attribute alike but the named ones; of contents this says nothing."""
-    a, b = t.before.at(p), t.after.at(p)
-    alike = same_mapping(replace(a.vma, **{n: getattr(b.vma, n) for n in names}), b.vma, p)
-    return and_(eq(a.mapped, b.mapped), implies(a.mapped, alike))
+def unchanged(t: Transition, p: Num) -> Bool:
+    """Mapped alike, every attribute and mark alike, and it and the object behind it hold what they held."""
+    return unchanged_but(t, p)
+
+
+def faulted_in(t: Transition, p: Num) -> Bool:
+    """The page has a copy of its own of what it held: what a fault for writing leaves of a private page."""
+    now = t.after.at(p)
+    copy = and_(now.page.copied, not_(now.page.lazy), not_(now.page.guard))
+    return and_(copy, not_(t.before.at(p).page.guard), same_contents(t, p))
+
+
+def same_keys(t: Transition) -> Bool:
+    """No protection key was allocated or freed, for execute-only memory neither, and the thread's PKRU is the same."""
+    return same_keys_but(t, lambda key: False, eq(t.before.exec_key, t.after.exec_key))
+
+
+def same_keys_but(t: Transition, key: Callable[[Num], Bool], exec_key: Bool) -> Bool:
+    """Every protection key for which `key` does not hold is allocated as before, and the thread has the same rights
+    through it; of the key for execute-only memory, `exec_key` holds."""
+    a, b = t.before, t.after
+    rights = (
+        or_(
+            key(n),
+            and_(
+                eq(a.pkey_allocated(n), b.pkey_allocated(n)),
+                eq(a.access_denied(n), b.access_denied(n)),
+                eq(a.write_denied(n), b.write_denied(n)),
+            ),
+        )
+        for n in range(PKEYS)
+    )
+    return and_(exec_key, all_(rights))
+
+
+def same_rest(t: Transition) -> Bool:
+    """The program break, the protection keys and the thread's PKRU are as before: what is no page."""
+    return and_(eq(t.before.brk, t.after.brk), same_keys(t))
+
+
+def same_borders(t: Transition, p: Num) -> Bool:
+    """No VMA begins or ends at the page that did not before, or the reverse, and there are as many."""
+    return and_(eq(t.before.cut(p), t.after.cut(p)), eq(t.before.map_count, t.after.map_count))
+
+
+def same_memory(t: Transition, p: Num) -> Bool:
+    """No page is otherwise than before, nothing that an object holds, no VMA boundary, no count, not the break."""
+    return and_(unchanged(t, p), same_borders(t, p), eq(t.before.brk, t.after.brk))
 
 
 def same_everything(t: Transition, p: Num) -> Bool:
-    """No page, no VMA boundary and no count is otherwise than before."""
-    return and_(
-        unchanged(t, p),
-        eq(t.before.cut(p), t.after.cut(p)),
-        eq(t.before.map_count, t.after.map_count),
-        eq(t.before.brk, t.after.brk),
-    )
+    """Nothing at all is otherwise than before: nothing of memory, no protection key, and not the thread's PKRU."""
+    return and_(same_memory(t, p), same_keys(t))
 
 
 def same_vma(t: Transition, p: Num, q: Num) -> Bool:

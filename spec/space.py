@@ -193,8 +193,9 @@ class AddressSpace(Guards):
         """The process's key for execute-only memory, allocated now if `wanted`; 0 if there is none."""
 
     @abstractmethod
-    def fresh_object(self, pages: Num) -> Num:
-        """An object of that many pages that nothing maps yet (the shmem file behind anonymous shared memory)."""
+    def fresh_object(self, pages: Num, besides: Num) -> Num:
+        """An object of that many pages that nothing maps yet and that holds zeros (the shmem file behind anonymous
+        shared memory); it is another than `besides`."""
 
     @abstractmethod
     def object_pages(self, object: Num) -> Num:

@@ -53,6 +53,20 @@ class Snapshot(Protocol):
         """How many pages the object has."""
         ...
 
+    def stored(self, object: Num, offset: Num) -> Num:
+        """What a page of the object holds, whoever maps it (an abstract value)."""
+        ...
+
+    @property
+    def has_pkeys(self) -> Bool:
+        """The processor has protection keys."""
+        ...
+
+    @property
+    def exec_key(self) -> Num:
+        """The process's key for execute-only memory; 0 if there is none."""
+        ...
+
     @property
     def start_brk(self) -> Num:
         """The page where the heap begins."""

@@ -74,7 +74,7 @@ PROPERTIES: Final = (
     Property(
         "eperm-changes-nothing",
         "A call that is refused with EPERM because of a seal changes nothing at all: no page, no VMA boundary, no "
-        "count.",
+        "count, no protection key.",
         "design of the patch: the range is checked before anything changes; " + THREAD_LIAM,
         tuple(BLOCKED_KINDS),
         outcomes=refused_with(Errno.EPERM),
@@ -83,7 +83,7 @@ PROPERTIES: Final = (
     ),
     Property(
         "failure-changes-no-page",
-        "A call that fails changes no page.",
+        "A call that fails changes no page, and nothing that an object behind a page holds.",
         THREAD_THEO,
         SYSTEM_CALLS,
         outcomes=failed,
@@ -92,7 +92,8 @@ PROPERTIES: Final = (
     ),
     Property(
         "failure-changes-nothing",
-        "A call that fails changes nothing at all: no page, no VMA boundary, no count.",
+        "A call that fails changes nothing at all: no page, no VMA boundary, no count, no protection key, not the "
+        "break.",
         THREAD_THEO,
         SYSTEM_CALLS,
         outcomes=failed,

@@ -45,6 +45,13 @@ def _still_alike(t: Transition, p: Num, q: Num) -> Bool:
     )
 
 
+def _still_one_vma(t: Transition, p: Num, q: Num) -> Bool:
+    """Both pages are in one special VMA yet, or neither is."""
+    a, b = t.after.at(p), t.after.at(q)
+    special = and_(a.mapped, eq(a.vma.backing, SPECIAL))
+    return and_(_still_alike(t, p, q), implies(special, eq(a.vma.start, b.vma.start)))
+
+
 def _one_mapping(after: Snapshot, p: Num) -> Bool:
     """The pages on both sides of the left edge of page p could be parts of one VMA: nothing tells them apart."""
     left, right = after.at(p - 1), after.at(p)
@@ -60,12 +67,12 @@ def _well_formed(t: Transition, p: Num) -> Bool:
 PROPERTIES: Final = (
     Property(
         "special-stays-whole",
-        "A special mapping is kept, unmapped or changed as a whole: no call cuts it.",
+        "A special mapping is kept, unmapped or changed as a whole: it stays one VMA, no call cuts it.",
         "__install_special_mapping: special_mapping_split refuses",
         CHANGING,
         second=True,
         when=of_two_pages(_same_special),
-        holds=of_two_pages(_still_alike),
+        holds=of_two_pages(_still_one_vma),
     ),
     Property(
         "huge-pages-stay-whole",

@@ -127,7 +127,8 @@ def mmap(mm: AddressSpace, new: Map) -> Num:
     """Map a range anew. With MAP_FIXED what was there is unmapped first, unless it is sealed."""
     if mm.edition.limits_maps:
         mm.fail_if(mm.over_limit(), Errno.ENOMEM, "mmap: map_count is above its limit")
-    exec_only_key = mm.execute_only_pkey(new.exec_only) if mm.edition.system is System.LINUX else 0
+    linux, ahead = mm.edition.system is System.LINUX, mm.edition.seals is SealCheck.TWO_PASS
+    exec_only_key = mm.execute_only_pkey(new.exec_only) if linux and not ahead else 0
     mm.fail_if(not_(new.small), Errno.ENOMEM, "mmap: the length is beyond TASK_SIZE")
     if mm.decide(new.fixed):
         misplaced = and_(new.huge, not_(and_(new.aligned, starts_huge_page(new.page))))
@@ -147,6 +148,8 @@ def mmap(mm: AddressSpace, new: Map) -> Num:
         page = mm.free_range_for(new.pages, raised if hinted else None, low=low, huge=new.huge)
     _check_kind(mm, new)
     _make_room(mm, new, page)
+    if linux and ahead:  # the key is taken when nothing can fail any more
+        exec_only_key = mm.execute_only_pkey(new.exec_only)
     vma = _new_vma(mm, new, page, exec_only_key)
     mm.map(vma)
     if mm.decide(or_(new.populate, new.locked)):
@@ -235,7 +238,7 @@ def _new_vma(mm: AddressSpace, new: Map, page: Num, exec_only_key: Num) -> Vma:
     grown = new.pages + ite(and_(new.huge, new.write), new.offset, 0)
     object_pages = ite(and_(new.huge, not_(mm.has_huge_pages)), 0, grown)
     makes_object = or_(shmem, and_(eq(new.file, DEV_ZERO), is_shared), new.huge)
-    plain_object = ite(makes_object, mm.fresh_object(object_pages), new.object)
+    plain_object = ite(makes_object, mm.fresh_object(object_pages, besides=new.object), new.object)
     return Vma(
         start=page,
         end=page + new.pages,

@@ -19,6 +19,9 @@ from spec.terms import Bool, Num, and_, eq, ite, ite_bool, lt, ne, not_, or_
 from spec.vma import HUGETLB, Vma, is_anonymous, same_flags
 from spec.words import Word, above, add, choose, equal, has, is_page_aligned, low32, mask, page_align, untagged
 
+NO_KEY_YET = 16
+"""One more than the highest protection key."""
+
 
 def arguments(do: Guards, addr: Word, length: Word, prot: Word) -> PlainProtect:
     """Bytes to pages for mprotect, which is pkey_mprotect without a key. OpenBSD knows no protection but to read, write
@@ -84,7 +87,10 @@ def mprotect(mm: AddressSpace, to: Protect) -> Num:
     if not (in_the_loop or openbsd):
         mm.check_each(start, to.end, lambda vma: vma.sealed, Errno.EPERM, "mprotect: a VMA of the range is sealed")
     exec_only = and_(to.exec, not_(to.read), not_(to.write), eq(to.pkey, NO_PKEY))
-    exec_only_key = 0 if openbsd else mm.execute_only_pkey(exec_only)
+    ahead = mm.edition.seals is SealCheck.TWO_PASS
+    exec_only_key: Num = 0
+    if not openbsd:
+        exec_only_key = _foreseen_key(mm, exec_only) if ahead else mm.execute_only_pkey(exec_only)
 
     def protect(vma: Vma, at: Visit) -> Vma:
         missing = or_(
@@ -107,10 +113,19 @@ def mprotect(mm: AddressSpace, to: Protect) -> Num:
         account = ite_bool(same_flags(vma, protected), vma.account, accounted(vma, to.write))
         return replace(protected, account=account)
 
-    if mm.edition.seals is SealCheck.TWO_PASS:
+    if ahead:
         mm.foresee(start, to.end, protect, gap=gap)
+        if not openbsd:
+            exec_only_key = mm.execute_only_pkey(exec_only)
     mm.change_each(start, to.end, protect, gap=gap)
     return 0
+
+
+def _foreseen_key(mm: AddressSpace, exec_only: Bool) -> Num:
+    """The key for execute-only memory as far as it can be foreseen. In two passes it is taken when nothing can fail any
+    more; until then a number that no VMA has stands for it, so that all that it would change counts as changed."""
+    had = mm.execute_only_pkey(False)
+    return ite(and_(exec_only, eq(had, 0)), NO_KEY_YET, had)
 
 
 def _first_page(mm: AddressSpace, to: Protect) -> Num:
