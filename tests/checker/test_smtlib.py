@@ -43,6 +43,7 @@ def test_a_word_is_written_with_its_width() -> None:
     wrong = z3.And(z3.ULT(word + 4095, word), word & 0xFFF == 0, z3.Extract(63, 12, word) == 0)
     text = Writer().text([wrong])
     assert "(set-logic QF_BV)" in text and answer_to(text, 5_000) == "unsat"
+    assert answer_to(Writer().text([word == 1, z3.ULT(word, z3.BitVecVal(1 << 63, 64))]), 5_000) == "sat"
 
 
 def test_names_that_are_no_symbols_are_quoted_and_shared_terms_are_written_once() -> None:

@@ -8,8 +8,10 @@ import z3
 
 from checker.calls import explore_body
 from checker.paths import Run, explore, recording_pruned
-from checker.unbounded import UnboundedSpace
+from checker.unbounded import UnboundedSpace, World
 from spec.editions import EDITIONS
+from spec.errors import Errno
+from spec.space import Refused
 
 
 @pytest.mark.parametrize("call", ["munmap", "mprotect", "mlock", "write", "pkey_alloc"])
@@ -31,16 +33,26 @@ def test_a_check_that_decides_is_the_source_of_its_condition() -> None:
     assert any(text.startswith("check refuses: munmap") for text in told)
 
 
-def test_what_is_assumed_outside_of_every_verb_has_no_source(monkeypatch: pytest.MonkeyPatch) -> None:
-    body = UnboundedSpace.snapshot
+def test_what_is_stated_between_verbs_has_no_source() -> None:
+    even = z3.Int("page") % 2 == 0
 
-    def narrower(self: UnboundedSpace) -> object:
-        self.every_page.append(lambda q: q % 2 == 0)
-        return body(self)
+    def body(run: Run) -> UnboundedSpace:
+        space = UnboundedSpace(World(), EDITIONS["v10"], run)
+        space.check_mapped(z3.Int("start"), z3.Int("end"), Errno.ENOMEM, "the range has a hole")
+        space.every_page.append(lambda page: even)
+        space.assume(even)
+        space.check_mapped(z3.Int("start"), z3.Int("end"), Errno.ENOMEM, "the range has a hole")
+        return space
 
-    monkeypatch.setattr(UnboundedSpace, "snapshot", narrower)
-    space = explore_body("munmap", EDITIONS["v10"]).paths[0].space
-    assert not space.said_by(0).kind
+    def to_its_end(run: Run) -> UnboundedSpace | None:
+        try:
+            return body(run)
+        except Refused:
+            return None
+
+    space = next(found.outcome for found in explore(to_its_end, list) if found.outcome is not None)
+    assert [space.said_by(i).kind for i in range(3)] == ["check", "", "check"]
+    assert not space.run.sources[even.get_id()].kind
 
 
 def test_branches_that_are_not_explored_are_recorded_with_their_reason() -> None:
