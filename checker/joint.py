@@ -20,10 +20,10 @@ import z3
 
 from checker.bounded import symbolic_vma
 from checker.paths import Run
-from checker.unbounded import PageFact, UnboundedSpace, World, once_per_page
+from checker.unbounded import PageFact, Step, UnboundedSpace, World, once_per_page
 from spec.editions import Edition
 from spec.errors import Errno
-from spec.space import Gap, Test, Visit
+from spec.space import Gap, Pass, Test, Visit
 from spec.terms import Bool, Num, all_, and_, eq, not_, or_
 from spec.vma import Page, Vma, cut_vma, refuses_split, same_flags
 
@@ -393,20 +393,12 @@ class JointSpace(UnboundedSpace):
         prepared = at.prepares if solver.check() != z3.unsat else False
         return self.histories.change(after, then, *effects, prepared)
 
-    def _why_it_stops(
-        self,
-        start: Num,
-        end: Num,
-        stop: Num,
-        step: Callable[[Num], tuple[Bool, Vma, Vma, Visit]],
-        gap: Gap,
-        no_room: Errno,
-    ) -> tuple[Errno, str, bool] | None:
+    def why_it_stops(self, this: Pass, stop: Num, step: Step) -> tuple[Errno, str, bool] | None:
         """Whether a cut lacks room depends on the merges before it, which the summary of a pass leaves open. The state
         before the pass and what it changes decide it, whatever the pass tests besides: so it is one choice for both
         editions if these are the same for both."""
         self.failing_cut = ""
-        refusal = super()._why_it_stops(start, end, stop, step, gap, no_room)
+        refusal = super().why_it_stops(this, stop, step)
         if not self._pass or not self.edition.limits_maps:
             return refusal
         made = self._vmas.then(*self._pass, str(self._stale))
@@ -418,19 +410,19 @@ class JointSpace(UnboundedSpace):
         if refusal is None:
             self.run.assume(all_(not_(lack) for lack in lacks.values()))
         elif cut:
-            self.run.assume(lacks[cut] if refusal[0] is no_room else not_(lacks[cut]))
+            self.run.assume(lacks[cut] if refusal[0] is this.no_room else not_(lacks[cut]))
         if cut == "end after start":
-            self.run.assume(not_(refuses_split(step(stop)[1], start)))
+            self.run.assume(not_(refuses_split(step(stop)[1], this.start)))
         if refusal is not None and cut != "start":
             # if the start was to be cut, it was, unless a test of the first VMA came before
-            self.run.assume(or_(and_(eq(stop, start), not cut), not_(lacks["start"])))
+            self.run.assume(or_(and_(eq(stop, this.start), not cut), not_(lacks["start"])))
         return refusal
 
     def _apply(
         self,
         start: Num,
         reached: Num,
-        step: Callable[[Num], tuple[Bool, Vma, Vma, Visit]],
+        step: Step,
         page_at: Callable[[Num], Page],
         **how: bool,
     ) -> None:

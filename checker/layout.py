@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from spec.errors import Errno
-from spec.space import AddressSpace, Gap, Visit
+from spec.space import GAP_REMEMBERED, UNMAPPED_IN_PASS, AddressSpace, Gap, Pass, Visit
 from spec.terms import Bool, Num, and_, eq, ite, ite_bool, larger, le, lt, ne, not_, or_, smaller
 from spec.vma import (
     ANONYMOUS,
@@ -171,35 +171,41 @@ class LayoutSpace(AddressSpace):
         no_room: Errno = Errno.ENOMEM,
         cursor: str = "follows",
     ) -> None:
-        i = self.index(start)
-        at = start
-        gap_seen = False
-        hole = "a page of the range is unmapped"
+        this = Pass(start, end, visit, gap, no_room, cursor)
+        i, at, gap_seen = self.index(start), start, False
         while i < len(self.vmas) and self.decide(lt(self.vmas[i].start, end)):
-            vma = self.vmas[i]
-            if gap is not Gap.IGNORE and self.decide(lt(at, vma.start)):
-                self.fail_if(gap is Gap.STOP, Errno.ENOMEM, hole)
-                gap_seen = True
-            if cursor != "stale":
-                at = larger(at, vma.start) if not self.decide(lt(at, vma.start)) else vma.start
-            self.cursor_inside.append(and_(le(vma.start, at), lt(at, vma.end)))
-            stop = vma.end if self.decide(le(vma.end, end)) else end
-            step = Visit(at, stop)
-            after = visit(vma, step)
-            for cond, errno, check in step.tests:
-                self.fail_if(cond, errno, check)
-            self._affect_pages(vma, step)
-            if self.decide(same_flags(vma, after)):
-                i, at = i + 1, stop
-                continue
-            i, reached = self._modify(i, at, stop, after, no_room)
-            if step.populates_changed is not False and self.decide(step.populates_changed):
-                self.lock(step.start, step.end)
-            at = stop if cursor == "stale" else reached
-        if gap is not Gap.IGNORE and self.decide(lt(at, end)):
-            self.fail_if(gap is Gap.STOP, Errno.ENOMEM, hole)
+            i, at, missed = self.visit_next(this, i, at)
+            gap_seen = gap_seen or missed
+        self.end_pass(this, at, gap_seen)
+
+    def visit_next(self, this: Pass, i: int, at: Num) -> tuple[int, Num, bool]:
+        """One iteration of a changing pass: VMA number i, which begins in the range, is tested and changed; the cursor
+        is at page `at`. Returns the index of the next VMA, the new cursor, and whether a gap was passed over."""
+        vma = self.vmas[i]
+        gap_seen = this.gap is not Gap.IGNORE and self.decide(lt(at, vma.start))
+        self.fail_if(gap_seen and this.gap is Gap.STOP, Errno.ENOMEM, UNMAPPED_IN_PASS)
+        if this.cursor != "stale":
+            at = larger(at, vma.start) if not self.decide(lt(at, vma.start)) else vma.start
+        self.cursor_inside.append(and_(le(vma.start, at), lt(at, vma.end)))
+        stop = vma.end if self.decide(le(vma.end, this.end)) else this.end
+        step = Visit(at, stop)
+        after = this.visit(vma, step)
+        for cond, errno, check in step.tests:
+            self.fail_if(cond, errno, check)
+        self._affect_pages(vma, step)
+        if self.decide(same_flags(vma, after)):
+            return i + 1, stop, gap_seen
+        i, reached = self._modify(i, at, stop, after, this.no_room)
+        if step.populates_changed is not False and self.decide(step.populates_changed):
+            self.lock(step.start, step.end)
+        return i, stop if this.cursor == "stale" else reached, gap_seen
+
+    def end_pass(self, this: Pass, at: Num, gap_seen: bool) -> None:
+        """What a changing pass does behind the last VMA of its range; the cursor is at page `at`."""
+        if this.gap is not Gap.IGNORE and self.decide(lt(at, this.end)):
+            self.fail_if(this.gap is Gap.STOP, Errno.ENOMEM, UNMAPPED_IN_PASS)
             gap_seen = True
-        self.fail_if(gap_seen, Errno.ENOMEM, "some page of the range was unmapped")
+        self.fail_if(gap_seen, Errno.ENOMEM, GAP_REMEMBERED)
 
     def _affect_pages(self, vma: Vma, step: Visit) -> None:
         if step.prepares is not False and self.decide(step.prepares):
@@ -215,13 +221,14 @@ class LayoutSpace(AddressSpace):
 
     # splits and merges ------------------------------------------------------------------------------------------------
 
-    def _anon_vmas_merge(self, target: Vma, source: Num, source_inherited: Bool) -> Bool:
-        """The anon_vma of the target VMA and that of the range that would join it go together."""
-        equal = eq(target.anon_vma, source)
-        into_written = and_(eq(source, 0), not_(target.inherited))
+    def _anon_vmas_merge(self, target: Vma, source: Vma, extends: bool) -> Bool:
+        """The anon_vma of the target VMA and that of the range that would join it go together. When a VMA is extended,
+        it makes no difference whether its own came through fork (vma_merge_extend)."""
+        equal = and_(eq(target.anon_vma, source.anon_vma), eq(target.inherited, source.inherited))
+        into_written = and_(eq(source.anon_vma, 0), not_(target.inherited))
         if not self.edition.merges_into_unfaulted:
             return or_(equal, and_(ne(target.anon_vma, 0), into_written))
-        return or_(equal, into_written, and_(eq(target.anon_vma, 0), not_(source_inherited)))
+        return or_(equal, into_written, and_(eq(target.anon_vma, 0), or_(extends, not_(source.inherited))))
 
     def _same_kind(self, target: Vma, source: Vma) -> Bool:
         return and_(
@@ -240,11 +247,11 @@ class LayoutSpace(AddressSpace):
                 eq(left.end, new.start),
                 self._same_kind(left, new),
                 eq(offset_at(left, left.end), new.offset),
-                self._anon_vmas_merge(left, new.anon_vma, new.inherited),
+                self._anon_vmas_merge(left, new, extends=False),
             )
         )
 
-    def _merges_right(self, new: Vma, right: Vma | None, left: Vma | None) -> bool:
+    def _merges_right(self, new: Vma, right: Vma | None, left: Vma | None, *, extends: bool = False) -> bool:
         if right is None:
             return False
         compatible: Bool = True
@@ -255,7 +262,7 @@ class LayoutSpace(AddressSpace):
                 eq(new.end, right.start),
                 self._same_kind(right, new),
                 eq(offset_at(new, new.end), right.offset),
-                self._anon_vmas_merge(right, new.anon_vma, new.inherited),
+                self._anon_vmas_merge(right, new, extends),
                 compatible,
             )
         )
@@ -333,16 +340,18 @@ class LayoutSpace(AddressSpace):
             self.counter = self.counter - 1
         self.update_pages(start, end, lambda number, now: EMPTY_PAGE)
 
-    def _insert(self, new: Vma, *, forbidden: Vma | None = None, expand_only: bool = False) -> Vma:
+    def _insert(
+        self, new: Vma, *, forbidden: Vma | None = None, expand_only: bool = False, extends: bool = False
+    ) -> Vma:
         """Put a VMA into a free range, merged with its neighbours (vma_merge_new_range); returns what holds it now.
-        `forbidden` is a neighbour that it must not merge with."""
+        `forbidden` is a neighbour that it must not merge with; if it `extends` the one before it, it is part of it."""
         i = self.index(new.start)
         before = self.vmas[i - 1] if i else None
         behind = self.vmas[i] if i < len(self.vmas) else None
-        left = before if before is not forbidden and self._merges_left(before, new) else None
-        right = (
-            behind if not expand_only and behind is not forbidden and self._merges_right(new, behind, left) else None
-        )
+        left = before if extends or (before is not forbidden and self._merges_left(before, new)) else None
+        right = None
+        if not expand_only and behind is not forbidden and self._merges_right(new, behind, left, extends=extends):
+            right = behind
         if left is not None and right is not None:
             made = replace(self._joined(left, right), end=right.end)
             self.counter = self.counter - 1
@@ -396,9 +405,7 @@ class LayoutSpace(AddressSpace):
 
     def expand(self, page: Num, end: Num) -> None:
         vma = self.vmas[self.index(page)]
-        # that the anon_vma came through fork does not keep what is behind from merging (vma_merge_extend)
-        grown = replace(vma, start=vma.end, end=end, offset=offset_at(vma, vma.end), inherited=False)
-        self._insert(grown)
+        self._insert(replace(vma, start=vma.end, end=end, offset=offset_at(vma, vma.end)), extends=True)
 
     def become_child(self, inherit: Callable[[Vma], tuple[Bool, Vma]], page: Callable[[Vma, Page], Page]) -> None:
         inherited = []

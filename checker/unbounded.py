@@ -22,7 +22,7 @@ from checker.paths import Run
 from checker.sources import UNKNOWN, Source
 from spec.editions import Edition
 from spec.errors import Errno
-from spec.space import AddressSpace, Gap, Refused, Test, Visit
+from spec.space import GAP_REMEMBERED, UNMAPPED_IN_PASS, AddressSpace, Gap, Pass, Refused, Test, Visit
 from spec.terms import (
     Bool,
     Num,
@@ -94,6 +94,7 @@ def shift(page: Num, by: Num) -> Num:
 
 
 PageFact = Callable[[z3.ArithRef], Bool]
+Step = Callable[[Num], tuple[Bool, Vma, Vma, Visit]]
 
 
 def _sort(kind: object) -> z3.SortRef:
@@ -568,25 +569,47 @@ class UnboundedSpace(AddressSpace):
         no_room: Errno = Errno.ENOMEM,
         cursor: str = "follows",
     ) -> None:
-        view, page_at = self._view, self._page
+        this, view = Pass(start, end, visit, gap, no_room, cursor), self._view
         dropped: list[tuple[Num, Bool]] = []
+        step = self.steps_of(this, dropped)
+        stop = self._number("stop")
+        refusal = self.why_it_stops(this, stop, step)
+        reached: Num = end if refusal is None else stop
+        stray = refusal is not None and refusal[2]
+        self._drop_in_pass(start, end, reached, step, dropped, stop if refusal is not None else None)
+        self.pass_up_to(this, reached, step, stray=stray)
+        if refusal is not None:
+            self.failing_page = stop
+            raise Refused(refusal[0], refusal[1])
+        if gap is Gap.REMEMBER:
+            if self._free("gap_seen"):
+                hole = self._number("witness")
+                self.assume(and_(between(start, hole, end), not_(view(hole)[0])))
+                raise Refused(Errno.ENOMEM, GAP_REMEMBERED)
+            self.every_page.append(lambda q: implies(between(start, q, end), view(q)[0]))
+
+    def steps_of(self, this: Pass, dropped: list[tuple[Num, Bool]] | None = None) -> Step:
+        """What the pass finds at each page, and does there: (mapped, VMA, what the VMA becomes, tests and effects)."""
+        view = self._view
 
         @once_per_page
         def step(page: Num) -> tuple[Bool, Vma, Vma, Visit]:
             mapped, vma = view(page)
-            at = Visit(larger(start, vma.start), smaller(end, vma.end))
-            after = visit(vma, at)
+            at = Visit(larger(this.start, vma.start), smaller(this.end, vma.end))
+            after = this.visit(vma, at)
             for test in at.tests:
                 self.world.note(test[0], Source("check", test[2]))
-            dropped.extend((page, and_(mapped, t[0])) for t in at.tests if self.skipped(t[2]))
+            if dropped is not None:
+                dropped.extend((page, and_(mapped, t[0])) for t in at.tests if self.skipped(t[2]))
             at.tests = [t for t in at.tests if t[2] != self.dropped]
             return mapped, vma, after, at
 
-        stop = self._number("stop")
-        refusal = self._why_it_stops(start, end, stop, step, gap, no_room)
-        reached: Num = end if refusal is None else stop
-        stray = refusal is not None and refusal[2]
+        return step
 
+    def pass_up_to(self, this: Pass, reached: Num, step: Step, *, stray: bool = False) -> None:
+        """What holds once a changing pass has got as far as `reached`: what of [start, reached) it found, and what has
+        become of it. `stray`: a cut at `start` was left behind by the failure of the one at `end`."""
+        start, end = this.start, this.end
         cuttable = not self.skipped("the VMA refuses to be split")
 
         def passed(q: z3.ArithRef) -> Bool:
@@ -600,27 +623,18 @@ class UnboundedSpace(AddressSpace):
                 whole = or_(same_flags(vma, after), not_(cut))
                 self.world.note(whole, Source("check", "the VMA refuses to be split"))
                 ok = and_(ok, whole)
-            return implies(between(start, q, reached), implies(mapped, ok) if gap is not Gap.STOP else and_(mapped, ok))
+            found = and_(mapped, ok) if this.gap is Gap.STOP else implies(mapped, ok)
+            return implies(between(start, q, reached), found)
 
         self.every_page.append(passed)
-        self._drop_in_pass(start, end, reached, step, dropped, stop if refusal is not None else None)
-        self._apply(start, reached, step, page_at, stray=stray, joins=cursor != "stale")
-        if refusal is not None:
-            self.failing_page = stop
-            raise Refused(refusal[0], refusal[1])
-        if gap is Gap.REMEMBER:
-            if self._free("gap_seen"):
-                hole = self._number("witness")
-                self.assume(and_(between(start, hole, end), not_(view(hole)[0])))
-                raise Refused(Errno.ENOMEM, "some page of the range was unmapped")
-            self.every_page.append(lambda q: implies(between(start, q, end), view(q)[0]))
+        self._apply(start, reached, step, self._page, stray=stray, joins=this.cursor != "stale")
 
     def _drop_in_pass(
         self,
         start: Num,
         end: Num,
         reached: Num,
-        step: Callable[[Num], tuple[Bool, Vma, Vma, Visit]],
+        step: Step,
         dropped: list[tuple[Num, Bool]],
         stop: Num | None,
     ) -> None:
@@ -643,16 +657,9 @@ class UnboundedSpace(AddressSpace):
         if would:
             self.let_pass(and_(came, any_(would)))
 
-    def _why_it_stops(
-        self,
-        start: Num,
-        end: Num,
-        stop: Num,
-        step: Callable[[Num], tuple[Bool, Vma, Vma, Visit]],
-        gap: Gap,
-        no_room: Errno,
-    ) -> tuple[Errno, str, bool] | None:
+    def why_it_stops(self, this: Pass, stop: Num, step: Step) -> tuple[Errno, str, bool] | None:
         """The first failure of a changing pass: (errno, check, whether a stray cut at `start` was left), or None."""
+        start, end, gap, no_room = this.start, this.end, this.gap, this.no_room
         mapped, vma, after, at = step(stop)
         here = and_(between(start, stop, end), mapped, or_(eq(stop, start), eq(vma.start, stop)))
         passed: Bool = True
@@ -661,7 +668,7 @@ class UnboundedSpace(AddressSpace):
                 self.run.assume(and_(here, passed, cond), Source("check", check, True))
                 return errno, check, False
             passed = and_(passed, not_(cond))
-        hole = Errno.ENOMEM, "a page of the range is unmapped"
+        hole = Errno.ENOMEM, UNMAPPED_IN_PASS
         if gap is Gap.STOP and self._free("stopped", hole):
             self.run.assume(and_(between(start, stop, end), not_(mapped)), Source("check", hole[1], True))
             return *hole, False
@@ -702,7 +709,7 @@ class UnboundedSpace(AddressSpace):
         self,
         start: Num,
         reached: Num,
-        step: Callable[[Num], tuple[Bool, Vma, Vma, Visit]],
+        step: Step,
         page_at: Callable[[Num], Page],
         *,
         stray: bool,
@@ -724,7 +731,6 @@ class UnboundedSpace(AddressSpace):
         new_start = self._function("start_after", Number, Number)
         new_end = self._function("end_after", Number, Number)
         new_anon = self._function("anon_vma_after", Number, Number)
-        new_inherited = self._function("inherited_after", Number, Truth)
         new_faulted = self._function("faulted_after", Number, Truth)
         probe = step(start)[3]
         faults_in = (probe.populates, probe.populates_changed, probe.prepares) != (False, False, False)
@@ -743,7 +749,9 @@ class UnboundedSpace(AddressSpace):
 
         def view_after(q: Num) -> tuple[Bool, Vma]:
             mapped, vma, after, _ = step(q)
-            anon = cast(z3.ArithRef, new_anon(q))  # a merge may share out anon_vmas anew
+            # a merge, or a fault, may give a VMA an anon_vma; one that is there stays
+            none, anon = eq(vma.anon_vma, 0), cast(z3.ArithRef, new_anon(q))
+            given = and_(none, or_(touched, faults_in))
             inside = between(start, q, reached)
             kept = replace(after, offset=vma.offset, anon_vma=vma.anon_vma, inherited=vma.inherited)
             chosen = choose_vma(inside, replace(kept, start=vma.start, end=vma.end), vma)
@@ -751,8 +759,7 @@ class UnboundedSpace(AddressSpace):
             moved = replace(
                 chosen, start=ite(recut, new_start(q), vma.start), end=ite(recut, new_end(q), vma.end),
                 offset=ite(recut, offset_at(vma, new_start(q)), vma.offset),
-                anon_vma=ite(or_(touched, and_(faults_in, eq(vma.anon_vma, 0))), larger(0, anon), vma.anon_vma),
-                inherited=ite_bool(touched, and_(lt(0, anon), new_inherited(q)), vma.inherited),
+                anon_vma=ite(given, larger(0, anon), vma.anon_vma),
             )  # fmt: skip
             return mapped, moved
 
@@ -781,7 +788,20 @@ class UnboundedSpace(AddressSpace):
 
         def joined(q: Num) -> Bool:
             (before, left), (here, right) = view_now(q - 1), view_now(q)
-            return and_(or_(changed(q - 1), changed(q)), before, here, alike(left, right, q))
+            same = replace(left, anon_vma=right.anon_vma, inherited=right.inherited)
+            old, its = view(q - 1)[1], view(q)[1]
+            anon_vmas = and_(eq(old.anon_vma, its.anon_vma), eq(old.inherited, its.inherited))
+            if self.edition.merges_into_unfaulted:
+                kept = and_(eq(left.anon_vma, right.anon_vma), eq(left.inherited, right.inherited))
+                into = (
+                    and_(eq(left.anon_vma, 0), not_(right.inherited)),
+                    and_(eq(right.anon_vma, 0), not_(left.inherited)),
+                )
+                anon_vmas = or_(anon_vmas, kept, *into)
+            # else a written VMA does not merge into an unwritten one behind it, which may be given the same anon_vma
+            # later, by a merge with what is behind it: then the two are alike, and stay two
+            one = and_(alike(same, right, q), anon_vmas)
+            return and_(or_(changed(q - 1), changed(q)), before, here, one)
 
         self._cut = lambda q: ite_bool(
             or_(not_(touched), lt(q, start), lt(reached, q)),
@@ -802,7 +822,7 @@ class UnboundedSpace(AddressSpace):
         self,
         start: Num,
         reached: Num,
-        step: Callable[[Num], tuple[Bool, Vma, Vma, Visit]],
+        step: Step,
         view: Callable[[Num], tuple[Bool, Vma]],
         old_stored: Callable[[Num, Num], Num],
     ) -> None:

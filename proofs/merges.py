@@ -86,11 +86,14 @@ def merges_more(less: Edition, more: Edition, *, stale: bool = False) -> Lemma:
 
 def _fresh_memory(less: Edition, more: Edition) -> Iterator[Obligation]:
     """A new mapping merges by the same rule in both, so that mmap and brk need not ask."""
-    neighbour = symbolic_vma("neighbour")
+    neighbour, fresh = symbolic_vma("neighbour"), Vma(start=0, end=1)
 
     def merged(path: Run) -> Bool:
         window = Window(0)
-        ways = [BoundedSpace(window, edition, path)._anon_vmas_merge(neighbour, 0, False) for edition in (less, more)]
+        ways = [
+            BoundedSpace(window, edition, path)._anon_vmas_merge(neighbour, fresh, extends=False)
+            for edition in (less, more)
+        ]
         return eq(*ways)
 
     well = [condition for condition, _ in well_formed_vma(neighbour)]

@@ -23,6 +23,11 @@ NO_HUGE_PAGES: Final = "mmap: no huge pages are free"
 """What the environment may lack, and the check that says so: the concrete reading knows whether it does."""
 
 
+UNMAPPED_IN_PASS: Final = "a page of the range is unmapped"
+GAP_REMEMBERED: Final = "some page of the range was unmapped"
+"""The checks of a changing pass that meets a gap (Gap.STOP, Gap.REMEMBER)."""
+
+
 class Refused(Exception):
     """A check failed: the call returns this errno. Raised and caught by the machinery, never seen by users."""
 
@@ -138,6 +143,18 @@ class Visit:
         """If `cond`, the pages of the VMA's part of the range are faulted in once the VMA is changed, as mlock does; a
         page that cannot be ends that, and nothing else."""
         self.populates_changed = cond
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """A changing pass over [start, end), as a call asks for it (AddressSpace.change_each)."""
+
+    start: Num
+    end: Num
+    visit: Callable[[Vma, Visit], Vma]
+    gap: Gap
+    no_room: Errno
+    cursor: str
 
 
 class AddressSpace(Guards):

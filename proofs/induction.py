@@ -1,0 +1,590 @@
+# SPDX-License-Identifier: MIT
+"""The changing pass by induction over the loop body that runs: the contract that the unbounded reading assumes of a pass
+(checker/unbounded.py, pass_up_to and why_it_stops) holds before the first iteration, is kept by each iteration of the
+list engine (checker/layout.py, visit_next) with the visit that the call passes, and says what the proofs assume when the
+pass ends, in success (end_pass) and in failure.
+
+Three address spaces take part: the arbitrary one in which the pass begins (an UnboundedSpace, as in the proofs); the one
+at hand, in the middle of the pass, of which a window of three VMAs is listed (the one before the cursor, the one to be
+visited, the one behind) and all else is unknown; and the one that an iteration of the engine makes of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Any, cast
+
+import z3
+
+from checker.bounded import BoundedSpace, Window, symbolic_vma
+from checker.calls import symbolic_arguments
+from checker.paths import Run, explore
+from checker.unbounded import Number, PageFact, Truth, UnboundedSpace, World
+from spec.editions import Edition
+from spec.errors import Errno
+from spec.space import Done, Gap, Pass, Refused, Visit
+from spec.syscalls import CALLS
+from spec.terms import Bool, Num, all_, and_, between, eq, implies, ite, larger, le, lt, not_, or_, smaller
+from spec.vma import Page, Vma, choose_vma, offset_at, same_flags, well_formed_page
+
+PASSES = ("mseal", "mprotect", "pkey_mprotect", "madvise", "mlock", "munlock")
+"""The calls that make changing passes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Something to be shown: under the conditions, nothing is wrong."""
+
+    name: str
+    conditions: tuple[z3.BoolRef, ...]
+    wrong: Bool
+
+
+class Captured(Exception):
+    """The call has come to the pass that is looked for."""
+
+    def __init__(self, this: Pass) -> None:
+        super().__init__("a changing pass")
+        self.this = this
+
+
+class Prelude(UnboundedSpace):
+    """The unbounded reading of a call up to its changing pass number `nth`."""
+
+    nth = 0
+
+    def change_each(
+        self,
+        start: Num,
+        end: Num,
+        visit: Callable[[Vma, Visit], Vma],
+        *,
+        gap: Gap,
+        no_room: Errno = Errno.ENOMEM,
+        cursor: str = "follows",
+    ) -> None:
+        if self.nth == 0:
+            raise Captured(Pass(start, end, visit, gap, no_room, cursor))
+        self.nth -= 1
+        super().change_each(start, end, visit, gap=gap, no_room=no_room, cursor=cursor)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A changing pass that a call makes over an unknown range, and the arbitrary address space in which it begins."""
+
+    call: str
+    this: Pass
+    space: UnboundedSpace
+    keys: Prelude
+    """Where the thread's rights and the keys are as the call has made them."""
+    conditions: tuple[z3.BoolRef, ...]
+    """What is known of the arguments."""
+
+
+def passes_of(call: str, edition: Edition, known: set[str]) -> Iterator[Start | Claim]:
+    """Every changing pass of the call that is not `known` yet; and for each way to it, that its range is one."""
+    for nth in range(3):
+        world = World()
+        arguments = symbolic_arguments(CALLS[call].decoded)
+        facts = _terms(arguments.facts(edition))
+
+        def run(
+            path: Run, world: World = world, nth: int = nth, arguments: Any = arguments, facts: Any = facts
+        ) -> tuple[Prelude, Pass | None]:
+            path.conditions.extend(facts)
+            space = Prelude(world, edition, path)
+            space.nth = nth
+            try:
+                CALLS[call].body(space, arguments)
+            except Captured as captured:
+                return space, captured.this
+            except (Refused, Done):
+                pass
+            return space, None
+
+        found = False
+        for explored in explore(run, lambda world=world: world.axioms):  # type: ignore[misc]
+            space, this = explored.outcome
+            if this is None:
+                continue
+            found = True
+            first = z3.Int("first_page")
+            context = (*explored.conditions, *space.facts(), *world.axioms)
+            yield Claim(
+                f"{call}: the pass has a range", context, not_(and_(le(0, this.start), lt(this.start, this.end)))
+            )
+            again = replace(this, start=first)
+            print_of = _fingerprint(again)
+            if print_of not in known:
+                known.add(print_of)
+                conditions = (*facts, *_terms([le(0, first), lt(first, this.end)]))
+                yield Start(call, again, UnboundedSpace(World(), edition, cast(Any, None)), space, conditions)
+        if not found:
+            return
+
+
+def _fingerprint(this: Pass) -> str:
+    """What a pass does to a VMA, as text: equal for passes of which one proof is enough."""
+    vma, low, high, q = symbolic_vma("any"), z3.Int("low"), z3.Int("high"), z3.Int("q")
+    at = Visit(low, high)
+    after = this.visit(vma, at)
+    held = Page(**{f.name: z3.Bool(f.name) if f.type == "Bool" else z3.Int(f.name) for f in fields(Page)})
+    then = None if at.change_page is None else at.change_page(q, vma, held)
+    effects = at.punches_hole, at.populates, at.populates_changed, at.prepares
+    z3.set_option(max_depth=10_000, max_args=10_000, max_lines=100_000)
+    return repr((this.end, this.gap, this.no_room, this.cursor, at.tests, after, then, effects))
+
+
+# the address space in the middle of a pass -----------------------------------------------------------------------------
+
+
+class Moment:
+    """An address space of which a window is listed; outside the window it is unknown, and the engine leaves it alone."""
+
+    def __init__(self, engine: Midway) -> None:
+        self.vmas = list(engine.vmas)
+        self.page, self.stored = engine._page, engine._stored
+        self.count = engine.counter
+        self.function = engine.function
+
+    def listed(self, q: Num) -> Bool:
+        """The page is in a VMA of the window."""
+        return or_(*(between(vma.start, q, vma.end) for vma in self.vmas))
+
+    def view(self, q: Num) -> tuple[Bool, Vma]:
+        """Whether a VMA holds the page, and which."""
+        rest = Vma(**{
+            f.name: self.function(f"now_vma_{f.name}", Number, Truth if f.type == "Bool" else Number)(q)
+            for f in fields(Vma)
+        })  # fmt: skip
+        for vma in self.vmas:
+            rest = choose_vma(between(vma.start, q, vma.end), vma, rest)
+        return or_(self.listed(q), self.function("now_mapped", Number, Truth)(q)), rest
+
+    def cut(self, q: Num) -> Bool:
+        """A VMA begins or ends there."""
+        ends = or_(*(or_(eq(q, vma.start), eq(q, vma.end)) for vma in self.vmas))
+        inside = or_(*(and_(lt(vma.start, q), lt(q, vma.end)) for vma in self.vmas))
+        return or_(ends, and_(not_(inside), self.function("now_cut", Number, Truth)(q)))
+
+
+class Midway(BoundedSpace):
+    """The list engine in the middle of a pass."""
+
+    def __init__(self, window: Window, edition: Edition, run: Run, start: Start) -> None:
+        super().__init__(window, edition, run)
+        self.function = start.space.world.function
+        self.counter = z3.Int("now_map_count")
+        self._page = lambda q: Page(**{
+            f.name: self.function(f"now_page_{f.name}", Number, Truth if f.type == "Bool" else Number)(q)
+            for f in fields(Page)
+        })  # fmt: skip
+        self._stored = lambda o, at: cast(z3.ArithRef, self.function("now_stored", Number, Number, Number)(o, at))
+        self._write, self._access = start.keys._write_denied, start.keys._access_denied
+
+        self.modified = False
+        self.punched: list[tuple[Num, Num, Num, Bool]] = []
+
+    def touch(self, page: Num) -> Vma:
+        """By its contract (lemma touch): a VMA that has no anon_vma is given one."""
+        i = self.index(page)
+        given = z3.Int(self._fresh("anon_vma"))
+        self.run.assume(lt(0, given))
+        self.vmas[i] = replace(self.vmas[i], anon_vma=ite(eq(self.vmas[i].anon_vma, 0), given, self.vmas[i].anon_vma))
+        return self.vmas[i]
+
+    def _fresh(self, what: str) -> str:
+        return f"engine {super()._fresh(what)}"
+
+    def _modify(self, i: int, start: Num, end: Num, after: Vma, no_room: Errno) -> tuple[int, Num]:
+        self.modified = True
+        return super()._modify(i, start, end, after, no_room)
+
+    def store_object(self, object: Num, start: Num, end: Num, value: Num, cond: Bool) -> None:
+        self.punched.append((object, start, end, cond))
+        super().store_object(object, start, end, value, cond)
+
+    def object_pages(self, object: Num) -> Num:
+        return cast(z3.ArithRef, self.function("object_pages", Number, Number)(object))
+
+
+# the contract, between two given address spaces ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Ghosts:
+    """What a pass has done so far, as far as the contract names it."""
+
+    touched: Bool
+    """Something was changed."""
+    witness: Num
+    """A page of a VMA that was changed."""
+    hole: Callable[[Num, Num], Bool]
+    """A hole was punched there in an object."""
+    through: Callable[[Num, Num], Num]
+    """The page through which it was punched."""
+
+
+class _Branch:
+    """One way through a contract. It takes the place of a path (checker.paths.Run)."""
+
+    def __init__(self, given: list[bool]) -> None:
+        self.given, self.taken = given, cast("list[bool]", [])
+        self.open: list[list[bool]] = []
+        self.conditions: list[Bool] = []
+
+    def assume(self, fact: Bool) -> None:
+        """What this way says of the address spaces."""
+        self.conditions.append(fact)
+
+    def choose(self) -> bool:
+        """A choice that the contract leaves free."""
+        step = len(self.taken)
+        answer = self.given[step] if step < len(self.given) else False
+        if step >= len(self.given):
+            self.open.append([*self.taken, True])
+        self.taken.append(answer)
+        return answer
+
+
+class Held(UnboundedSpace):
+    """The contract of a pass, with the address space at hand in the place of everything that it leaves open."""
+
+    def __init__(self, before: UnboundedSpace, now: Moment, ghosts: Ghosts, branch: _Branch) -> None:
+        self.__dict__.update(before.__dict__)
+        self.now, self.ghosts, self.branch = now, ghosts, branch
+        self.every_page, self.places = [], []
+        self.wanted: tuple[Errno, str] | None = None
+
+    def assume(self, fact: Bool) -> None:
+        self.branch.assume(fact)
+
+    def _free(self, what: str, refusal: tuple[Errno, str] | None = None) -> bool:
+        return refusal == self.wanted and self.branch.choose()
+
+    def _choice(self, what: str) -> Any:
+        assert what == "touched", what
+        return self.ghosts.touched
+
+    def _number(self, what: str) -> Any:
+        return (
+            self.ghosts.witness if what == "changed" else {"map_count": self.now.count, "count": self.now.count}[what]
+        )
+
+    def _function(self, what: str, *sorts: z3.SortRef) -> Callable[..., Any]:
+        if what == "cut_after":
+            return self.now.cut
+        if what == "faulted_after":
+            return lambda q: and_(self.now.page(q).copied, not_(self.now.page(q).lazy))
+        name = {
+            "start_after": "start",
+            "end_after": "end",
+            "anon_vma_after": "anon_vma",
+            "inherited_after": "inherited",
+        }
+        return lambda q: getattr(self.now.view(q)[1], name[what])
+
+    def _some_page(self, backs: Callable[[Num, Num, Num], Bool]) -> Callable[[Num, Num], Bool]:
+        def punched(object: Num, offset: Num) -> Bool:
+            there = self.ghosts.hole(object, offset)
+            self.assume(implies(there, backs(self.ghosts.through(object, offset), object, offset)))
+            self.every_page.append(lambda q: implies(backs(q, object, offset), there))
+            return there
+
+        return punched
+
+    def says_of(self, object: Num, offset: Num) -> Bool:
+        """What the contract says of a place in an object."""
+        return eq(self._stored(object, offset), self.now.stored(object, offset))
+
+    def says(self, q: z3.ArithRef) -> Bool:
+        """What the contract says of the page, and of no page."""
+        (mapped, vma), (is_mapped, real) = self._view(q), self.now.view(q)
+        same = [eq(getattr(vma, f.name), getattr(real, f.name)) for f in fields(Vma)]
+        page, holds = self._page(q), self.now.page(q)
+        same_page = [eq(getattr(page, f.name), getattr(holds, f.name)) for f in fields(Page)]
+        parts: list[Bool] = [
+            eq(mapped, is_mapped), implies(is_mapped, all_(same)), *same_page, eq(self._cut(q), self.now.cut(q)),
+            eq(self.count, self.now.count),
+        ]  # fmt: skip
+        facts: list[PageFact] = [*self.every_page, *self.places]
+        return and_(*parts, *(fact(q) for fact in facts), *self.branch.conditions)
+
+
+def contract(
+    start: Start, now: Moment, ghosts: Ghosts, reached: Num, wanted: tuple[Errno, str] | None = None
+) -> list[Held]:
+    """What the contract of the pass says once it has got to `reached`, or has failed there as `wanted`: the ways in
+    which it can be so."""
+    ways, pending = [], cast("list[list[bool]]", [[]])
+    while pending:
+        branch = _Branch(pending.pop())
+        held = Held(start.space, now, ghosts, branch)
+        step, stray = held.steps_of(start.this), False
+        if wanted is not None:
+            held.wanted = wanted
+            refusal = held.why_it_stops(start.this, reached, step)
+            pending.extend(branch.open)
+            if refusal is None:
+                continue
+            stray = refusal[2]
+        held.wanted = None
+        held.pass_up_to(start.this, reached, step, stray=stray)
+        ways.append(held)
+    return ways
+
+
+# the invariant, and what keeps it --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Midpoint:
+    """How far a pass has got."""
+
+    now: Moment
+    ghosts: Ghosts
+    at: Num
+    """The cursor."""
+    done: Num
+    """The pages of the range before this one are done with. It is the cursor, unless that is stale."""
+    missed: Bool
+    """A gap was passed over that the pass remembers."""
+    gap: Num
+    """A page of that gap."""
+
+
+class Invariant:
+    """What holds before each iteration of a pass, of a page and of no page."""
+
+    def __init__(self, start: Start, mid: Midpoint) -> None:
+        self.start, self.mid = start, mid
+        (self.held,) = contract(start, mid.now, mid.ghosts, smaller(mid.done, start.this.end))
+
+    def of_page(self, q: z3.ArithRef) -> Bool:
+        """What has been done is as the contract says; what has not been come to is as it was."""
+        mid, before = self.mid, self.start.space
+        (mapped, vma), (is_mapped, real) = before._view(q), mid.now.view(q)
+        page, holds = before._page(q), mid.now.page(q)
+        same = [eq(getattr(vma, f.name), getattr(real, f.name)) for f in fields(Vma)]
+        same_page = [eq(getattr(page, f.name), getattr(holds, f.name)) for f in fields(Page)]
+        untouched = and_(eq(mapped, is_mapped), implies(is_mapped, all_(same)), *same_page)
+        no_gap = implies(and_(not_(mid.missed), between(self.start.this.start, q, mid.done)), mapped)
+        remembers = self.start.this.gap is Gap.REMEMBER
+        ahead = and_(le(mid.done, q), lt(mid.done, self.start.this.end))
+        return and_(implies(ahead, untouched), self.held.says(q), no_gap if remembers else True)
+
+    def at_large(self) -> Bool:
+        """Only a cut at the start of the range adds to map_count before the pass comes to the end of its range; a gap
+        that is remembered was there."""
+        mid, this, before = self.mid, self.start.this, self.start.space
+        mapped, head, after, _ = before.steps_of(this)(this.start)
+        grown = ite(and_(mapped, lt(head.start, this.start), not_(same_flags(head, after))), 1, 0)
+        gap = and_(between(this.start, mid.gap, smaller(mid.done, this.end)), not_(before._view(mid.gap)[0]))
+        return and_(
+            le(this.start, mid.at),
+            eq(mid.at, mid.done) if this.cursor != "stale" else le(mid.at, mid.done),
+            implies(lt(mid.done, this.end), le(mid.now.count, before.count + grown)),
+            implies(mid.missed, gap) if this.gap is Gap.REMEMBER else True,
+        )
+
+
+def iteration(start: Start, edition: Edition, shape: tuple[int, int]) -> Iterator[Claim]:
+    """Every way through one iteration of the pass, with as many VMAs before and behind the one that is visited: the
+    invariant is kept, or the pass has failed as its contract says."""
+    this, before = start.this, start.space
+    q, witness, at, done, gap = z3.Ints("page witness at done gap_page")
+    place = z3.Int("object"), z3.Int("offset")
+    missed = z3.Bool("missed")
+    ghosts = _ghosts(nothing_yet=False)
+    window, hand = Window(shape[0] + 1 + shape[1]), shape[0]
+
+    begun = Moment(Midway(window, edition, cast(Any, None), start))
+    mid = Midpoint(begun, ghosts, at, done if this.cursor == "stale" else at, missed, gap)
+    first = cast(z3.ArithRef, larger(at, window.vmas[hand].start))
+    light, heavy = _known(start, mid, window, hand, q, (q - 1, witness, at, first, this.start), place)
+
+    def run(path: Run) -> Any:
+        engine = Midway(window, edition, path, start)
+        path.conditions.extend(light)
+        try:
+            return engine, engine.visit_next(this, hand, at)
+        except Refused as refused:
+            return engine, refused
+
+    for explored in explore(run, list):
+        engine, ended = explored.outcome
+        now = Moment(engine)
+        if isinstance(ended, Refused):
+            stop = at if ended.check == "a page of the range is unmapped" else first
+            ways = contract(start, now, ghosts, stop, (ended.errno, ended.check))
+            wrong = and_(*(not_(and_(way.says_of(*place), way.says(q))) for way in ways))
+            name = f"refused ({ended.errno.name}, {ended.check})"
+        else:
+            i, then, seen = ended
+            listed = now.vmas
+            reached = larger(then, listed[i - 1].end) if this.cursor == "stale" else then
+            after = Midpoint(now, _ghosts_after(ghosts, engine, first), then, reached, or_(missed, seen),
+                             ite(missed, gap, at))  # fmt: skip
+            invariant = Invariant(start, after)
+            behind = le(reached, listed[i].start) if i < len(listed) else True
+            position = and_(le(then, listed[i - 1].end), le(listed[i - 1].end, reached), behind)
+            kept = and_(
+                invariant.held.says_of(*place),
+                invariant.at_large(),
+                invariant.of_page(q),
+                implies(lt(reached, this.end), position),
+            )
+            wrong, name = not_(kept), "the invariant is kept"
+        facts = [*heavy, *_axioms(before)]
+        yield Claim(name, (*explored.conditions, *facts), wrong)
+        inside = engine.cursor_inside[-1] if engine.cursor_inside else True
+        if inside is not True:
+            yield Claim("the cursor is inside the VMA at hand", (*explored.conditions, *facts), not_(inside))
+
+
+def _ghosts_after(ghosts: Ghosts, engine: Midway, first: Num) -> Ghosts:
+    """What has been done once the iteration has, whose VMA has its first page in the range at `first`."""
+
+    def here(o: Num, f: Num) -> Bool:
+        return or_(*(and_(cond, eq(o, object), between(low, f, high)) for object, low, high, cond in engine.punched))
+
+    def through(o: Num, f: Num) -> Num:
+        low = engine.punched[0][1] if engine.punched else f
+        return ite(ghosts.hole(o, f), ghosts.through(o, f), first + (f - low))
+
+    return Ghosts(
+        touched=True if engine.modified else ghosts.touched,
+        witness=ite(ghosts.touched, ghosts.witness, first) if engine.modified else ghosts.witness,
+        hole=lambda o, f: or_(ghosts.hole(o, f), here(o, f)),
+        through=through,
+    )
+
+
+def _known(
+    start: Start,
+    mid: Midpoint,
+    window: Window,
+    hand: int,
+    q: z3.ArithRef,
+    pages: Iterable[z3.ArithRef],
+    place: tuple[Num, Num],
+) -> tuple[list[z3.BoolRef], list[z3.BoolRef]]:
+    """What is known when an iteration begins: the invariant, at the pages that are named, and where the VMAs lie."""
+    this, now = start.this, mid.now
+    vma = window.vmas[hand]
+    begins = and_(eq(mid.done, this.start), eq(mid.at, this.start), not_(mid.ghosts.touched), not_(mid.missed),
+                  eq(now.count, start.space.count))  # fmt: skip
+    facts: list[Bool] = [
+        *start.conditions, *window.well_formed(), lt(this.start, this.end), lt(vma.start, this.end),
+        lt(mid.done, vma.end), or_(begins, le(mid.done, vma.start)), le(len(window.vmas), now.count),
+    ]  # fmt: skip
+    if hand:
+        facts.append(le(window.vmas[hand - 1].end, mid.done))
+    facts += [le(this.start, mid.at), le(mid.at, mid.done)]
+    light = list(facts)
+    invariant = Invariant(start, mid)
+    vma_of = start.space._view(q)[1]
+    places = [place, (vma_of.object, offset_at(vma_of, q))]
+    facts = [*(invariant.held.says_of(*where) for where in places), invariant.at_large()]
+    for page in [q, *pages]:
+        rest = and_(now.function("now_mapped", Number, Truth)(page), not_(now.listed(page)))
+        # where no neighbour is listed, none touches the VMA at hand
+        before_window = and_(lt(page, mid.done), lt(page + (0 if hand else 1), window.vmas[0].start))
+        behind_window = le(window.vmas[-1].end + (0 if hand + 1 < len(window.vmas) else 1), page)
+        facts += [
+            implies(rest, or_(before_window, behind_window)), *window.page_facts(page), invariant.of_page(page),
+            well_formed_page(now.view(page)[0], now.view(page)[1], now.page(page)),
+        ]  # fmt: skip
+    return _terms(light), _terms(facts)
+
+
+def _terms(facts: Iterable[Bool]) -> list[z3.BoolRef]:
+    return [fact if isinstance(fact, z3.ExprRef) else z3.BoolVal(fact) for fact in facts]
+
+
+# begin and end ---------------------------------------------------------------------------------------------------------
+
+
+def _ghosts(nothing_yet: bool) -> Ghosts:
+    hole, through = z3.Function("hole", Number, Number, Truth), z3.Function("through", Number, Number, Number)
+    return Ghosts(
+        False if nothing_yet else z3.Bool("touched"), z3.Int("witness"),
+        lambda o, f: False if nothing_yet else cast(z3.BoolRef, hole(o, f)),
+        lambda o, f: cast(z3.ArithRef, through(o, f)),
+    )  # fmt: skip
+
+
+def beginning(start: Start, edition: Edition) -> Iterator[Claim]:
+    """Before the first iteration nothing has been done: the invariant holds."""
+    before, this = start.space, start.this
+    q, place = z3.Int("page"), (z3.Int("object"), z3.Int("offset"))
+    now = Moment(Midway(Window(0), edition, cast(Any, None), start))
+    mid = Midpoint(now, _ghosts(nothing_yet=True), this.start, this.start, False, this.start)
+    invariant = Invariant(start, mid)
+    same: list[Bool] = [eq(now.count, before.count), eq(now.stored(*place), before._stored(*place))]
+    for page in (q, q - 1):
+        (mapped, vma), (is_mapped, real) = before._view(page), now.view(page)
+        was, holds = before._page(page), now.page(page)
+        same += [eq(mapped, is_mapped), eq(before._cut(page), now.cut(page))]
+        same += [eq(getattr(vma, f.name), getattr(real, f.name)) for f in fields(Vma)]
+        same += [eq(getattr(was, f.name), getattr(holds, f.name)) for f in fields(Page)]
+    wrong = not_(and_(invariant.at_large(), invariant.of_page(q), invariant.held.says_of(*place)))
+    yield Claim("base: nothing has been done", (*start.conditions, *_terms(same), *_axioms(before)), wrong)
+
+
+def ending(start: Start, edition: Edition) -> Iterator[Claim]:
+    """Behind the last VMA of its range, the pass ends as its contract says."""
+    before, this = start.space, start.this
+    q, at, gap = z3.Ints("page at gap_page")
+    place = z3.Int("object"), z3.Int("offset")
+    for missed in (False, True) if this.gap is Gap.REMEMBER else (False,):
+        empty = Window(0)
+        begun = Moment(Midway(empty, edition, cast(Any, None), start))
+        mid = Midpoint(begun, _ghosts(nothing_yet=False), at, at, missed, gap)
+        invariant = Invariant(start, mid)
+        rest = [
+            fact for page in (q, q - 1, at, cast(z3.ArithRef, this.start))
+            for fact in (invariant.of_page(page), implies(between(at, page, this.end), not_(begun.view(page)[0])))
+        ]  # fmt: skip
+        known = _terms([invariant.at_large(), invariant.held.says_of(*place), lt(0, begun.count), *rest])
+
+        def run(path: Run, missed: bool = missed, empty: Window = empty) -> Refused | None:
+            path.conditions.extend(start.conditions)
+            try:
+                Midway(empty, edition, path, start).end_pass(this, at, missed)
+            except Refused as refusal:
+                return refusal
+            return None
+
+        for explored in explore(run, list):
+            refused = explored.outcome
+            stopped = refused is not None and this.gap is Gap.STOP
+            wanted = (refused.errno, refused.check) if refused is not None and stopped else None
+            ways = contract(start, begun, mid.ghosts, at if stopped else this.end, wanted)
+            right = or_(*(and_(way.says(q), way.says_of(*place)) for way in ways))
+            if this.gap is Gap.REMEMBER:
+                hole = ite(missed, gap, at)
+                seen = and_(between(this.start, hole, this.end), not_(before._view(hole)[0]))
+                right = and_(
+                    right, implies(between(this.start, q, this.end), before._view(q)[0]) if refused is None else seen
+                )
+            name = "end: success" if refused is None else f"end: refused ({refused.errno.name})"
+            yield Claim(name, (*explored.conditions, *known, *_axioms(before)), not_(right))
+
+
+def _axioms(space: UnboundedSpace) -> list[z3.BoolRef]:
+    return [*space.facts(), *space.world.axioms_of(space.named), *space.world.attributes_of(space.named)]
+
+
+def claims(call: str, edition: Edition, known: set[str]) -> Iterator[Claim]:
+    """Everything that has to be shown of the passes that a call makes, but for those that are `known` already."""
+    for found in passes_of(call, edition, known):
+        if isinstance(found, Claim):
+            yield found
+            continue
+        yield from beginning(found, edition)
+        for shape in ((1, 1), (0, 0)):
+            yield from iteration(found, edition, shape)
+        yield from ending(found, edition)
