@@ -17,7 +17,7 @@ from spec.properties.base import (
     of_two_pages,
 )
 from spec.terms import Bool, Num, all_, and_, eq, implies, le, not_, or_
-from spec.transition import Snapshot, Transition
+from spec.transition import Transition
 from spec.vma import (
     HUGETLB,
     SPECIAL,
@@ -52,10 +52,13 @@ def _still_one_vma(t: Transition, p: Num, q: Num) -> Bool:
     return and_(_still_alike(t, p, q), implies(special, eq(a.vma.start, b.vma.start)))
 
 
-def _one_mapping(after: Snapshot, p: Num) -> Bool:
-    """The pages on both sides of the left edge of page p could be parts of one VMA: nothing tells them apart."""
-    left, right = after.at(p - 1), after.at(p)
-    return and_(left.mapped, right.mapped, alike(left.vma, right.vma, p))
+def _one_mapping(t: Transition, p: Num) -> Bool:
+    """The pages on both sides of the left edge of page p could be parts of one VMA: nothing tells them apart, and
+    their anon_vmas did not before the call."""
+    left, right = t.after.at(p - 1), t.after.at(p)
+    was, its = t.before.at(p - 1).vma, t.before.at(p).vma
+    one_anon_vma = and_(eq(was.anon_vma, its.anon_vma), eq(was.inherited, its.inherited))
+    return and_(left.mapped, right.mapped, alike(left.vma, right.vma, p), one_anon_vma)
 
 
 def _well_formed(t: Transition, p: Num) -> Bool:
@@ -85,13 +88,13 @@ PROPERTIES: Final = (
     ),
     Property(
         "alike-neighbours-merge",
-        "Sealing leaves no boundary between what it sealed and a neighbour that nothing tells apart from it: they "
-        "are one VMA.",
+        "Sealing leaves no boundary between what it sealed and a neighbour that nothing tells apart from it, if their "
+        "anon_vmas were the same before: they are one VMA.",
         "mm/mseal.c mseal_fixup: vma_modify_flags merges; " + HEADER,
         ("mseal",),
         outcomes=succeeded,
         when=lambda t, p: or_(newly_sealed(t, p), newly_sealed(t, p - 1)),
-        holds=lambda t, p: not_(and_(t.after.cut(p), _one_mapping(t.after, p))),
+        holds=lambda t, p: not_(and_(t.after.cut(p), _one_mapping(t, p))),
     ),
     Property(
         "well-formed-stays",

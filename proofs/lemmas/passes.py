@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: MIT
-"""The changing pass by induction over the loop body that runs: the contract that the unbounded reading assumes of a pass
-(checker/unbounded.py, pass_up_to and why_it_stops) holds before the first iteration, is kept by each iteration of the
-list engine (checker/layout.py, visit_next) with the visit that the call passes, and says what the proofs assume when the
-pass ends, in success (end_pass) and in failure.
+"""The changing pass by induction over the loop body that runs.
 
-Three address spaces take part: the arbitrary one in which the pass begins (an UnboundedSpace, as in the proofs); the one
-at hand, in the middle of the pass, of which a window of three VMAs is listed (the one before the cursor, the one to be
-visited, the one behind) and all else is unknown; and the one that an iteration of the engine makes of it.
+The contract that the unbounded reading assumes of a pass (checker/unbounded.py, pass_up_to and why_it_stops) holds
+before the first iteration, is kept by each iteration of the list engine (checker/layout.py, visit_next) with the visit
+that the call passes, and says what the proofs assume when the pass ends, in success (end_pass) and in failure.
+
+Three address spaces take part: the arbitrary one in which the pass begins (an UnboundedSpace, as in the proofs); the
+one in the middle of the pass, of which a window of three VMAs is listed (the one before the cursor, the one to be
+visited, the one behind) while all else is unknown; and the one that an iteration of the engine makes of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Any, cast
 
 import z3
@@ -21,24 +23,13 @@ from checker.bounded import BoundedSpace, Window, symbolic_vma
 from checker.calls import symbolic_arguments
 from checker.paths import Run, explore
 from checker.unbounded import Number, PageFact, Truth, UnboundedSpace, World
+from proofs.lemmas.base import Obligation, terms
 from spec.editions import Edition
 from spec.errors import Errno
-from spec.space import Done, Gap, Pass, Refused, Visit
+from spec.space import UNMAPPED_IN_PASS, Done, Gap, Pass, Refused, Visit
 from spec.syscalls import CALLS
 from spec.terms import Bool, Num, all_, and_, between, eq, implies, ite, larger, le, lt, not_, or_, smaller
 from spec.vma import Page, Vma, choose_vma, offset_at, same_flags, well_formed_page
-
-PASSES = ("mseal", "mprotect", "pkey_mprotect", "madvise", "mlock", "munlock")
-"""The calls that make changing passes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """Something to be shown: under the conditions, nothing is wrong."""
-
-    name: str
-    conditions: tuple[z3.BoolRef, ...]
-    wrong: Bool
 
 
 class Captured(Exception):
@@ -83,12 +74,12 @@ class Start:
     """What is known of the arguments."""
 
 
-def passes_of(call: str, edition: Edition, known: set[str]) -> Iterator[Start | Claim]:
+def passes_of(call: str, edition: Edition, known: set[str]) -> Iterator[Start | Obligation]:
     """Every changing pass of the call that is not `known` yet; and for each way to it, that its range is one."""
     for nth in range(3):
         world = World()
         arguments = symbolic_arguments(CALLS[call].decoded)
-        facts = _terms(arguments.facts(edition))
+        facts = terms(*arguments.facts(edition))
 
         def run(
             path: Run, world: World = world, nth: int = nth, arguments: Any = arguments, facts: Any = facts
@@ -112,14 +103,13 @@ def passes_of(call: str, edition: Edition, known: set[str]) -> Iterator[Start | 
             found = True
             first = z3.Int("first_page")
             context = (*explored.conditions, *space.facts(), *world.axioms)
-            yield Claim(
-                f"{call}: the pass has a range", context, not_(and_(le(0, this.start), lt(this.start, this.end)))
-            )
+            a_range = and_(le(0, this.start), lt(this.start, this.end))
+            yield Obligation(f"{call}: the pass has a range", terms(*context, not_(a_range)))
             again = replace(this, start=first)
             print_of = _fingerprint(again)
             if print_of not in known:
                 known.add(print_of)
-                conditions = (*facts, *_terms([le(0, first), lt(first, this.end)]))
+                conditions = (*facts, *terms(le(0, first), lt(first, this.end)))
                 yield Start(call, again, UnboundedSpace(World(), edition, cast(Any, None)), space, conditions)
         if not found:
             return
@@ -137,11 +127,11 @@ def _fingerprint(this: Pass) -> str:
     return repr((this.end, this.gap, this.no_room, this.cursor, at.tests, after, then, effects))
 
 
-# the address space in the middle of a pass -----------------------------------------------------------------------------
+# the address space in the middle of a pass ----------------------------------------------------------------------------
 
 
 class Moment:
-    """An address space of which a window is listed; outside the window it is unknown, and the engine leaves it alone."""
+    """An address space of which a window is listed; outside it, all is unknown, and the engine leaves it alone."""
 
     def __init__(self, engine: Midway) -> None:
         self.vmas = list(engine.vmas)
@@ -187,6 +177,14 @@ class Midway(BoundedSpace):
         self.modified = False
         self.punched: list[tuple[Num, Num, Num, Bool]] = []
 
+    def first_guard(self, vma: Vma, start: Num, end: Num) -> Num:
+        """As the visit was told by `guarded`, so it is: at the page that stands for all."""
+        if self.decide(cast(z3.BoolRef, self.function("guarded", Number, Truth)(vma.start))):
+            return super().first_guard(vma, start, end)
+        q = z3.Int("page")
+        self.run.assume(implies(between(start, q, end), not_(self._page(q).guard)))
+        return end
+
     def touch(self, page: Num) -> Vma:
         """By its contract (lemma touch): a VMA that has no anon_vma is given one."""
         i = self.index(page)
@@ -210,7 +208,7 @@ class Midway(BoundedSpace):
         return cast(z3.ArithRef, self.function("object_pages", Number, Number)(object))
 
 
-# the contract, between two given address spaces ------------------------------------------------------------------------
+# the contract, between two given address spaces -----------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,7 +334,7 @@ def contract(
     return ways
 
 
-# the invariant, and what keeps it --------------------------------------------------------------------------------------
+# the invariant, and what keeps it -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,7 +388,7 @@ class Invariant:
         )
 
 
-def iteration(start: Start, edition: Edition, shape: tuple[int, int]) -> Iterator[Claim]:
+def iteration(start: Start, edition: Edition, shape: tuple[int, int]) -> Iterator[Obligation]:
     """Every way through one iteration of the pass, with as many VMAs before and behind the one that is visited: the
     invariant is kept, or the pass has failed as its contract says."""
     this, before = start.this, start.space
@@ -403,21 +401,14 @@ def iteration(start: Start, edition: Edition, shape: tuple[int, int]) -> Iterato
     begun = Moment(Midway(window, edition, cast(Any, None), start))
     mid = Midpoint(begun, ghosts, at, done if this.cursor == "stale" else at, missed, gap)
     first = cast(z3.ArithRef, larger(at, window.vmas[hand].start))
-    light, heavy = _known(start, mid, window, hand, q, (q - 1, witness, at, first, this.start), place)
-
-    def run(path: Run) -> Any:
-        engine = Midway(window, edition, path, start)
-        path.conditions.extend(light)
-        try:
-            return engine, engine.visit_next(this, hand, at)
-        except Refused as refused:
-            return engine, refused
-
-    for explored in explore(run, list):
+    pages = (q - 1, witness, at, first, cast(z3.ArithRef, this.start))
+    light = terms(*_position(start, mid, window, hand))
+    heavy = terms(*_known(start, mid, window, hand, q, pages, place))
+    for explored in explore(partial(_visit, start, edition, window, hand, light), list):
         engine, ended = explored.outcome
         now = Moment(engine)
         if isinstance(ended, Refused):
-            stop = at if ended.check == "a page of the range is unmapped" else first
+            stop = at if ended.check == UNMAPPED_IN_PASS else first
             ways = contract(start, now, ghosts, stop, (ended.errno, ended.check))
             wrong = and_(*(not_(and_(way.says_of(*place), way.says(q))) for way in ways))
             name = f"refused ({ended.errno.name}, {ended.check})"
@@ -437,11 +428,8 @@ def iteration(start: Start, edition: Edition, shape: tuple[int, int]) -> Iterato
                 implies(lt(reached, this.end), position),
             )
             wrong, name = not_(kept), "the invariant is kept"
-        facts = [*heavy, *_axioms(before)]
-        yield Claim(name, (*explored.conditions, *facts), wrong)
-        inside = engine.cursor_inside[-1] if engine.cursor_inside else True
-        if inside is not True:
-            yield Claim("the cursor is inside the VMA at hand", (*explored.conditions, *facts), not_(inside))
+        yield Obligation(f"{start.call}: {name}", terms(*explored.conditions, *heavy, *_axioms(before), wrong))
+    yield Obligation(f"{start.call}: the hypotheses are consistent", terms(*light, *heavy), consistent=True)
 
 
 def _ghosts_after(ghosts: Ghosts, engine: Midway, first: Num) -> Ghosts:
@@ -462,6 +450,41 @@ def _ghosts_after(ghosts: Ghosts, engine: Midway, first: Num) -> Ghosts:
     )
 
 
+def _visit(
+    start: Start, edition: Edition, window: Window, hand: int, known: Iterable[z3.BoolRef], path: Run
+) -> tuple[Midway, tuple[int, Num, bool] | Refused]:
+    """The iteration that the engine makes."""
+    path.conditions.extend(known)
+    engine = Midway(window, edition, path, start)
+    try:
+        return engine, engine.visit_next(start.this, hand, z3.Int("at"))
+    except Refused as refused:
+        return engine, refused
+
+
+def _position(start: Start, mid: Midpoint, window: Window, hand: int) -> list[Bool]:
+    """Where the VMAs lie when an iteration begins: the one at hand is the first that ends behind what is done with."""
+    this, vma = start.this, window.vmas[hand]
+    nothing_yet = and_(
+        eq(mid.done, this.start),
+        eq(mid.at, this.start),
+        not_(mid.ghosts.touched),
+        not_(mid.missed),
+        eq(mid.now.count, start.space.count),
+    )
+    return [
+        *start.conditions,
+        *window.well_formed(),
+        lt(vma.start, this.end),
+        lt(mid.done, vma.end),
+        or_(nothing_yet, le(mid.done, vma.start)),
+        le(len(window.vmas), mid.now.count),
+        le(window.vmas[hand - 1].end, mid.done) if hand else True,
+        le(this.start, mid.at),
+        le(mid.at, mid.done),
+    ]
+
+
 def _known(
     start: Start,
     mid: Midpoint,
@@ -470,41 +493,29 @@ def _known(
     q: z3.ArithRef,
     pages: Iterable[z3.ArithRef],
     place: tuple[Num, Num],
-) -> tuple[list[z3.BoolRef], list[z3.BoolRef]]:
-    """What is known when an iteration begins: the invariant, at the pages that are named, and where the VMAs lie."""
-    this, now = start.this, mid.now
-    vma = window.vmas[hand]
-    begins = and_(eq(mid.done, this.start), eq(mid.at, this.start), not_(mid.ghosts.touched), not_(mid.missed),
-                  eq(now.count, start.space.count))  # fmt: skip
-    facts: list[Bool] = [
-        *start.conditions, *window.well_formed(), lt(this.start, this.end), lt(vma.start, this.end),
-        lt(mid.done, vma.end), or_(begins, le(mid.done, vma.start)), le(len(window.vmas), now.count),
-    ]  # fmt: skip
-    if hand:
-        facts.append(le(window.vmas[hand - 1].end, mid.done))
-    facts += [le(this.start, mid.at), le(mid.at, mid.done)]
-    light = list(facts)
+) -> list[Bool]:
+    """The invariant when an iteration begins, at the pages and the places in objects that are named."""
+    now = mid.now
     invariant = Invariant(start, mid)
     vma_of = start.space._view(q)[1]
     places = [place, (vma_of.object, offset_at(vma_of, q))]
     facts = [*(invariant.held.says_of(*where) for where in places), invariant.at_large()]
+    # where no neighbour is listed, none touches the VMA at hand
+    left, right = 0 if hand else 1, 0 if hand + 1 < len(window.vmas) else 1
     for page in [q, *pages]:
         rest = and_(now.function("now_mapped", Number, Truth)(page), not_(now.listed(page)))
-        # where no neighbour is listed, none touches the VMA at hand
-        before_window = and_(lt(page, mid.done), lt(page + (0 if hand else 1), window.vmas[0].start))
-        behind_window = le(window.vmas[-1].end + (0 if hand + 1 < len(window.vmas) else 1), page)
+        before_window = and_(lt(page, mid.done), lt(page + left, window.vmas[0].start))
+        behind_window = le(window.vmas[-1].end + right, page)
         facts += [
-            implies(rest, or_(before_window, behind_window)), *window.page_facts(page), invariant.of_page(page),
+            implies(rest, or_(before_window, behind_window)),
+            *window.page_facts(page),
+            invariant.of_page(page),
             well_formed_page(now.view(page)[0], now.view(page)[1], now.page(page)),
-        ]  # fmt: skip
-    return _terms(light), _terms(facts)
+        ]
+    return facts
 
 
-def _terms(facts: Iterable[Bool]) -> list[z3.BoolRef]:
-    return [fact if isinstance(fact, z3.ExprRef) else z3.BoolVal(fact) for fact in facts]
-
-
-# begin and end ---------------------------------------------------------------------------------------------------------
+# begin and end --------------------------------------------------------------------------------------------------------
 
 
 def _ghosts(nothing_yet: bool) -> Ghosts:
@@ -516,7 +527,7 @@ def _ghosts(nothing_yet: bool) -> Ghosts:
     )  # fmt: skip
 
 
-def beginning(start: Start, edition: Edition) -> Iterator[Claim]:
+def beginning(start: Start, edition: Edition) -> Iterator[Obligation]:
     """Before the first iteration nothing has been done: the invariant holds."""
     before, this = start.space, start.this
     q, place = z3.Int("page"), (z3.Int("object"), z3.Int("offset"))
@@ -531,10 +542,10 @@ def beginning(start: Start, edition: Edition) -> Iterator[Claim]:
         same += [eq(getattr(vma, f.name), getattr(real, f.name)) for f in fields(Vma)]
         same += [eq(getattr(was, f.name), getattr(holds, f.name)) for f in fields(Page)]
     wrong = not_(and_(invariant.at_large(), invariant.of_page(q), invariant.held.says_of(*place)))
-    yield Claim("base: nothing has been done", (*start.conditions, *_terms(same), *_axioms(before)), wrong)
+    yield Obligation("base: nothing has been done", terms(*start.conditions, *same, *_axioms(before), wrong))
 
 
-def ending(start: Start, edition: Edition) -> Iterator[Claim]:
+def ending(start: Start, edition: Edition) -> Iterator[Obligation]:
     """Behind the last VMA of its range, the pass ends as its contract says."""
     before, this = start.space, start.this
     q, at, gap = z3.Ints("page at gap_page")
@@ -548,7 +559,7 @@ def ending(start: Start, edition: Edition) -> Iterator[Claim]:
             fact for page in (q, q - 1, at, cast(z3.ArithRef, this.start))
             for fact in (invariant.of_page(page), implies(between(at, page, this.end), not_(begun.view(page)[0])))
         ]  # fmt: skip
-        known = _terms([invariant.at_large(), invariant.held.says_of(*place), lt(0, begun.count), *rest])
+        known = terms(invariant.at_large(), invariant.held.says_of(*place), lt(0, begun.count), *rest)
 
         def run(path: Run, missed: bool = missed, empty: Window = empty) -> Refused | None:
             path.conditions.extend(start.conditions)
@@ -571,20 +582,63 @@ def ending(start: Start, edition: Edition) -> Iterator[Claim]:
                     right, implies(between(this.start, q, this.end), before._view(q)[0]) if refused is None else seen
                 )
             name = "end: success" if refused is None else f"end: refused ({refused.errno.name})"
-            yield Claim(name, (*explored.conditions, *known, *_axioms(before)), not_(right))
+            yield Obligation(name, terms(*explored.conditions, *known, *_axioms(before), not_(right)))
 
 
 def _axioms(space: UnboundedSpace) -> list[z3.BoolRef]:
     return [*space.facts(), *space.world.axioms_of(space.named), *space.world.attributes_of(space.named)]
 
 
-def claims(call: str, edition: Edition, known: set[str]) -> Iterator[Claim]:
+def of_call(call: str, edition: Edition, known: set[str]) -> Iterator[Obligation]:
     """Everything that has to be shown of the passes that a call makes, but for those that are `known` already."""
     for found in passes_of(call, edition, known):
-        if isinstance(found, Claim):
+        if isinstance(found, Obligation):
             yield found
             continue
         yield from beginning(found, edition)
         for shape in ((1, 1), (0, 0)):
             yield from iteration(found, edition, shape)
         yield from ending(found, edition)
+
+
+def cursor(edition: Edition) -> Iterator[Obligation]:
+    """The cursor of mseal's pass is inside the VMA that it visits, whatever the last iteration merged."""
+    for found in passes_of("mseal", edition, set()):
+        if isinstance(found, Obligation):
+            continue
+        window, stale = Window(3), found.this.cursor == "stale"
+        at, done = z3.Ints("at done")
+        now = Moment(Midway(window, edition, cast(Any, None), found))
+        mid = Midpoint(now, _ghosts(nothing_yet=False), at, done if stale else at, False, at)
+        known = terms(*_position(found, mid, window, 1))
+        for explored in explore(partial(_visit, found, edition, window, 1, known), list):
+            for inside in explored.outcome[0].cursor_inside:
+                yield Obligation("cursor: inside the VMA at hand", terms(*explored.conditions, not_(inside)))
+
+
+def _of(*calls: str) -> Callable[[Edition], Iterator[Obligation]]:
+    def obligations(edition: Edition) -> Iterator[Obligation]:
+        known: set[str] = set()
+        for call in filter(edition.has, calls):
+            yield from of_call(call, edition, known)
+
+    return obligations
+
+
+LEMMAS: tuple[tuple[str, str, Callable[[Edition], Iterator[Obligation]]], ...] = (
+    *(
+        (
+            f"pass-{name}",
+            f"The changing pass of {words} keeps its contract (induction over the loop body).",
+            _of(*calls),
+        )
+        for name, words, *calls in (
+            ("seal", "mseal", "mseal"),
+            ("protect", "mprotect and pkey_mprotect", "mprotect", "pkey_mprotect"),
+            ("advise", "madvise", "madvise"),
+            ("lock", "mlock and munlock", "mlock", "munlock"),
+        )
+    ),
+    ("cursor", "The cursor of mseal's pass stays inside the VMA that it works on.", cursor),
+)
+"""Name, sentence and obligations of each."""

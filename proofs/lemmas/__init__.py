@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: MIT
+"""The lemmas that justify the unbounded reading: obligations for the solver.
+
+Each lemma is a list of queries that must all be unsatisfiable, beside one that must be satisfiable (that the
+hypotheses are not empty). docs/METHOD.md says how they fit together.
+"""
+
+from __future__ import annotations
+
+from proofs.lemmas import passes, windows, words
+from proofs.lemmas.base import Lemma, LemmaOutcome, Obligation, decide_lemma
+from proofs.results import LemmaResult
+from spec.editions import Edition
+
+__all__ = ["LEMMAS", "LEMMAS_BROKEN", "Lemma", "LemmaOutcome", "Obligation", "decide_lemma", "lemma_result"]
+
+
+def lemma_result(lemma: Lemma, edition: Edition, timeout_ms: int) -> LemmaResult:
+    """Decide a lemma, and say whether that was expected."""
+    broken = LEMMAS_BROKEN.get((lemma.name, edition.name), "")
+    outcome = decide_lemma(lemma, edition, timeout_ms)
+    return LemmaResult(
+        name=lemma.name,
+        sentence=lemma.sentence,
+        verdict=outcome.verdict,
+        as_expected=outcome.verdict == ("refuted" if broken else "proved"),
+        obligations=outcome.obligations,
+        seconds=round(outcome.seconds, 3),
+        why=(broken + ": " if broken else "") + outcome.why,
+    )
+
+
+LEMMAS: dict[str, Lemma] = {
+    lemma.name: lemma
+    for lemma in (
+        Lemma(
+            "look",
+            "An up-front pass equals an existential over the pages of its range (induction).",
+            windows.look,
+        ),
+        Lemma(
+            "modify",
+            "Changing a part of a VMA, with its splits and merges, changes exactly those pages, and counts.",
+            windows.modify,
+        ),
+        Lemma("insert", "Inserting a VMA, with its merges, adds exactly its pages, and counts.", windows.insert),
+        Lemma("unmap", "Cutting and removing VMAs removes exactly the range, and counts.", windows.cut_and_remove),
+        Lemma("moves", "Moving VMA after VMA equals its summary (induction over the VMAs).", windows.moves),
+        *(Lemma(name, sentence, obligations) for name, sentence, obligations in passes.LEMMAS),
+        Lemma(
+            "bridge",
+            "The argument checks ensure what the page-level stage assumes, for all 64-bit arguments.",
+            words.bridge,
+        ),
+        Lemma("embedding", "Page numbers as integers behave as page numbers in 64-bit words.", words.embedding),
+        Lemma(
+            "argument-errors", "Wrong arguments give the documented errors, and only they do.", words.argument_errors
+        ),
+    )
+}
+"""Every lemma by name."""
+
+LEMMAS_BROKEN: dict[tuple[str, str], str] = {
+    ("cursor", "v6.17"): "the cursor is where the VMA ended before the merge (CVE-2026-23416); mended in v6.18",
+}
+"""(lemma, edition) that are expected to be refuted, with the reason."""
