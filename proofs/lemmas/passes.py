@@ -22,6 +22,7 @@ import z3
 from checker.bounded import BoundedSpace, Window, symbolic_vma
 from checker.calls import symbolic_arguments
 from checker.paths import Run, explore
+from checker.sources import UNKNOWN, Source
 from checker.unbounded import Number, PageFact, Truth, UnboundedSpace, World
 from proofs.lemmas.base import Obligation, terms
 from spec.editions import Edition
@@ -233,9 +234,13 @@ class _Branch:
         self.open: list[list[bool]] = []
         self.conditions: list[Bool] = []
 
-    def assume(self, fact: Bool) -> None:
-        """What this way says of the address spaces."""
+    def assume(self, fact: Bool, source: Source = UNKNOWN) -> None:
+        """What this way says of the address spaces; where it comes from is of no interest here."""
         self.conditions.append(fact)
+
+    def assume_all(self, facts: Iterable[Bool], source: Source) -> None:
+        """As assume, of each."""
+        self.conditions.extend(facts)
 
     def choose(self) -> bool:
         """A choice that the contract leaves free."""
@@ -253,11 +258,9 @@ class Held(UnboundedSpace):
     def __init__(self, before: UnboundedSpace, now: Moment, ghosts: Ghosts, branch: _Branch) -> None:
         self.__dict__.update(before.__dict__)
         self.now, self.ghosts, self.branch = now, ghosts, branch
+        self.run = cast(Any, branch)
         self.every_page, self.places = [], []
         self.wanted: tuple[Errno, str] | None = None
-
-    def assume(self, fact: Bool) -> None:
-        self.branch.assume(fact)
 
     def _free(self, what: str, refusal: tuple[Errno, str] | None = None) -> bool:
         return refusal == self.wanted and self.branch.choose()

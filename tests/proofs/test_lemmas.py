@@ -12,8 +12,10 @@ import z3
 import checker.layout as layout
 from checker.calls import explore_arguments
 from checker.layout import LayoutSpace
+from checker.unbounded import UnboundedSpace
 from proofs.lemmas import LEMMAS, Lemma, Obligation, decide_lemma, lemma_result
 from spec.editions import EDITIONS
+from spec.space import Pass
 from spec.syscalls import CALLS
 from spec.terms import Num
 from spec.vma import Vma
@@ -42,6 +44,37 @@ def refuted(name: str) -> str:
     outcome = decide_lemma(LEMMAS[name], V10, 20_000)
     assert outcome.verdict == "refuted"
     return outcome.why
+
+
+def test_a_pass_that_skips_the_vma_behind_a_split_does_not_keep_its_contract(monkeypatch: pytest.MonkeyPatch) -> None:
+    def visits(self: LayoutSpace, this: Pass, i: int, at: Num, kept: Any = LayoutSpace.visit_next) -> Any:
+        before = len(self.vmas)
+        i, at, gap = kept(self, this, i, at)
+        return i + (len(self.vmas) > before), at, gap
+
+    monkeypatch.setattr(LayoutSpace, "visit_next", visits)
+    assert "the invariant is kept" in refuted("pass-lock")
+
+
+def test_a_pass_that_changes_what_did_not_pass_its_test_does_not_keep_its_contract(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(LayoutSpace, "fail_if", lambda self, cond, errno, check: None)
+    assert "the invariant is kept" in refuted("pass-lock")
+
+
+def test_a_visit_of_the_call_reaches_its_lemma(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The contract with another visit than the engine's: the lemma compares what the call passes to both."""
+    contract = UnboundedSpace.steps_of
+
+    def seals_too(self: UnboundedSpace, this: Pass, dropped: Any = None) -> Any:
+        def visit(vma: Vma, at: Any) -> Vma:
+            return replace(this.visit(vma, at), sealed=True)
+
+        return contract(self, replace(this, visit=visit), dropped)
+
+    monkeypatch.setattr(UnboundedSpace, "steps_of", seals_too)
+    assert "mlock" in refuted("pass-lock")
 
 
 def test_a_lost_count_breaks_modify(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -111,7 +111,7 @@ def _filled(expected: Expected, cases: list[Case]) -> Theorem:
         as_expected=True,
         engine="unbounded",
         assumptions=(*ALWAYS, *prop.assumptions),
-        lemmas=("walk",) if verdict == "proved" else (),
+        lemmas=("look",) if verdict == "proved" else (),
         reason=expected.reason,
         mended=expected.broken.mended if expected.broken else "",
         why="",
