@@ -58,8 +58,8 @@ class KernelVerbs(LayoutSpace):
         self._noting.left = super()._merges_left(left, new) if self._left_known else False
         return self._noting.left
 
-    def _merges_right(self, new: Vma, right: Vma | None, left: Vma | None) -> bool:
-        merges = super()._merges_right(new, right, left)
+    def _merges_right(self, new: Vma, right: Vma | None, left: Vma | None, *, extends: bool = False) -> bool:
+        merges = super()._merges_right(new, right, left, extends=extends)
         if self._noting is not None:
             self._noting.right = merges
         return merges
