@@ -313,6 +313,7 @@ def _print_summary(out: Console, report: ProofReport) -> None:
     )
     if report.second is not None:
         _print_second(out, report.second)
+    doubts = 0 if report.second is None or report.second.agrees else max(len(report.second.doubts), report.complete)
     if report.blocked_advice:
         names = ", ".join(advice.name for advice in report.blocked_advice)
         line(out, f"refused on sealed memory though it discards nothing: {names}", "yellow")
@@ -320,6 +321,7 @@ def _print_summary(out: Console, report: ProofReport) -> None:
     if report.from_cache:
         line(out, f"{'results':9} {results:4}{known_before(report.from_cache)}")
     line(out)
+    wrong += doubts
     lead = lead_of(report.theorems, unexpected=wrong)
     if report.complete:
         print_lead(out, lead)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -75,6 +76,12 @@ def test_a_lemma_that_is_known_to_be_refuted_claims_nothing() -> None:
 
 
 # broken on purpose
+
+
+@pytest.fixture(autouse=True)
+def folder_for_a_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept shall not stay."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
 def opinion(call: str, properties: list[str] | None = None, solver: str = "cvc5") -> ProofReport:

@@ -14,7 +14,15 @@ from typing import Any
 
 import pytest
 
-from proofs.results import LemmaResult, MutantResult, ProofReport, ReachableResult, TheoremResult
+from proofs.results import (
+    Doubt,
+    LemmaResult,
+    MutantResult,
+    ProofReport,
+    ReachableResult,
+    SecondOpinion,
+    TheoremResult,
+)
 from reports.cli import main
 from reports.cli_prove import Watcher
 
@@ -125,7 +133,24 @@ def test_all_as_expected(proofs: ModuleType, tmp_path: Path, capsys: pytest.Capt
     assert "ATOMIC" not in out
 
 
+SECOND = SecondOpinion(
+    solver="cvc5 (1.4.2)",
+    goals=3,
+    texts=2,
+    agreed=1,
+    doubts=[Doubt(goal="0" * 64, said="unknown", why="time ran out", file="/tmp/0.smt2", of=["x(munmap)"])],
+    seconds=1.0,
+)
+
 DIFFERING: list[tuple[str, ProofReport, tuple[str, ...]]] = [
+    (
+        "unconfirmed",
+        report(theorem(), second=SECOND),
+        (
+            "3 goals, 2 different: 1 decided alike by cvc5 (1.4.2)",
+            "the second solver has no answer (time ran out): /tmp/0.smt2",
+        ),
+    ),
     (
         "refuted",
         report(theorem(verdict="refuted", as_expected=False)),
