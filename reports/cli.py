@@ -348,7 +348,7 @@ def why(
     property_name: Annotated[
         str | None,
         typer.Argument(
-            metavar="[PROPERTY]",
+            metavar="PROPERTY",
             help="See [b]sealspec list properties[/b]; left out: all, and the checks that no proof used.",
             autocompletion=_property_names,
         ),
