@@ -11,7 +11,7 @@ import pytest
 from checker.concrete import State
 from checker.machine import perform
 from spec.advice import ADVICE
-from spec.editions import EDITIONS
+from spec.editions import EDITIONS, SealCheck
 from spec.errors import Errno
 from spec.vma import ANONYMOUS, DEVZERO, FILE, HUGETLB, SPECIAL, THP_ALWAYS, THP_NEVER, Page, Vma, changed_fields
 from spec.words import PAGE_SIZE, TASK_PAGES
@@ -314,6 +314,24 @@ def test_the_heap_is_private_anonymous_memory_that_is_read_and_written(name: str
     assert did(far, "brk", name, addr=(TASK_PAGES + 1) * PAGE_SIZE) is Errno.ENOMEM
 
 
+@pytest.mark.parametrize("name", LINUX)
+def test_munmap_asks_for_room_only_where_it_leaves_a_hole(name: str) -> None:
+    """do_vmi_align_munmap: a range strictly inside one VMA makes one more, which the limit must allow; else none is
+    asked for, though a cut at an end makes one more for a moment."""
+    vma = replace(PLAIN, end=W + 4)
+    for start, pages, free, errno in (
+        (0, 1, 0, Errno.OK),
+        (3, 1, 0, Errno.OK),
+        (0, 4, 0, Errno.OK),
+        (1, 2, 0, Errno.ENOMEM),
+        (1, 2, 1, Errno.OK),
+        (2, 4, 0, Errno.OK),
+    ):
+        state = State(vmas=[vma], elsewhere=9, max_map_count=10 + free)
+        assert did(state, "munmap", name, **of_window(start, pages)) is errno, (start, pages, free)
+        assert (state.vmas == [vma]) is (errno is not Errno.OK)
+
+
 # mlock, mprotect ------------------------------------------------------------------------------------------------------
 
 
@@ -347,6 +365,32 @@ def test_growing_down_changes_the_vma_from_its_start(name: str) -> None:
     assert [(int(v.end) - W, v.write) for v in state.vmas] == [(3, False), (4, True)]
     assert did(State(vmas=[PLAIN]), "mprotect", name, **of_window(), prot=1 | 0x0100_0000) is Errno.EINVAL
     assert did(State(vmas=[stack]), "mprotect", name, **of_window(), prot=1 | 0x0200_0000) is Errno.EINVAL
+
+
+@pytest.mark.parametrize("name", LINUX)
+def test_a_protection_that_the_mapping_may_not_have_is_eacces(name: str) -> None:
+    """mprotect(2): EACCES, as for a file that was opened read-only and mapped shared; a seal is looked at before that up
+    to 6.11, and after it since."""
+    for may, prot in (("may_read", 1), ("may_write", 2), ("may_exec", 4)):
+        vma = replace(PLAIN, read=False, write=False, **{may: False})  # type: ignore[arg-type]
+        for sealed in (False, True):
+            seal_first = EDITIONS[name].seals is not SealCheck.IN_THE_LOOP
+            wanted = Errno.EPERM if sealed and seal_first else Errno.EACCES
+            assert did(State(vmas=[replace(vma, sealed=sealed)]), "mprotect", name, **of_window(), prot=prot) is wanted
+        assert did(State(vmas=[vma]), "mprotect", name, **of_window(), prot=7 - prot) is Errno.OK
+
+
+@pytest.mark.parametrize("name", LINUX)
+def test_the_execute_only_key_comes_and_goes_with_the_protection(name: str) -> None:
+    """__arch_override_mprotect_pkey: PROT_EXEC alone takes the process's key, any other protection gives it back; a key
+    that a program gave stays."""
+    state = State(vmas=[PLAIN], pkeys={0, 3})
+    for prot, key in ((4, 1), (1, 0), (3, 0), (4, 1), (5, 0), (0, 0)):
+        assert did(state, "mprotect", name, **of_window(), prot=prot) is Errno.OK
+        assert state.vmas[0].pkey == key, prot
+    assert did(state, "pkey_mprotect", name, **of_window(), prot=4, pkey=3) is Errno.OK
+    assert did(state, "mprotect", name, **of_window(), prot=1) is Errno.OK
+    assert state.vmas[0].pkey == 3
 
 
 @pytest.mark.parametrize("name", LINUX)

@@ -210,6 +210,21 @@ def test_what_dontunmap_leaves_behind_whole_has_no_anon_vma(name: str) -> None:
         assert [vma.anon_vma for vma in state.vmas] == [left, 7]
 
 
+@pytest.mark.parametrize("name", LINUX)
+def test_what_dontunmap_leaves_behind_has_the_offset_that_its_kernel_gives_it(name: str) -> None:
+    """Memory that was moved before has the page offset of its old place; left behind empty it gets that of where it is,
+    but from 6.12.43 to 7.1 (seen on 6.18.15 and 7.2.6). A copy right beside its source joins it in some of them."""
+    edition = EDITIONS[name]
+    words = {"old_len": PAGE_SIZE, "new_len": PAGE_SIZE, "flags": 7}
+    state = State(vmas=[at(PLAIN, 0, 1, anon_vma=7)], pages={W: Page(copied=True, own=3)})
+    state.vmas[0] = replace(state.vmas[0], offset=W + 5)
+    assert did(state, "mremap", 0, 1, name, **words, new_addr=(W + 9) * PAGE_SIZE) is Errno.OK
+    assert [vma.offset for vma in state.vmas] == [W if edition.resets_kept_offset else W + 5, W + 5]
+    state = State(vmas=[at(PLAIN, 0, 1)])
+    assert did(state, "mremap", 0, 1, name, **words, new_addr=(W + 1) * PAGE_SIZE) is Errno.OK
+    assert ranges(state) == ([(0, 2)] if edition.joins_kept_source else [(0, 1), (1, 2)])
+
+
 @pytest.mark.parametrize("name", [name for name in LINUX if EDITIONS[name].guard_pages])
 def test_a_guard_page_gives_its_vma_an_anon_vma(name: str) -> None:
     """madvise_guard_install: anon_vma_prepare, so that fork copies page tables; of files from 6.15 to 6.17."""

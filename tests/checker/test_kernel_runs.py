@@ -10,6 +10,7 @@ import pytest
 from checker.documents.files import load_document
 from checker.documents.layouts import LayoutDoc
 from checker.documents.scenarios import Difference, Kernel, RunResult, Scenario
+from checker.examples import problems
 from checker.scenario import compare, run_scenario, trace_scenario
 from spec.editions import EDITIONS
 
@@ -61,6 +62,14 @@ def test_edition_answers_as_its_kernel(kernel: str, edition: str, pkeys: bool) -
         if differences:
             wrong.append(in_full(scenario, got, differences))
     assert not wrong, f"{len(wrong)} scenarios differ; the first:\n" + "\n".join(wrong[:SHOWN])
+
+
+@pytest.mark.parametrize(("kernel", "edition"), [("v10", "v10"), ("7.3.4", "v7.3")])
+def test_states_that_runs_reach_are_well_formed(kernel: str, edition: str) -> None:
+    """No clause of well-formedness is broken by what a kernel did."""
+    for scenario in recorded(kernel)[::3]:
+        for _, state in trace_scenario(scenario, EDITIONS[edition]):
+            assert problems(state) == [], scenario.name
 
 
 def test_states_that_runs_reach_are_documents() -> None:
