@@ -146,7 +146,7 @@ def test_a_child_has_what_its_parent_has(name: str) -> None:
     )  # fmt: skip
     held = {W: Page(copied=True, own=3), W + 1: Page(guard=True)}
     for vma in (rich, replace(rich, write=False), replace(SHARED, sealed=True, locked=True)):
-        state = State(vmas=[vma], pages=held if vma.anon_vma else {}, objects={(1, 0): 5}, sizes={1: 4})
+        state = State(vmas=[vma], pages=dict(held) if vma.anon_vma else {}, objects={(1, 0): 5}, sizes={1: 4})
         assert did(state, "fork", name) is Errno.OK
         changed = {*changed_fields(vma, state.vmas[0])}
         assert changed == ({"locked", "anon_vma", "inherited"} if vma.anon_vma else {"locked"})
@@ -369,7 +369,7 @@ def test_growing_down_changes_the_vma_from_its_start(name: str) -> None:
 
 @pytest.mark.parametrize("name", LINUX)
 def test_a_protection_that_the_mapping_may_not_have_is_eacces(name: str) -> None:
-    """mprotect(2): EACCES, as for a file that was opened read-only and mapped shared; a seal is looked at before that up
+    """mprotect(2): EACCES, as for a file opened read-only and mapped shared; a seal is looked at before that up
     to 6.11, and after it since."""
     for may, prot in (("may_read", 1), ("may_write", 2), ("may_exec", 4)):
         vma = replace(PLAIN, read=False, write=False, **{may: False})  # type: ignore[arg-type]

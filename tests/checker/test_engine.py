@@ -77,7 +77,7 @@ def test_faulting_in_stops_at_what_cannot_be_faulted_in(name: str, between: str)
         if not edition.guard_pages:
             return
         middle, pages = at(PLAIN, 1, 1, thp=1), {W + 1: Page(guard=True)}
-    state = State(vmas=[at(PLAIN, 0, 1), middle, at(PLAIN, 2, 1)], pages=pages, sizes={1: 4})
+    state = State(vmas=[at(PLAIN, 0, 1), middle, at(PLAIN, 2, 1)], pages=dict(pages), sizes={1: 4})
     assert did(state, "mlock", 0, 3, name) is (Errno.OK if name == "mimmutable" else Errno.ENOMEM)
     if edition.seals.name != "TWO_PASS":
         assert all(vma.locked for vma in state.vmas)

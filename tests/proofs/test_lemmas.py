@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -14,11 +16,14 @@ from checker.calls import explore_arguments
 from checker.layout import LayoutSpace
 from checker.unbounded import UnboundedSpace
 from proofs.lemmas import LEMMAS, Lemma, Obligation, decide_lemma, lemma_result
+from spec.arguments import PageRange
 from spec.editions import EDITIONS
+from spec.errors import Errno
 from spec.space import Pass
 from spec.syscalls import CALLS
-from spec.terms import Num
+from spec.terms import Num, ne
 from spec.vma import Vma
+from spec.words import PAGE_SIZE, PAGES, equal
 
 V10 = EDITIONS["v10"]
 
@@ -105,6 +110,69 @@ def test_a_cut_that_forgets_the_offset_breaks_modify(monkeypatch: pytest.MonkeyP
     assert "place in the object" in refuted("modify")
 
 
+def test_a_change_that_reaches_too_far_breaks_modify(monkeypatch: pytest.MonkeyPatch) -> None:
+    def modify(self: LayoutSpace, i: int, *given: Any, kept: Any = LayoutSpace._modify) -> Any:
+        answer = kept(self, i, *given)
+        if i:
+            self.vmas[0] = replace(self.vmas[0], dontdump=True)
+        return answer
+
+    monkeypatch.setattr(LayoutSpace, "_modify", modify)
+    assert "exactly the range is changed" in refuted("modify")
+
+
+def test_a_pass_that_looks_at_the_first_vma_only_breaks_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    in_range = LayoutSpace._in_range
+    monkeypatch.setattr(LayoutSpace, "_in_range", lambda self, start, end: in_range(self, start, end)[:1])
+    assert "passes over nothing" in refuted("look")
+
+
+def test_the_embedding_speaks_of_every_page_number() -> None:
+    """Its hypotheses can be so of the largest page numbers, each by itself and both."""
+    for obligation in LEMMAS["embedding"].obligations(V10):
+        solver = z3.Solver()
+        solver.add(obligation.query[0], z3.BitVec("a", 64) == PAGES, z3.BitVec("b", 64) == PAGES - 1)
+        assert solver.check() == z3.sat
+
+
+W = 0x2_0000_0000
+
+
+def placed(name: str, start: int, end: int) -> list[z3.BoolRef]:
+    """A VMA of a lemma lies there, and is plain anonymous memory."""
+    facts = [z3.Int(f"{name}.start") == W + start, z3.Int(f"{name}.end") == W + end]
+    return [*facts, z3.Int(f"{name}.backing") == 0, z3.Int(f"{name}.anon_vma") == 0, z3.Int(f"{name}.offset") == start]
+
+
+def the_range(start: int, end: int) -> list[z3.BoolRef]:
+    """The range of a lemma."""
+    return [z3.Int("start") == W + start, z3.Int("end") == W + end]
+
+
+def cases() -> Iterator[tuple[str, str, list[z3.BoolRef]]]:
+    """A lemma, how the names of its obligations begin, and a situation of which it must speak."""
+    three = [*placed("vma0", 0, 2), *placed("vma1", 2, 5), *placed("vma2", 5, 6)]
+    for field, name in itertools.product((True, False), ("write", "sealed", "locked")):
+        for start, end in ((2, 5), (2, 3), (4, 5), (3, 4)):
+            changed = [z3.Bool(f"vma1.{name}") != field, z3.Bool(f"wish.{name}") == field]
+            yield "modify", "modify (1 before, 1 behind)", [*three, *the_range(start, end), *changed]
+    two = [*placed("vma0", 0, 2), *placed("vma1", 5, 6)]
+    for start, end in ((2, 3), (4, 5), (2, 5), (3, 4)):
+        yield "insert", "insert (among 2)", [*two, *placed("new", start, end)]
+    for start, end in ((0, 1), (0, 6), (1, 6), (1, 5), (3, 4), (5, 9)):
+        yield "unmap", "unmap (2)", [*two, *the_range(start, end)]
+
+
+def test_hypotheses_of_lemmas_admit_what_the_engine_does() -> None:
+    """Of each situation some obligation speaks: its hypotheses, all but what it denies, can be so there."""
+    obligations = {name: list(LEMMAS[name].obligations(V10)) for name in ("modify", "insert", "unmap")}
+    for name, begins, situation in cases():
+        solver = z3.SimpleSolver()
+        solver.add(*situation)
+        asked = {tuple(f.get_id() for f in o.query[:-1]): o for o in obligations[name] if o.name.startswith(begins)}
+        assert any(solver.check(*o.query[:-1]) == z3.sat for o in asked.values()), (name, situation)
+
+
 def test_a_lemma_of_empty_hypotheses_is_refuted() -> None:
     """What is to be consistent and is not, and a lemma without any obligation."""
     nothing = z3.BoolVal(False)
@@ -137,3 +205,22 @@ def test_a_sabotaged_argument_stage_is_found(lemma: str, monkeypatch: pytest.Mon
 
     monkeypatch.setitem(CALLS, "munmap", replace(CALLS["munmap"], arguments=arguments))
     assert "munmap" in refuted(lemma)
+
+
+@pytest.mark.usefixtures("_fresh_exploration")
+def test_an_error_that_nobody_documents_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """munmap with an errno that its manual page does not have."""
+
+    def arguments(do: Any, addr: Any, length: Any, real: Any = CALLS["munmap"].arguments) -> Any:
+        do.fail_if(equal(length, 3 * PAGE_SIZE), Errno.EEXIST, "munmap: three pages")
+        return real(do, addr, length)
+
+    monkeypatch.setitem(CALLS, "munmap", replace(CALLS["munmap"], arguments=arguments))
+    assert "munmap EEXIST" in refuted("argument-errors")
+
+
+@pytest.mark.usefixtures("_fresh_exploration")
+def test_a_fact_that_the_checks_do_not_ensure_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = PageRange.facts
+    monkeypatch.setattr(PageRange, "facts", lambda self, edition: [*facts(self, edition), ne(self.end, 77)])
+    assert "fact 3" in refuted("bridge")

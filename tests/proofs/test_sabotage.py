@@ -21,7 +21,7 @@ error = "{error}"
 file = "{file}"
 anchor = '''{anchor}'''
 replacement = '''{replacement}'''
-guard = {{ kind = "lemma", lemma = "walk" }}
+guard = {{ kind = "lemma", lemma = "embedding" }}
 """
 
 
@@ -87,12 +87,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_command(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One error is seen, one lives, one is no program that runs: exit status 1, and nothing is left behind."""
-    source = "proofs/lemmas.py"
+    source = "proofs/lemmas/words.py"
     write(
         folder,
-        seen=(source, "visited != summary(high)", "visited != summary(low)"),
-        lives=(source, "walk: step, the tests", "walk: step, tests"),
-        slip=(source, "    def all_passed(at", "    no_such_name\n\n    def all_passed(at"),
+        seen=(source, "whole(a - b) != whole(a)", "whole(a - b) == whole(a)"),
+        lives=(source, "embedding: sums", "embedding: of sums"),
+        slip=(source, "    def whole(w", "    no_such_name\n\n    def whole(w"),
     )
     status = command.main(["--jobs", "2", "--json", str(folder / "told.json")])
     shown = capsys.readouterr().out.splitlines()
@@ -101,23 +101,23 @@ def test_the_command(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert shown[-1] == "3 errors, 1 red; 1 guards on the source as it is, 0 not green"
     told = {outcome["error"]: outcome for outcome in json.loads((folder / "told.json").read_text())}
     assert told["the source as it is"]["verdict"] == "green"
-    assert "walk: step, the change" in told["seen"]["why"]
+    assert "embedding: differences" in told["seen"]["why"]
     assert "NameError" in told["slip"]["why"]
     assert os.listdir(folder / "copies") == []
-    assert (ROOT / source).read_text("utf-8").count("visited != summary(high)") == 1
+    assert (ROOT / source).read_text("utf-8").count("whole(a - b) != whole(a)") == 1
 
 
 def test_an_entry_that_is_seen_is_exit_status_0(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write(folder, seen=("proofs/lemmas.py", "visited != summary(high)", "visited != summary(low)"))
+    write(folder, seen=("proofs/lemmas/words.py", "whole(a - b) != whole(a)", "whole(a - b) == whole(a)"))
     assert command.main(["--jobs", "1"]) == 0
     assert command.main(["--seconds", "0.01"]) == 1
     assert "timeout" in capsys.readouterr().out
 
 
 def test_a_stale_entry_is_exit_status_2(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write(folder, stale=("proofs/lemmas.py", "no such text", ""))
+    write(folder, stale=("proofs/lemmas/words.py", "no such text", ""))
     assert command.main([]) == 2
-    assert capsys.readouterr().err == "room: stale: proofs/lemmas.py: the anchor occurs 0 times\n"
+    assert capsys.readouterr().err == "room: stale: proofs/lemmas/words.py: the anchor occurs 0 times\n"
     with pytest.raises(SystemExit) as ended:
         command.main(["--room", "none"])
     assert ended.value.code == 2

@@ -19,7 +19,7 @@ from spec.errors import Errno
 from spec.properties import PROPERTIES
 from spec.terms import whole
 from spec.transition import Transition
-from spec.vma import BOOKKEEPING, BOOL_ATTRIBUTES, FILE, HUGE_PAGES, HUGETLB, SPECIAL, Page, Vma
+from spec.vma import BOOL_ATTRIBUTES, FILE, HUGE_PAGES, HUGETLB, SPECIAL, Page, Vma
 from spec.words import TASK_PAGES
 
 V10 = EDITIONS["v10"]
@@ -136,7 +136,7 @@ def test_what_is_not_sealed_is_free() -> None:
 def changes() -> Iterator[tuple[str, State, int | None]]:
     """A state that is otherwise than HERE in one thing, what that is, and map_count where it is no count of VMAs."""
     for name in BOOL_ATTRIBUTES:
-        if name not in BOOKKEEPING:
+        if name != "inherited":  # which merges share out anew
             yield name, after(**{name: not getattr(SEALED, name)}), None
     for name in ("pkey", "reading", "thp"):
         yield name, after(**{name: 1}), None
@@ -146,6 +146,8 @@ def changes() -> Iterator[tuple[str, State, int | None]]:
     yield "contents", state(SEALED, pages={W: PAGES[W]}), None
     yield "contents of the second page", state(SEALED, pages={**PAGES, W + 1: Page(copied=True, own=9)}), None
     yield "a guard page", state(SEALED, pages={**PAGES, W + 2: Page(guard=True)}), None
+    yield "lazily free", state(SEALED, pages={**PAGES, W: Page(copied=True, own=3, lazy=True)}), None
+    yield "a copy of zeros", state(SEALED, pages={**PAGES, W + 2: Page(copied=True)}), None
 
 
 def of_the_whole() -> Iterator[tuple[str, State, int | None]]:
@@ -154,6 +156,10 @@ def of_the_whole() -> Iterator[tuple[str, State, int | None]]:
     yield "boundary", state(*halves), 1
     yield "map_count", HERE, 2
     yield "break", state(SEALED, brk=W + 66), None
+    yield "key", state(SEALED, pkeys={0, 3}), None
+    yield "rights", state(SEALED, pkru=0), None
+    yield "writes", state(SEALED, pkru=0x5555_5554 ^ 0b11 << 4), None
+    yield "execute-only key", state(SEALED, exec_key=1, pkeys={0, 1}), None
 
 
 @pytest.mark.parametrize("call", ["mseal", "munmap", "madvise", "mlock"])
@@ -162,7 +168,8 @@ def test_a_failure_that_changes_something_is_seen(what: str, now: State, count: 
     to = Advise(W, W + 3, DONTNEED) if call == "madvise" else RANGE
     failed = transition(call, HERE, now, errno=Errno.EPERM, to=to, count=count)
     assert breaks("failure-changes-nothing", failed)
-    assert breaks("failure-changes-no-page", failed) or what in ("boundary", "map_count", "break")
+    whole = {told[0] for told in of_the_whole()}
+    assert breaks("failure-changes-no-page", failed) or what in whole
     if call in ("munmap", "madvise"):
         assert breaks("eperm-changes-nothing", failed)
     if call == "mseal":
@@ -171,6 +178,14 @@ def test_a_failure_that_changes_something_is_seen(what: str, now: State, count: 
         twice = transition("mseal", HERE, now, count=count)
         assert breaks("sealing-twice-is-a-no-op", twice)
         assert breaks("mseal32-refuses", replace(failed, call="mseal32"))
+
+
+def test_a_failure_that_changes_an_object_is_seen() -> None:
+    """Also where a private copy hides it from the page."""
+    for pages in ({}, dict(PAGES)):
+        before = state(FILED, pages=pages, objects={(1, 4): 5})
+        failed = transition("munmap", before, state(FILED, pages=pages, objects={(1, 4): 6}), errno=Errno.EPERM)
+        assert breaks("failure-changes-nothing", failed) and breaks("eperm-changes-nothing", failed)
 
 
 def test_a_failure_that_changes_nothing_is_none() -> None:
