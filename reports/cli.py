@@ -525,7 +525,9 @@ Configuration = Annotated[
 MostVmas = Annotated[
     int, typer.Option("-n", "--vmas", min=0, max=6, metavar="N", help="Explore every layout of up to N VMAs.")
 ]
-Patience = Annotated[float, typer.Option(parser=_seconds, metavar="SECONDS", help="For each comparison.")]
+Patience = Annotated[
+    float, typer.Option(parser=_seconds, metavar="SECONDS", help="Of the processor, for each comparison.")
+]
 
 
 @command(

@@ -77,7 +77,7 @@ def subject_lines(s: SubjectReview, width: int) -> Iterator[str]:
             "  ",
         )
     for p in s.properties:
-        if p.before and p.before != p.after:
+        if {p.before, p.after} == {"holds", "refuted"}:
             yield from wrapped(f"{p.property}: {p.before} before, {p.after} after ({p.sentence})", width, "  ")
             if p.case:
                 yield from wrapped(p.case, width, "    ")

@@ -22,7 +22,7 @@ Change: TypeAlias = Literal["none", "changed", "mended", "worse", "new", "unknow
 class EndDoc(Document):
     """How one side of a case ends."""
 
-    side: str = Field(description="an edition, or `before`, `after`, `the patch`, `the tree`")
+    side: str = Field(description="an edition, `the old C`, `the new C`, `the patch`, `the tree`")
     result: str = Field(description="`success`, an errno by name, or what goes wrong")
     check: str = Field(description="the check of the specification that decided; empty for C")
     after: LayoutDoc

@@ -6,6 +6,7 @@ A path on which they part is a counterexample, if a solver finds one.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ import z3
 from checker.bounded import Window
 from checker.calls import symbolic_arguments
 from checker.layout import NO_VMA
-from checker.paths import Explored, Run, explore
+from checker.preferences import UNMARKED
+from checker.source.paths import Exploration, Explored, Path
 from checker.source.sides import Ended, Side
 from checker.source.space import BoundedKernel, repeatable
 from checker.source.subjects import Subject
@@ -25,9 +27,11 @@ from spec.editions import Edition
 from spec.space import same_page
 from spec.syscalls import CALLS
 from spec.terms import Bool, eq, not_, or_
-from spec.vma import ATTRIBUTES, well_formed_page
+from spec.vma import ANONYMOUS, ATTRIBUTES, well_formed_page
 
 MOST_PATHS = 200_000
+MOST_APART, PLAINER_SECONDS = 24, 4.0
+"""So many paths on which two sides part are looked at for a plain one, for so long."""
 
 
 class OutOfTime(Exception):
@@ -44,6 +48,7 @@ class Apart:
     arguments: Any
     free: dict[str, Bool]
     killed: bool = False
+    odd: int = 0
 
 
 @dataclass(slots=True)
@@ -78,8 +83,8 @@ def paths(
     """Every path of the sides, one after the other from the same address space. Raises NotCovered, OutOfTime,
     TooManyPaths."""
 
-    def run(path: Run) -> list[tuple[Ended, BoundedKernel]]:
-        if time.monotonic() > deadline:
+    def run(path: Path) -> list[tuple[Ended, BoundedKernel]]:
+        if time.process_time() > deadline:
             raise OutOfTime
         answers = repeatable(path)
         done = []
@@ -88,18 +93,30 @@ def paths(
             done.append((side.run(space, subject, case.arguments, case.free), space))
         return done
 
-    yield from explore(run, lambda: case.background, limit=MOST_PATHS)
+    yield from Exploration(run, case.background, MOST_PATHS)
 
 
 def compare_bodies(subject: Subject, edition: Edition, first: Side, second: Side, n: int, deadline: float) -> BodyEnd:
     """Compare over all layouts of exactly N VMAs. Raises NotCovered, OutOfTime, TooManyPaths."""
+    end = BodyEnd()
+    try:
+        _compare_bodies(subject, edition, first, second, n, deadline, end)
+    except OutOfTime:
+        if end.apart is None:
+            raise
+    return end
+
+
+def _compare_bodies(
+    subject: Subject, edition: Edition, first: Side, second: Side, n: int, deadline: float, end: BodyEnd
+) -> None:
     case = Case(subject, edition, n)
     any_ = z3.Int("any_page"), z3.Int("any_object"), z3.Int("any_offset")
-    background = [*case.background, *case.page_facts(any_[0])]
-    end = BodyEnd()
-    solver = z3.Solver()
-    solver.add(background)
+    case.background += case.page_facts(any_[0])
+    found = 0
     for explored in paths(case, subject, edition, (first, second), deadline):
+        if found and time.process_time() > deadline:
+            return
         end.paths += 1
         (a, one), (b, two) = explored.outcome
         if a.killed or b.killed:
@@ -108,19 +125,37 @@ def compare_bodies(subject: Subject, edition: Edition, first: Side, second: Side
             differ, why = _differ(first, a, one, second, b, two, any_)
         if differ is False:
             continue
-        solver.push()
-        solver.add(explored.conditions)
-        solver.add(differ)
-        solver.set("timeout", max(1, int(1000 * (deadline - time.monotonic()))))
-        answer = solver.check()
+        asked = z3.BoolVal(True) if isinstance(differ, bool) else differ
+        answer = explored.ask(asked, max(1, int(1000 * (deadline - time.process_time()))))
         if answer == z3.sat:
-            conditions = [*background, *explored.conditions, *([differ] if isinstance(differ, z3.BoolRef) else [])]
-            end.apart = Apart(why, conditions, case.window, case.arguments, case.free, a.killed or b.killed)
-            return end
-        solver.pop()
-        if answer == z3.unknown:
+            conditions = [*case.background, *explored.conditions, *([differ] if isinstance(differ, z3.BoolRef) else [])]
+            apart = Apart(why, conditions, case.window, case.arguments, case.free, a.killed or b.killed)
+            apart.odd = _oddness(apart, asked, explored)
+            if end.apart is None or apart.odd < end.apart.odd:
+                end.apart = apart
+            found += 1
+            deadline = min(deadline, time.process_time() + PLAINER_SECONDS) if found == 1 else deadline
+            if end.apart.odd == 0 or found == MOST_APART:
+                return
+        elif answer == z3.unknown:
             raise OutOfTime
-    return end
+
+
+def _oddness(apart: Apart, asked: z3.BoolRef, explored: Explored[Any]) -> int:
+    """How far the cases of a path are from plain: 0 for an ordinary call on ordinary neighbours."""
+    vmas, to = apart.window.vmas, apart.arguments
+    if apart.killed:
+        return 9
+    anonymous = [v.backing == ANONYMOUS for v in vmas]
+    beside = [a.end == b.start for a, b in itertools.pairwise(vmas)]
+    inside = [to.start >= vmas[0].start, to.end <= vmas[-1].end] if vmas else []
+    unmarked = [z3.Not(getattr(v, name)) for v in vmas for name in UNMARKED]
+    room = [apart.window.max_map_count == 65530, apart.window.elsewhere == 0]
+    levels = ([*anonymous, *beside, *inside, *unmarked, *room], [*anonymous, *inside, *unmarked], anonymous)
+    for odd, wishes in enumerate(levels):
+        if explored.ask(z3.And(asked, *wishes), 1_000) == z3.sat:
+            return odd
+    return len(levels)
 
 
 def _killed(first: Side, a: Ended, one: Any, second: Side, b: Ended, two: Any) -> tuple[Bool, str]:

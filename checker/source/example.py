@@ -7,6 +7,7 @@ what that says.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from typing import Any, Final
@@ -121,6 +122,9 @@ def _wishes(apart: Apart) -> Iterator[Any]:
             yield z3.Not(getattr(vma, name))
     if hasattr(to, "end"):
         yield le(to.end - to.start, SHORT)
+        if window.vmas:
+            yield z3.And(to.start >= window.vmas[0].start, to.end <= window.vmas[-1].end)
+        yield z3.And([a.end == b.start for a, b in itertools.pairwise(window.vmas)])
     yield eq(window.elsewhere, 0)
     yield eq(window.max_map_count, 65530)
     yield eq(window.exec_key, 0)

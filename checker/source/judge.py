@@ -38,7 +38,7 @@ class Limits:
 
     vmas: int = 3
     seconds: float = 30.0
-    """For one comparison."""
+    """Of the processor, for one comparison."""
 
 
 @dataclass(slots=True)
@@ -68,9 +68,9 @@ class Compared:
 def compare(subject: Subject, edition: Edition, first: Side, second: Side, limits: Limits) -> Compared:
     """Compare two sides over the list engine of an edition."""
     reads = Reads(edition)
-    began = time.monotonic()
+    began = time.process_time()
     found = _compare(subject, edition, cast(Edition, reads), first, second, began + limits.seconds, limits)
-    found.seconds = time.monotonic() - began
+    found.seconds = time.process_time() - began
     found.reads = frozenset(reads.fields) - set(NAMES_ONLY)
     return found
 
@@ -87,38 +87,35 @@ def _compare(
                 if not end.equal and (isinstance(first, SpecSide) or side is second):
                     return _arguments_apart(found, subject, edition, end, first, second)
         for n in range(limits.vmas + 1):
-            if n == 2 and not _sampled(found, subject, edition, watched, first, second, deadline):
-                return found
+            if n == 2:
+                _sampled(found, subject, watched, first, second, deadline)
             body = compare_bodies(subject, watched, first, second, n, deadline)
             found.paths += body.paths
             if body.apart is not None:
                 found.status, found.why = "differs", body.apart.why
-                found.case = example_of(body.apart, subject, edition, first, second)
+                found.case = example_of(body.apart, subject, edition, first, second) or found.case
                 return found
             found.vmas = n
         if limits.vmas < 2:
-            _sampled(found, subject, edition, watched, first, second, deadline)
+            _sampled(found, subject, watched, first, second, deadline)
     except NotCovered as error:
         found.status, found.why, found.file, found.line = "not covered", error.what, error.file, error.line
     except (OutOfTime, TooManyPaths):
-        if found.vmas < 1:
+        if found.vmas < 1 and found.case is None:
             found.status = "sampled"
             if not found.sampled:
-                _sampled(found, subject, edition, watched, first, second, deadline + 5)
+                _sampled(found, subject, watched, first, second, deadline + 5)
     return found
 
 
-def _sampled(
-    found: Compared, subject: Subject, edition: Edition, watched: Edition, first: Side, second: Side, deadline: float
-) -> bool:
-    """Execute random cases; False if the sides part in one."""
-    limit = min(deadline, time.monotonic() + 4)
+def _sampled(found: Compared, subject: Subject, watched: Edition, first: Side, second: Side, deadline: float) -> None:
+    """Execute random cases. One in which the sides part stands until a smaller one is found."""
+    limit = min(deadline, time.process_time() + 4)
     found.sampled, case = sample(subject, watched, first, second, limit, FEW_CASES)
     if case is None:
-        return True
+        return
     found.status, found.case = "differs", case
     found.why = f"{first.name}: {case.first.result}; {second.name}: {case.second.result}"
-    return False
 
 
 def _arguments_apart(

@@ -658,11 +658,22 @@ class Machine:
             return word(0, 64, False) if name in ACCOUNTS else Thing(f"mm->{name}")
         if of is OPS and name in ("mprotect", "close", "open", "mremap"):
             return None
-        if isinstance(of, Ref | FieldRef):
+        if isinstance(of, FieldRef):
+            return self.field(self._inner(of), name)
+        if isinstance(of, Ref):
             return self.field(self.load(of), name)
         if isinstance(of, Thing):
             return Thing(f"{of.name}.{name}")
         raise NotCovered(f"the field {name} of {type(of).__name__}")
+
+    def _inner(self, ref: FieldRef) -> Any:
+        """The structure that is a field of another; one that was not touched yet is as the other was made."""
+        of = ref.of
+        if isinstance(of, Record) and not isinstance(of.fields.get(ref.name), Record):
+            if ref.name in of.fields:
+                return self.load(ref)
+            of.fields[ref.name] = Record(f"{of.kind}.{ref.name}", {}, of.zeroed)
+        return self.load(ref)
 
     def _vma_field(self, vma: Vma, name: str) -> Any:
         match name:
@@ -691,6 +702,8 @@ class Machine:
             return value
         if isinstance(of, Ref):
             return self.set_field(self.load(of), name, value)
+        if isinstance(of, FieldRef):
+            return self.set_field(self._inner(of), name, value)
         if of is MM and name in ACCOUNTS:
             return value
         if isinstance(of, Struct) and name in ("vm_flags", "flags", "__vm_flags"):

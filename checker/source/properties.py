@@ -81,8 +81,7 @@ def _decide(
 ) -> None:  # fmt: skip
     case = Symbolic(subject, edition, n)
     page, second = z3.Int("page"), z3.Int("second_page")
-    solver = z3.Solver()
-    solver.add(*case.background, *case.page_facts(page), *case.page_facts(second))
+    case.background += [*case.page_facts(page), *case.page_facts(second)]
     untouched = BoundedKernel(case.window, edition, None).snapshot()
     for explored in paths(case, subject, edition, (side,), deadline):
         end, space = explored.outcome[0]
@@ -91,8 +90,6 @@ def _decide(
         transition = _transition(subject, case.arguments, end, untouched, space.snapshot())
         if transition is None:
             continue
-        solver.push()
-        solver.add(explored.conditions)
         for prop in properties:
             decided = found[prop.name]
             if decided.verdict != "holds" or not prop.outcomes(transition):
@@ -101,20 +98,16 @@ def _decide(
             goal = and_(prop.when(transition, *pages), not_(prop.holds(transition, *pages)))
             if goal is False:
                 continue
-            solver.push()
-            solver.add(goal)
-            solver.set("timeout", max(1, int(1000 * (deadline - time.monotonic()))))
-            answer = solver.check()
-            solver.pop()
+            asked = z3.BoolVal(True) if isinstance(goal, bool) else goal
+            answer = explored.ask(asked, max(1, int(1000 * (deadline - time.process_time()))))
             if answer == z3.sat:
-                conditions = [*case.background, *case.page_facts(page), *case.page_facts(second), *explored.conditions]
+                conditions = [*case.background, *explored.conditions]
                 conditions += [goal] if isinstance(goal, z3.BoolRef) else []
                 apart = Apart("", conditions, case.window, case.arguments, case.free)
                 decided.verdict, decided.vmas = "refuted", n
                 decided.case = _confirmed(apart, subject, edition, side, prop)
             elif answer == z3.unknown:
                 decided.verdict, decided.vmas = "unknown", n
-        solver.pop()
 
 
 class _Untouched:

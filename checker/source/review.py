@@ -36,6 +36,8 @@ from spec.properties import PROPERTIES
 
 Say = Callable[[str], None]
 MOST_PROPERTY_VMAS = 2
+OLD, NEW, ALONE = "the old C", "the new C", "the patch"
+"""Names of the sides."""
 
 
 @dataclass(slots=True)
@@ -158,13 +160,13 @@ class Reviewer:
             what = ", ".join(f"{name}()" for name in sorted(changed))
             first = next(c for c in self.changes.functions if c.name in changed)
             return self._uncovered(subject, place, f"{what} is assumed, and the patch changes it", first)
-        after: Side = CSide("after" if self.tree else "the patch", self.after, self.readings.note)
+        after: Side = CSide(NEW if self.tree else ALONE, self.after, self.readings.note)
         there_before = self._there(self.before, subject)
         if not self._there(self.after, subject):
             return self._uncovered(subject, place, f"{subject.entry}() is gone", None)
         if not there_before:
             return self._alone(subject, place, after)
-        before: Side = CSide("before", self.before)
+        before: Side = CSide(OLD, self.before)
         return self._compared(subject, place, before, after)
 
     @staticmethod
@@ -215,7 +217,7 @@ class Reviewer:
         base, was = self._base(subject, before)
         self.say(f"{subject.name}: before against after")
         compared = compare(subject, base, before, after, self.limits)
-        told = comparison(subject, compared, ["before"], "before", after.name)
+        told = comparison(subject, compared, ["before"], OLD, after.name)
         now: tuple[str, ...] = was if compared.status == "equal" else ()
         editions: tuple[Comparison, ...] = ()
         properties: tuple[PropertyChange, ...] = ()
@@ -239,7 +241,7 @@ class Reviewer:
         for edition in self.editions:
             if not edition.has(subject.call):
                 continue
-            self.say(f"{subject.name}: before against {edition.name}")
+            self.say(f"{subject.name}: {OLD} against {edition.name}")
             compared = compare(subject, edition, SpecSide(edition.name), before, few)
             if compared.status in ("equal", "sampled"):
                 names = [
@@ -258,7 +260,7 @@ class Reviewer:
         self.say(f"{subject.name}: properties, {side.name}")
         vmas = min(self.limits.vmas, MOST_PROPERTY_VMAS)
         try:
-            return decide_properties(subject, edition, side, vmas, time.monotonic() + self.limits.seconds)
+            return decide_properties(subject, edition, side, vmas, time.process_time() + self.limits.seconds / 2)
         except NotCovered:
             return {}
 
@@ -330,12 +332,18 @@ def _change(properties: Sequence[PropertyChange], compared: Compared) -> Change:
 
 def _property(name: str, was: Decided | None, now: Decided) -> PropertyChange:
     vmas = now.vmas if was is None else min(was.vmas, now.vmas)
+    before = was.verdict if was else ""
+    after = now.verdict
+    if was is not None and {before, after} == {"holds", "refuted"}:  # the one that holds must have been asked as far
+        held, refuted = (was, now) if before == "holds" else (now, was)
+        if held.vmas < refuted.vmas:
+            before, after = ("unknown", after) if before == "holds" else (before, "unknown")
     case = ""
     if now.case is not None:
         words = ", ".join(f"{k}={v:#x}" for k, v in (now.case.words or {}).items())
         count = len(now.case.before.vmas)
         case = f"{count} VMA{'s' if count != 1 else ''}, {words}: {now.case.second.result}"
     return PropertyChange(
-        property=name, sentence=PROPERTIES[name].sentence, before=was.verdict if was else "", after=now.verdict,
+        property=name, sentence=PROPERTIES[name].sentence, before=before, after=after,
         vmas=vmas, case=case,
     )  # fmt: skip

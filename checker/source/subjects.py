@@ -24,11 +24,11 @@ Free = Mapping[str, Bool]
 """Values that the C is given and the specification does not look at."""
 
 
-def narrow(term: Num, bits: int, signed: bool) -> Word:
+def narrow(term: Num, bits: int, signed: bool, most: int = 0) -> Word:
     """A number, or 64 bits, as an argument of a narrower type."""
     if isinstance(term, z3.BitVecRef):
         return Word(z3.Extract(bits - 1, 0, term), bits, signed)
-    return word(term, bits, signed) if isinstance(term, int) else Word(term, bits, signed)
+    return word(term, bits, signed) if isinstance(term, int) else Word(term, bits, signed, most)
 
 
 def _flag(cond: Bool, bit: int) -> Any:
@@ -139,7 +139,7 @@ SUBJECTS: Final[Mapping[str, Subject]] = {
             words=_in_order("addr", "len", "prot", "pkey"), free={"sem": _sem},
         ),
         Subject(
-            "madvise", "sys_madvise", lambda a, f: [*_range(a), narrow(a.advice, 32, True)], "madvise",
+            "madvise", "sys_madvise", lambda a, f: [*_range(a), narrow(a.advice, 32, True, 255)], "madvise",
             words=_in_order("addr", "len", "behavior"),
         ),
         Subject("mlock", "sys_mlock", lambda a, f: _range(a), "mlock", words=_in_order("addr", "len")),
@@ -150,7 +150,7 @@ SUBJECTS: Final[Mapping[str, Subject]] = {
         ),
         Subject(
             "the seal test of advice", "can_modify_mm_madv",
-            lambda a, f: [MM, Addr(a.start), Addr(a.end), narrow(a.advice, 32, True)], "madvise", _tests_advice,
+            lambda a, f: [MM, Addr(a.start), Addr(a.end), narrow(a.advice, 32, True, 255)], "madvise", _tests_advice,
             as_result=_allowed, title="false exactly if discarding advice meets a sealed read-only anonymous VMA",
         ),
     )

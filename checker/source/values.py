@@ -37,6 +37,8 @@ class Word:
     term: int | z3.BitVecRef | z3.ArithRef
     bits: int = 64
     signed: bool = False
+    most: int = 0
+    """A mathematical number is known to be from 0 to this; 0: it is not known."""
 
     @property
     def number(self) -> int:
@@ -62,9 +64,9 @@ class Word:
         if isinstance(self.term, int):
             return Word(self.number % (1 << bits), bits, signed)
         if isinstance(self.term, z3.ArithRef):
-            if bits < self.bits:
+            if bits < self.bits and not 0 < self.most < 1 << (bits - 1):
                 raise NotCovered("an unknown number in a narrower type")
-            return Word(self.term, bits, signed)
+            return Word(self.term, bits, signed, self.most)
         term = self.term
         if bits < self.bits:
             term = z3.Extract(bits - 1, 0, term)

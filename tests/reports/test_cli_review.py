@@ -74,7 +74,7 @@ def test_a_harmful_change_has_a_scenario_that_runs(tmp_path: Path, capsys: pytes
     patch, folder = put(tmp_path, change("return seen < to;", "return false;")), tmp_path / "out"
     assert main(["review", patch, "--tree", tree_of(tmp_path), *FAST, "--out", str(folder)]) == 1
     said = capsys.readouterr().out
-    assert "differs" in said and "before: -1 ENOMEM" in said
+    assert "differs" in said and "the old C: -1 ENOMEM" in said
     scenario = folder / "scenario-mseal-1.json"
     assert main(["run", str(scenario)]) == 0
     assert "ENOMEM" in capsys.readouterr().out

@@ -26,6 +26,8 @@ class Entry:
     versions: str
     looks: bool
     """It looks at the address space, or changes it: the argument stage ends there."""
+    ignores: bool = False
+    """Its arguments do not matter."""
 
 
 TABLE: Final[dict[str, Entry]] = {}
@@ -33,13 +35,15 @@ F = TypeVar("F", bound=Callable[..., Any])
 ALL: Final = "6.9 to 7.3"
 
 
-def assumed(*names: str, says: str, source: str, versions: str = ALL, looks: bool = True) -> Callable[[F], F]:
+def assumed(
+    *names: str, says: str, source: str, versions: str = ALL, looks: bool = True, ignores: bool = False
+) -> Callable[[F], F]:
     """Enter functions."""
 
     def enter(function: F) -> F:
         for name in names:
             assert name not in TABLE, name
-            TABLE[name] = Entry(name, function, says, source, versions, looks)
+            TABLE[name] = Entry(name, function, says, source, versions, looks, ignores)
         return function
 
     return enter
@@ -63,4 +67,4 @@ def constantly(value: Any, *names: str, says: str, source: str, versions: str = 
     assumed(*names, says=says, source=source, versions=versions, looks=False)(meaning)
 
 
-from checker.source.table import basics, flags, locking, mapping, protection, vmas  # noqa: E402, F401
+from checker.source.table import advising, basics, flags, locking, mapping, protection, vmas  # noqa: E402, F401

@@ -143,6 +143,7 @@ constantly(
 )  # fmt: skip
 constantly(OK, "userfaultfd_unmap_prep", says="left out: userfaultfd", source="fs/userfaultfd.c")
 constantly(None, "anon_vma_name", says="left out: names of anonymous memory", source="mm/madvise.c")
+constantly(False, "vma_is_anon_shmem", says="as anon_vma_name", source="mm/shmem.c")
 constantly(True, "anon_vma_name_eq", says="as anon_vma_name", source="include/linux/mm_inline.h")
 constantly(OK, "replace_anon_vma_name", says="as anon_vma_name", source="mm/madvise.c")
 constantly(word(0, 64, False), "vm_get_page_prot", says="how a page table is written", source="arch/x86/mm/pgprot.c")

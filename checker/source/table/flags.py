@@ -160,7 +160,15 @@ def legacy_to_vma_flags(m: Any, flags: Any) -> Flags:
     return flags_from(m, flags)
 
 
-@assumed("vma_flags_same_pair", says="all bits are the same", source=_NEW, versions=_SINCE, looks=False)
+@assumed(
+    "vma_flags_same_pair",
+    "vma_flags_same_mask",
+    "vma_flags_same",
+    says="all bits are the same",
+    source=_NEW,
+    versions=_SINCE,
+    looks=False,
+)
 def vma_flags_same_pair(m: Any, a: Any, b: Any) -> Bool:
     return equal(flags_from(m, a), flags_from(m, b))
 
