@@ -279,7 +279,7 @@ class AdmittedSpace(UnboundedSpace):
     def admit(self, verb: str, contract: Callable[[], Any], arguments: Iterable[object]) -> Any:
         """The next step is this verb, and its contract allows what the engine did. Raises NotAdmitted otherwise."""
         if not self.queue or self.queue[0].verb != verb:
-            raise NotAdmitted(verb, ["the engine does not come to it"])
+            raise NotAdmitted(verb, ["the engine does not reach it"])
         outer = self.step, self._arguments, self._tried, self.trial, self.run, self.every_page, self._midway
         self.step, self._midway = self.queue.pop(0), None
         queue = self.queue

@@ -148,7 +148,7 @@ def disagreements(
         if broken and verdict != "refuted":
             steps = [*path_to(exploration, broken[0].node), broken[0].letter]
             way = " ; ".join(f"{step.call}({_words(step)})" for step in steps)
-            lines.append(f"{name} of {call} on {exploration.edition.name} is {verdict}, but broken by: {way}")
+            lines.append(f"{name} of {call} on {exploration.edition.name} is {verdict}, but violated by: {way}")
     return lines
 
 

@@ -207,7 +207,7 @@ def attack_trace(
     calls: Sequence[str] | None = None,
     max_calls: int = MAX_CALLS,
     limit: int = LIMIT,
-    expected: str = "holds",
+    expected: str = "proved",
 ) -> Counterexample | None:
     """The shortest series of at most `max_calls` calls, from an empty address space, the last of which breaks the
     property; if there is none, the shortest beside a special mapping.
@@ -227,7 +227,7 @@ def attack_traces(
     calls: Sequence[str] | None = None,
     max_calls: int = MAX_CALLS,
     limit: int = LIMIT,
-    expected: str = "holds",
+    expected: str = "proved",
 ) -> dict[str, Counterexample | None]:
     """As attack_trace for several properties at once, by name: the same traces, in less time than one by one."""
     traces: dict[str, Counterexample | None] = {prop.name: None for prop in props}

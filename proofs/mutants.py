@@ -113,5 +113,5 @@ def mutants_of(call: str, edition: Edition, explored: ExploredCall, timeout_ms: 
         if check not in known:
             yield MutantResult(
                 call=call, check=check, killed_by="", survived=True, as_expected=False,
-                reason="listed as a survivor, but the call has no such check", seconds=0,
+                reason="listed as not needed, but the call has no such check", seconds=0,
             )  # fmt: skip

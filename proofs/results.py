@@ -18,7 +18,7 @@ Verdict = Literal["proved", "refuted", "bounded", "unknown", "vacuous", "error"]
 `bounded` (not proved, and no counterexample up to a stated size), `unknown` (time or the step budget ran out),
 `vacuous` (there is no witness) or `error` (its process was lost, or two readings disagree)."""
 Changes = Literal["nothing", "boundaries", "pages"]
-Expected = Literal["holds", "broken", "vacuous"]
+Expected = Literal["proved", "refuted", "vacuous"]
 PagesVerdict = Literal["same", "stronger", "weaker", "different", "absent", "unknown"]
 Level = Literal["pages", "result", "boundaries"]
 Direction = Literal["", "stronger", "weaker", "otherwise"]
@@ -263,8 +263,8 @@ class Settlement(Frozen):
     meaning: str
     """What it says, in our words."""
     edition: str
-    answer: Literal["holds", "holds for pages only", "does not hold", "settled", "undecided"]
-    """`settled`: the line leaves open what may change, and the cells say it."""
+    answer: Literal["holds", "holds for pages only", "does not hold", "decided", "undecided"]
+    """`decided`: the line leaves open what may change, and the cells say it."""
     cells: list[str]
     """`call errno: sentence` of the cells (or of their checks) that settle it."""
 

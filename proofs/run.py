@@ -85,7 +85,6 @@ class Event:
     """How many results of this kind are expected; 0 while that is not known."""
 
 
-WANTED = {"holds": "proved", "broken": "refuted", "vacuous": "vacuous"}
 """The verdict that is as expected."""
 
 OnEvent = Callable[[Event], None]
@@ -315,7 +314,7 @@ def _as_result(
         source=prop.source,
         expected=theorem.expected,
         verdict=verdict,
-        as_expected=verdict == WANTED[theorem.expected],
+        as_expected=verdict == theorem.expected,
         engine="unbounded",
         seconds=round(decision.seconds, 4),
         queries=decision.queries,
@@ -412,7 +411,7 @@ def _arguments_only(call: str, edition: Edition, names: tuple[str, ...], timeout
             edition=edition.name,
             sentence=theorem.property.sentence,
             source=theorem.property.source,
-            expected="holds",
+            expected="proved",
             verdict="proved" if holds else "error",
             as_expected=holds,
             engine="arguments",

@@ -113,13 +113,13 @@ def settle(cells: Iterable[Cell]) -> list[Settlement]:
     ]
 
 
-Answer = Literal["holds", "holds for pages only", "does not hold", "settled", "undecided"]
+Answer = Literal["holds", "holds for pages only", "does not hold", "decided", "undecided"]
 
 
 def _settlement(line: Line, edition: str, known: Mapping[Key, Cell]) -> Settlement:
     chosen = [known[key] for key in line.cells]
     changed = [_changes(line, cell) for cell in chosen]
-    answer: Answer = "settled"
+    answer: Answer = "decided"
     if "unknown" in changed:
         answer = "undecided"
     elif line.promises:

@@ -77,7 +77,7 @@ def proved_properties(edition: Edition) -> dict[str, list[Property]]:
     """By call: the properties that are expected to be proved."""
     found: dict[str, list[Property]] = defaultdict(list)
     for theorem in theorems(edition):
-        if theorem.expected == "holds":
+        if theorem.expected == "proved":
             found[theorem.call].append(theorem.property)
     return found
 
@@ -104,7 +104,7 @@ class Judge:
             ran = Ran(example.state, example.call, example.arguments, transition=transition, after=after)
             broken = next((p for p in self.properties[case.call] if violation(p, ran, self.edition)), None)
             if broken is not None:
-                return f"{broken.name} is broken, and proved"
+                return f"{broken.name} is violated, and proved"
             admit(example, self.edition)
         except NotAdmitted as wrong:
             return f"not admitted by the contract of {wrong.verb}"

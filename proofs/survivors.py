@@ -33,7 +33,7 @@ def _unmapping(check: str, calls: tuple[str, ...], editions: tuple[str, ...], re
     return tuple(Survivor(f"{caller}: {check}", (names.get(caller, caller),), editions, reason) for caller in calls)
 
 
-_FOUND_LATER = "the gathering finds it sealed as well; this test only saves the cut before it"
+_FOUND_LATER = "the pass that collects the VMAs finds it sealed as well; this test only saves the split before it"
 _FORESEEN = "decided before the pass or the cut that it ends"
 _IN_PASSES = ("mseal", "mprotect", "pkey_mprotect", "madvise")
 _UNMAPS = ("munmap", "mmap", "brk", "mremap")

@@ -204,7 +204,7 @@ KNOWN_BROKEN: tuple[Broken, ...] = (
         "failure-changes-nothing",
         ("mseal", "munmap", "mmap", "mprotect", "pkey_mprotect", "madvise", "brk", "mlock", "munlock"),
         HALF_WAY,
-        "the call fails half-way: VMAs were changed, or cut, before it was refused (W3, W4, W7, W12)",
+        "the call fails partially: VMAs were changed, or split, before it was refused (W3, W4, W7, W12)",
     ),
     Broken(
         "failure-changes-nothing",
@@ -280,7 +280,7 @@ class Theorem:
     @builtins.property
     def expected(self) -> Expected:
         """`holds`, `broken`, or `vacuous`: it speaks of what this edition never does."""
-        return "broken" if self.broken else "vacuous" if self.vacuous else "holds"
+        return "refuted" if self.broken else "vacuous" if self.vacuous else "proved"
 
     @builtins.property
     def reason(self) -> str:

@@ -72,7 +72,7 @@ WEAKNESSES: Final = (
     Weakness(
         "CVE-2026-23416",
         "mseal goes on from where a VMA ended before it was merged",
-        "Every page of the range is sealed all the same, in the model and in all runs. What is left is a "
+        "Every page of the range is sealed even so, in the model and in all runs. What is left is a "
         "boundary between alike VMAs, which costs one of vm.max_map_count; a kernel built for debugging "
         "warns. Fixed in 6.18.21, 6.19.11 and 7.0; nothing to do in a program",
         ("alike-neighbours-merge", "mseal"),
@@ -92,7 +92,7 @@ WEAKNESSES: Final = (
     ),
     Weakness(
         "W3",
-        "mprotect refused half-way has changed what lies before the sealed VMA",
+        "mprotect refused part of the way has changed what lies before the sealed VMA",
         "After EPERM nothing is known of the part before the seal: call it for one mapping at a time",
         ("eperm-changes-nothing", "mprotect"),
     ),
@@ -149,7 +149,7 @@ WEAKNESSES: Final = (
     ),
     Weakness(
         "W12",
-        "madvise refused half-way has discarded what lies before the sealed VMA",
+        "madvise refused part of the way has discarded what lies before the sealed VMA",
         "After EPERM contents before the seal may be gone: advise one mapping at a time",
         ("eperm-changes-nothing", "madvise"),
     ),
@@ -230,7 +230,7 @@ WEAKNESSES: Final = (
     ),
     Weakness(
         "W24",
-        "mremap of several VMAs fails half-way near the map-count limit",
+        "mremap of several VMAs fails part of the way near the map-count limit",
         "What was moved stays moved, and one destination is gone: move one VMA at a time, or keep room",
         stated=tuple(name for name in KERNELS if EDITIONS[name].remap is Remap.V6_17),
         source=f"{_SEEN} and 7.1.13",

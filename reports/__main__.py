@@ -3,6 +3,11 @@
 
 from __future__ import annotations
 
+import signal
+
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # while modules are imported: an end, and no traceback of Python's
+
 import os
 import sys
 from contextlib import suppress

@@ -421,7 +421,7 @@ def matrix(
     editions: Editions = None,
     calls: Calls = None,
     settles: Annotated[
-        bool, typer.Option("--settles", help="Only what is settled of the kernel's document on mseal.")
+        bool, typer.Option("--claims", help="Only the claims of the kernel's own document on mseal.")
     ] = False,
     json_file: Json = None,
     timeout: Timeout = 20.0,
@@ -438,7 +438,7 @@ def matrix(
 
       sealspec matrix --edition v10 --edition v6.12
 
-      sealspec matrix --settles --edition v6.18
+      sealspec matrix --claims --edition v6.18
 
       sealspec matrix --json matrix.json
     """
@@ -482,11 +482,11 @@ def diff(
     jobs: Jobs = None,
     cache: Cache = True,
 ) -> ExitCode:
-    """Compare two editions call by call, for any number of VMAs, and show the smallest case in which they part.
+    """Compare two editions call by call, for any number of VMAs, and show the smallest case in which they differ.
 
-    [b]same[/b] is proved. B is [b]stronger[/b] if, wherever the two part, it refuses what A allows or leaves a page as
-    it was that A changes; [b]weaker[/b] is the reverse; [b]different[/b]: both occur. Result (errno and value) and
-    boundaries (of VMAs, and map_count) are compared besides. More: docs/DIFF.md.
+    [b]same[/b] is proved. B is [b]stronger[/b] if, wherever the two differ, it refuses what A allows or leaves a
+    page as it was that A changes; [b]weaker[/b] is the reverse; [b]different[/b]: both occur. Result (errno and
+    value) and boundaries (of VMAs, and map_count) are compared besides. More: docs/DIFF.md.
 
     Examples:
 
@@ -661,11 +661,11 @@ def report(
 ) -> ExitCode:
     """Write all that is known of an edition as a folder of files that needs no network.
 
-    Pages (index.html): theorems with what each verdict rests on; each counterexample drawn and told, with the call's
-    checks, an attack trace, programs that reproduce it and what real kernels did; what a failed call may have changed;
-    assumptions; what is not modelled. With several editions: an index, and a folder for each. Other forms: a mail to
-    the lists, Markdown, JSON (docs/schema/review.json), JUnit, SARIF, KTAP, checks for b4, wording for mseal.rst. More:
-    docs/REPORT.md.
+    Pages (index.html): theorems with what each verdict rests on; each counterexample drawn and explained, with the
+    call's checks, an attack trace, programs that reproduce it and what real kernels did; what a failed call may
+    have changed; assumptions; what is not modelled. With several editions: an index, and a folder for each. Other
+    forms: a mail to the lists, Markdown, JSON (docs/schema/review.json), JUnit, SARIF, KTAP, checks for b4, wording
+    for mseal.rst. More: docs/REPORT.md.
 
     Examples:
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable
 from difflib import get_close_matches
 from enum import IntEnum
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from rich.console import Console
 from rich.text import Text
@@ -144,6 +144,10 @@ def verdict_cache(wanted: bool) -> VerdictCache | None:
     from proofs.cache import open_cache
 
     return open_cache(lambda text: line(console(error=True), f"sealspec: {printable(text)}", "yellow"))
+
+
+EDITION: Final = "An edition is what a kernel does: sealspec list editions says which kernel is which."
+"""The gloss of a word that no user can know."""
 
 
 def print_problems(out: Console, problems: Iterable[Problem]) -> None:

@@ -186,6 +186,7 @@ def _print_summary(out: Console, report: DiffReport) -> None:
     if len(report.calls) == 1:
         told = [f"{level} {next(iter(verdicts))}" for level, verdicts in levels.items()]
         told[-1] = told[-1].replace("boundaries differs", "boundaries differ")
+    told = told if report.calls else ["none was compared"]
     line(out, f"{counted(len(report.calls), 'call')}: {'; '.join(told)}{known_before(report.from_cache)}")
     apart = [result.call for result in report.calls if not result.same and not result.absent]
     if len(report.calls) > 1 and apart:

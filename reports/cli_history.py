@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from reports.cli_common import ExitCode, console, known_before, line, print_problems, verdict_cache
+from reports.cli_common import EDITION, ExitCode, console, known_before, line, print_problems, verdict_cache
 from reports.cli_interrupt import interruptible
 from reports.cli_matrix import counted
 from reports.cli_prove import progress_bars
@@ -93,6 +93,7 @@ def _print_summary(out: Console, report: HistoryReport) -> None:
     found = sum(v.verdict == "refuted" for v in verdicts)
     proved = sum(v.verdict == "proved" for v in verdicts)
     line(out, f"{counted(len(verdicts), 'verdict')}: {found} found, {proved} proved{known_before(report.from_cache)}")
+    line(out, f"found: by the solver, and then executed. proved: for any number of VMAs. {EDITION}")
     about = f"{report.solver}, {report.seconds:.1f} s"
     if not report.complete:
         line(out, f"{about}: interrupted", "bold yellow")

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from reports.cli_common import (
     DEFAULT_EDITION,
+    EDITION,
     ExitCode,
     check_call,
     check_call_of,
@@ -24,6 +25,13 @@ from reports.cli_common import (
     unknown,
 )
 from reports.outputs import Outputs
+
+EXPLAINED = (
+    "In the kernel's order; a call that passes them all succeeds. OK: it returns there, without an error.",
+    "arguments: they alone decide. up front: before anything is changed. changing pass: VMA after VMA, so that those "
+    "before it are changed already.",
+    EDITION,
+)
 
 Item: TypeAlias = dict[str, Any]
 
@@ -223,9 +231,8 @@ def explain_call(call: str, edition: str | None, json_file: str | None) -> ExitC
         table.add_row(str(number), check.stage, _errno(check.errno), Text(check.check), by_then)
     if found.checks:
         out.print(table)
-        line(
-            out, "In the kernel's order; a call that passes them all succeeds. OK: it returns there, without an error."
-        )
+        for text in EXPLAINED:
+            line(out, text)
     else:
         line(out, "No check: it always succeeds.")
     return ExitCode.OK

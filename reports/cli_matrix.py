@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reports.cli_common import (
+    EDITION,
     BadUsage,
     ExitCode,
     check_call,
@@ -44,6 +45,8 @@ LEGEND = (
     "! pages    some page may be changed",
     "~ cuts     proved: no page is changed; but boundaries between VMAs may be",
     ". never    proved: the call cannot fail so",
+    "[1 VMA, 2 pages]: the size of the smallest case that shows it, with all pages between its VMAs.",
+    EDITION,
 )
 WIDTH = 118
 """Columns that the table needs; where there are fewer, each cell gets a line of its own."""
@@ -98,12 +101,12 @@ def matrix(request: Request) -> ExitCode:
 
 
 def _calls(request: Request) -> list[str]:
-    """The calls that are asked for; for --settles those that the document speaks of. Raises BadUsage."""
+    """The calls that are asked for; for --claims those that the document speaks of. Raises BadUsage."""
     from proofs.settled import LINES
     from spec.properties import SYSTEM_CALLS
 
     if request.settles and request.calls:
-        raise BadUsage("--settles chooses the calls itself: leave out --call")
+        raise BadUsage("--claims chooses the calls itself: leave out --call")
     if request.settles:
         spoken = {call for told in LINES for call, _, _ in told.cells}
         return [call for call in SYSTEM_CALLS if call in spoken]
@@ -203,7 +206,7 @@ def _print_summary(out: Console, report: MatrixReport) -> None:
     print_problems(out, report.problems)
     counts = Counter(_kind(cell) for cell in report.cells)
     words = ", ".join(f"{counts[kind]} {SHOWN[kind][0][2:]}" for kind in SHOWN if counts[kind])
-    line(out, f"{counted(len(report.cells), 'cell')}: {words}{known_before(report.from_cache)}")
+    line(out, f"{counted(len(report.cells), 'cell')}{': ' if words else ''}{words}{known_before(report.from_cache)}")
     about = f"{report.solver}, {report.seconds:.1f} s"
     if not report.complete:
         line(out, f"{about}: interrupted", "bold yellow")

@@ -253,8 +253,7 @@ def _always() -> tuple[str, ...]:
 def _verdict(verdict: str, expected: str, as_expected: bool) -> Text:
     """Green is for proofs alone: what is refuted or undecided never looks like one."""
     if not as_expected:
-        wanted = {"holds": "proved", "broken": "refuted"}.get(expected, expected)
-        return Text(f"{verdict}, but expected to be {wanted}", style="bold red")
+        return Text(f"{verdict}, but expected to be {expected}", style="bold red")
     return Text(verdict, style="green") if verdict == "proved" else Text(f"{verdict}, as known", style="yellow")
 
 
@@ -282,7 +281,7 @@ def _print_unexpected(out: Console, report: ProofReport) -> None:
                 line(out, f"  {outcome.reason}")
     for mutant in report.mutants:
         if not mutant.as_expected:
-            state = "dropping it refutes no theorem" if mutant.survived else "listed as a survivor, but it is needed"
+            state = "dropping it refutes no theorem" if mutant.survived else "listed as not needed, but it is"
             line(out, f"{mutant.call}, {mutant.check}: {mutant.why or state}", "bold red")
             if mutant.reason:
                 line(out, f"  {mutant.reason}")

@@ -139,7 +139,7 @@ def _check(text: str, *, quiet: bool) -> ExitCode:
         case status if status < 0:
             line(out, f"the program was killed by {signal.Signals(-status).name} on {kernel}", "bold red")
         case status:
-            line(out, f"exit status {status}: the program did not come to its end on {kernel}", "bold red")
+            line(out, f"exit status {status}: the program did not reach its end on {kernel}", "bold red")
     return ExitCode.DIFFERS
 
 

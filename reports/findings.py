@@ -41,7 +41,7 @@ TOPICS: tuple[Topic, ...] = (
     ),
     Topic(
         "What a call that fails has changed",
-        "a call fails half-way",
+        "a call fails partially",
         (
             "gap-seals-nothing",
             "partial-seal-is-a-prefix",

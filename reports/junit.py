@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Verdicts as JUnit XML, in the form that Jenkins and its like read.
 
-A suite for each edition, a case for each theorem, lemma, outcome and dropped check. What is as expected passes, and a
+A suite for each edition, whose properties begin with what a seal guarantees and what it does not; a case for each
+theorem, lemma, outcome and dropped check. What is as expected passes, and a
 refutation that is expected says so in its output; a theorem that says nothing is skipped. What is not as expected is a
 failure, and where nothing was decided an error.
 """
@@ -15,6 +16,7 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from checker.version import signature
 from reports.findings import cause
+from reports.lead import lead_of
 from reports.review import EditionFacts, Review, Theorem
 from reports.strip_canvas import clean
 
@@ -38,6 +40,10 @@ def _suite(review: Review, edition: EditionFacts) -> TestSuite:
     suite.add_property("kernel", clean(edition.kernel))
     suite.add_property("solver", clean(edition.solver))
     suite.add_property("complete", str(edition.complete).lower())
+    lead = lead_of(edition.theorems, unexpected=edition.unexpected)
+    suite.add_property("summary", clean(lead.state))
+    for title, sentences in lead.lines():
+        suite.add_property(clean(title), "\n".join(clean(sentence) for sentence in sentences))
     for case in _cases(review, edition):
         suite.append(case)  # add_testcase compares it with all before it: seconds for nine editions
     suite.update_statistics()
@@ -72,8 +78,7 @@ def _theorem(review: Review, theorem: Theorem) -> TestCase:
         if theorem.verdict != "proved":
             case.system_out = clean(f"{theorem.verdict}, as expected: {cause(theorem.reason)}") + "\n" + text
         return case
-    wanted = {"holds": "proved", "broken": "refuted"}.get(theorem.expected, theorem.expected)
-    message = clean(f"{theorem.verdict}, expected to be {wanted}. {theorem.why}".rstrip())
+    message = clean(f"{theorem.verdict}, expected to be {theorem.expected}. {theorem.why}".rstrip())
     kind = Failure if theorem.verdict in ("proved", "refuted", "vacuous") else Error
     result = kind(message, theorem.verdict)
     result.text = text

@@ -155,9 +155,10 @@ def _unexpected(edition: EditionFacts) -> list[str]:
     lines: list[str] = []
     for theorem in edition.theorems:
         if not theorem.as_expected:
-            wanted = {"holds": "proved", "broken": "refuted"}.get(theorem.expected, theorem.expected)
             why = f" ({theorem.why})" if theorem.why else ""
-            lines += item("-", f"{_name(theorem)} is {theorem.verdict}, not {wanted}{why}: {theorem.sentence}")
+            lines += item(
+                "-", f"{_name(theorem)} is {theorem.verdict}, not {theorem.expected}{why}: {theorem.sentence}"
+            )
     lines += _unexpected_checks(edition)
     if not edition.complete:
         lines += item("-", "The run was interrupted: what is not said here was not decided.")

@@ -41,14 +41,14 @@ class Theorem(Fact):
     edition: str
     sentence: str
     source: str = Field(description="who promises it")
-    expected: Literal["holds", "broken", "vacuous"]
+    expected: Literal["proved", "refuted", "vacuous"]
     verdict: Verdict
     as_expected: bool
     engine: str
     assumptions: tuple[str, ...] = Field(description="names; what they say is in the review's own `assumptions`")
     lemmas: tuple[str, ...] = Field(description="names of the lemmas that a proof rests on; none for a refutation")
-    reason: str = Field(description="why it is expected to be broken; empty if it is expected to hold")
-    mended: str = Field(description="the kernel that mended it, if one did")
+    reason: str = Field(description="why it is expected to be refuted; empty if it is expected to be proved")
+    mended: str = Field(description="the kernel that fixed it, if one did")
     why: str = Field(description="more about a verdict that is neither proved nor refuted")
     witness: Witness | None = Field(description="a case in which its hypotheses hold: it is not empty talk")
     counterexample: str = Field(default="", description="id of the counterexample; empty if there is none")

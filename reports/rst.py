@@ -36,7 +36,7 @@ def render(review: Review) -> str:
     edition = review.editions[0]
     head = [f"{DOCUMENT}, new wording for {edition.name}", f"({one_line(edition.kernel)})", ""]
     if review.matrix is None:
-        return text_of([*head, "The atomicity matrix, which settles it, is not in this report."])
+        return text_of([*head, "The atomicity matrix, which decides it, is not in this report."])
     of_mseal, of_blocked = wording(review)
     return text_of([*head, *of_mseal(0, False), "", *of_blocked(0, False)])
 

@@ -93,7 +93,7 @@ class _PartingPage(TextPage):
 
     def legend(self) -> str:
         parts = ["S sealed", "|..| gap", "[==) range of the call"]
-        parts += ["^ where the two can be told apart"] * (self.doc.culprit.page is not None and self.drawable)
+        parts += ["^ where the two can be distinguished"] * (self.doc.culprit.page is not None and self.drawable)
         return ", ".join(parts) + "."
 
     def culprit(self) -> None:

@@ -60,13 +60,13 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         "Up-front or partial?",
         *_LIAM,
-        "Which way shall the calls go: find every error before anything is changed, or stop half-way as ever?",
+        "Which way shall the calls go: find every error before anything is changed, or stop part of the way, as ever?",
         "do as much up-front as possible or keep with tradition",
         thread_answers.direction,
         mail=True,
     ),
     Question(
-        "Does every other function fail half-way?",
+        "Does every other function fail partially?",
         *_LIAM,
         "mseal looks at its range before it changes anything; every other function finds errors in its loop.",
         'differs in behaviour in "up-front failure" vs "partial change failure"',
@@ -126,7 +126,7 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         "Does an unchecked mprotect leave part of an object changed?",
         *_THEO,
-        "Programs rarely look at what mprotect returns; if it fails half-way, part of an object is changed.",
+        "Programs rarely look at what mprotect returns; if it fails partially, part of an object is changed.",
         "very rarely checked, yet parts of objects will change",
         thread_answers.unchecked,
         mail=True,

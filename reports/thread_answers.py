@@ -259,7 +259,7 @@ def elsewhere(facts: Facts) -> Answer:
     if found.open or not found.asked:
         short = f"{UNSETTLED}: see what was not decided."
     elif found.refuted:
-        short = f"Not all of it: on OpenBSD too, {joined(found.refuted)} may fail half-way."
+        short = f"Not all of it: on OpenBSD too, {joined(found.refuted)} may fail partially."
     else:
         short = "So it is for OpenBSD, as modelled: a call that fails has changed nothing."
     told = [f"Modelled from: {there.edition.kernel}. {sentence(there.edition.standing)}"]
@@ -301,7 +301,7 @@ def repair(facts: Facts) -> Answer:
     if after.open or not after.asked or not now.asked:
         short = f"{UNSETTLED}: see what was not decided."
     elif not now.refuted:
-        short = "Nothing is to be repaired: no call fails half-way."
+        short = "Nothing is to be repaired: no call fails partially."
     elif mended and not left:
         short = "They can be repaired, all of them: by a first pass that decides all that can fail."
     elif mended:
@@ -309,7 +309,7 @@ def repair(facts: Facts) -> Answer:
     else:
         short = "A first pass alone repairs none of them."
     told = [f"Repaired so: {joined(mended)}."] if mended else []
-    told += [f"Still half-way: {joined(left)}."] if left else []
+    told += [f"Still partially: {joined(left)}."] if left else []
     told += _open(then, "failure-changes-nothing")
     told.append("What the first pass costs is not measured here.")
     return Answer(short, tuple(told), (then.evidence_of_all("failure-changes-nothing"),))
@@ -341,9 +341,9 @@ def likelier(facts: Facts) -> Answer:
     if found.open or not found.asked:
         short = f"{UNSETTLED}: see what was not decided."
     elif found.refuted:
-        short = f"Yes: a seal adds a way to end half-way to {joined(found.refuted)}."
+        short = f"Yes: a seal adds a way to fail partially to {joined(found.refuted)}."
     else:
-        short = "A seal adds an error, but no new way to end half-way: with that error nothing is changed."
+        short = "A seal adds an error, but no new way to fail partially: with that error nothing is changed."
     told = [
         f"{call}: {cell.sentence}."
         for call in found.refuted

@@ -24,7 +24,7 @@ ASSUMPTIONS: dict[str, Assumption] = {
             "ATOMIC",
             "A call sees no other thread's change between its first look and its last change.",
             "mmap_lock is held for writing across check and change (kernel-facts 0.3); `hides` names what does not.",
-            "Calls that drop the lock half-way: MADV_REMOVE, MADV_WILLNEED on files, MADV_COLLAPSE, userfaultfd (W17). "
+            "Calls that drop the lock within: MADV_REMOVE, MADV_WILLNEED on files, MADV_COLLAPSE, userfaultfd (W17). "
             "mremap of 6.15 to 7.0 reads map_count before it takes the lock: another thread may use up the room, and "
             "MREMAP_FIXED then fails when its destination is gone.",
         ),

@@ -144,9 +144,7 @@ V10 = Edition(
     cursor=Cursor.FOLLOWS,
     remap=Remap.V6_10,
 )
-V6_11 = replace(
-    V10, name="v6.11", kernel="Linux 6.11: the bit mask mended", discard=Discard.ENUMERATION, droppable=True
-)
+V6_11 = replace(V10, name="v6.11", kernel="Linux 6.11: the bit mask fixed", discard=Discard.ENUMERATION, droppable=True)
 V6_12 = replace(
     V6_11,
     name="v6.12",
@@ -202,7 +200,7 @@ V6_17 = replace(
 V6_18 = replace(
     V6_17,
     name="v6.18",
-    kernel="Linux 6.18 with the cursor mended (6.18.44)",
+    kernel="Linux 6.18 with the cursor fixed (6.18.44)",
     cursor=Cursor.CLAMPED,
     guards_prepare_files=False,
 )

@@ -113,7 +113,7 @@ class FunctionReview(Document):
     change: Literal["added", "removed", "changed"]
     status: Literal["read", "assumed", "not covered"]
     why: str = ""
-    calls: tuple[str, ...] = Field(description="subjects that come to it")
+    calls: tuple[str, ...] = Field(description="subjects that reach it")
 
 
 class LooseReview(Document):

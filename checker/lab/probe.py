@@ -168,7 +168,7 @@ PROBES: Final = (
     Probe(
         "prepared-file",
         "a guard page in a private file mapping, and a written part of the file moved beside it: one VMA since the "
-        "mend of the cursor, two from 6.16 until then",
+        "cursor was fixed, two from 6.16 until then",
         (
             _map_file(0, 1, 0),
             _advise(0, 1, "MADV_GUARD_INSTALL"),

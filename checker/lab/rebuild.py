@@ -362,7 +362,7 @@ def _other_outcome(document: Counterexample, built: State, edition: Edition) -> 
         if found := _unlike(want.after, have.after, edition):
             return [f"{there} do something else: {found[0]}"]
     if _breaks(true_last, document, edition) and not _breaks(last, document, edition):
-        return ["on the layout that calls can build, the property is not broken"]
+        return ["on the layout that calls can build, the property is not violated"]
     return []
 
 

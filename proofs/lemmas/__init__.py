@@ -61,6 +61,6 @@ LEMMAS: dict[str, Lemma] = {
 """Every lemma by name."""
 
 LEMMAS_BROKEN: dict[tuple[str, str], str] = {
-    ("cursor", "v6.17"): "the cursor is where the VMA ended before the merge (CVE-2026-23416); mended in v6.18",
+    ("cursor", "v6.17"): "the cursor is where the VMA ended before the merge (CVE-2026-23416); fixed in v6.18",
 }
 """(lemma, edition) that are expected to be refuted, with the reason."""

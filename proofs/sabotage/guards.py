@@ -65,7 +65,7 @@ class TheoremGuard(_Guard):
         wrong = []
         for theorem in chosen:
             told = examined[theorem.property.name]
-            if theorem.expected == "broken":
+            if theorem.expected == "refuted":
                 wrong += [] if told.opened else [f"{theorem.name} can no longer be broken"]
             elif not told.proved:
                 wrong.append(f"{theorem.name} is not proved" + (f": {told.unknown}" if told.unknown else ""))

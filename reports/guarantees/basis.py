@@ -76,7 +76,7 @@ class Basis:
     def agrees(self, edition: str) -> bool:
         """Each theorem has the verdict that a sentence needs, and there is one."""
         found = self.theorems(edition)
-        return bool(found) and all(theorem.expected == ("broken" if self.refuted else "holds") for theorem in found)
+        return bool(found) and all(theorem.expected == ("refuted" if self.refuted else "proved") for theorem in found)
 
     @property
     def name(self) -> str:

@@ -17,7 +17,6 @@ from reports.guarantees.recipes import Level, Recipe
 from spec.editions import KERNELS
 
 Verdict = Literal["proved", "refuted", "vacuous"]
-VERDICTS: dict[str, Verdict] = {"holds": "proved", "broken": "refuted", "vacuous": "vacuous"}
 
 
 class TheoremDoc(Document):
@@ -119,9 +118,7 @@ def document_of(promises: Iterable[Promise], recipes: Iterable[Recipe], edition:
 
 
 def _cell(promise: Promise, edition: str) -> CellDoc:
-    theorems = tuple(
-        TheoremDoc(theorem=t.name, verdict=VERDICTS[t.expected], reason=t.reason) for t in promise.theorems(edition)
-    )
+    theorems = tuple(TheoremDoc(theorem=t.name, verdict=t.expected, reason=t.reason) for t in promise.theorems(edition))
     return CellDoc(edition=edition, answer=promise.answer(edition), theorems=theorems)
 
 

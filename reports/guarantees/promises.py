@@ -31,11 +31,11 @@ class Promise:
     def answer(self, edition: str) -> Answer:
         """`yes`: all are proved; `NO`: one is refuted; `-`: the edition never does what it speaks of."""
         expected = {theorem.expected for theorem in self.theorems(edition)}
-        return "NO" if "broken" in expected else "yes" if "holds" in expected else "-"
+        return "NO" if "refuted" in expected else "yes" if "proved" in expected else "-"
 
     def reasons(self, edition: str) -> list[str]:
         """Why it does not hold."""
-        return list(dict.fromkeys(t.reason for t in self.theorems(edition) if t.expected == "broken"))
+        return list(dict.fromkeys(t.reason for t in self.theorems(edition) if t.expected == "refuted"))
 
 
 PROMISES: Final = (

@@ -73,7 +73,7 @@ def column(promises: Sequence[Promise], edition: str, width: int) -> Iterator[st
 def _decided(promise: Promise, edition: str) -> Iterator[str]:
     """What decides a promise: its theorems if they are proved; if not, those that are refuted for one reason."""
     theorems = promise.theorems(edition)
-    broken = [theorem for theorem in theorems if theorem.expected == "broken"]
+    broken = [theorem for theorem in theorems if theorem.expected == "refuted"]
     if not broken:
         yield _named(theorems) or "no theorem: the edition leaves these calls out"
     for reason in promise.reasons(edition)[:1]:

@@ -52,7 +52,7 @@ COUNTEREXAMPLE: dict[str, Any] = {
     "sentence": "s",
     "edition": "v10",
     "call": "mseal",
-    "expected": "holds",
+    "expected": "proved",
     "before": LAYOUT,
     "steps": [STEP],
     "culprit": {"page": 16, "why": "w"},

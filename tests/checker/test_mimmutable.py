@@ -325,7 +325,7 @@ def test_a_counterexample_has_no_such_calls() -> None:
     result = {"value": 0, "errno": "OK", "check": ""}
     step = {"call": "munmap", "words": {"addr": 33 << 12, "len": 0}, "result": result, "after": layout}
     document = {
-        "property": "p", "sentence": "s", "edition": "mimmutable", "call": "munmap", "expected": "holds",
+        "property": "p", "sentence": "s", "edition": "mimmutable", "call": "munmap", "expected": "proved",
         "before": layout, "steps": [step], "culprit": {"page": None, "why": ""},
         "size": {"vmas": 1, "pages": 1, "calls": 1},
     }  # fmt: skip

@@ -243,7 +243,7 @@ def counterexample(edition: str = "v6.12") -> dict[str, Any]:
         steps.append({"call": call, "words": words, "range": [33, 35], "result": ended, "after": after})
     return {
         "format": "mseal-spec/counterexample/1", "property": "p", "sentence": "s", "edition": edition, "call": "munmap",
-        "expected": "broken", "assumptions": [], "before": before.model_dump(mode="json"), "steps": steps,
+        "expected": "refuted", "assumptions": [], "before": before.model_dump(mode="json"), "steps": steps,
         "culprit": {"page": None, "why": "one VMA more"}, "size": {"vmas": 2, "pages": 3, "calls": 3},
     }  # fmt: skip
 

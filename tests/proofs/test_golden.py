@@ -13,7 +13,7 @@ from proofs.golden import differences, main, recorded
 from proofs.lemmas import LEMMAS, LEMMAS_BROKEN
 from proofs.matrix import COLUMNS
 from proofs.results import ProofReport
-from proofs.run import UNREACHABLE, WANTED, prove
+from proofs.run import UNREACHABLE, prove
 from proofs.survivors import why_it_survives
 from proofs.theorems import theorems
 from spec.editions import EDITIONS
@@ -42,7 +42,7 @@ def test_what_is_recorded_is_what_is_expected(edition: str) -> None:
     """Every theorem and lemma of the edition with its expected verdict; what is not reached and what survives, with a
     reason that is stated; nothing that is undecided."""
     named = EDITIONS[edition]
-    wanted = {f"{t.property.name} {t.call}": WANTED[t.expected] for t in theorems(named)}
+    wanted = {f"{t.property.name} {t.call}": t.expected for t in theorems(named)}
     assert of_kind(edition, "theorem") == wanted
     broken = {name: "refuted" for name, where in LEMMAS_BROKEN if where == edition}
     assert of_kind(edition, "lemma") == dict.fromkeys(LEMMAS, "proved") | broken

@@ -13,7 +13,6 @@ from typing import Any
 
 from proofs.lemmas import LEMMAS
 from proofs.results import Cell, CheckCell
-from proofs.run import WANTED
 from proofs.theorems import Theorem as Expected
 from proofs.theorems import theorems
 from reports.explain import explain
@@ -94,7 +93,7 @@ def _id(expected: Expected) -> str:
 
 
 def _filled(expected: Expected, cases: list[Case]) -> Theorem:
-    prop, verdict = expected.property, WANTED[expected.expected]
+    prop, verdict = expected.property, expected.expected
     id = _id(expected)
     if verdict == "refuted" and all(case.id != id for case in cases):
         cases.append(_renamed(expected, cases[0]))
@@ -184,5 +183,5 @@ def refuted(review: Review, property_name: str, call: str) -> Review:
 
 def proved(review: Review, property_name: str, call: str) -> Review:
     """The review with a refuted theorem proved, as if that had been expected."""
-    update = {"verdict": "proved", "expected": "holds", "reason": "", "mended": "", "counterexample": ""}
+    update = {"verdict": "proved", "expected": "proved", "reason": "", "mended": "", "counterexample": ""}
     return with_theorem(review, property_name, call, **update)

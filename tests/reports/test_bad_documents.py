@@ -41,7 +41,7 @@ REPORT: dict[str, Any] = {
     "theorems": [
         {
             **dict.fromkeys(("sentence", "source", "engine", "reason", "mended", "why"), ""),
-            "property": "failed-mseal-seals-nothing", "call": "mseal", "edition": "v6.18", "expected": "broken",
+            "property": "failed-mseal-seals-nothing", "call": "mseal", "edition": "v6.18", "expected": "refuted",
             "verdict": "refuted", "as_expected": True, "seconds": 0.0, "queries": 1, "assumptions": [], "witness": None,
             "counterexample": EXAMPLE,
         }
@@ -104,7 +104,7 @@ EXAMPLES: list[tuple[Change, str, str]] = [
     (put("property", "never-unmapped"), "/sentence", "never-unmapped says 'A sealed page stays mapped.'"),
     (
         lambda data: data.update(
-            property="never-unmapped", sentence=PROPERTIES["never-unmapped"].sentence, expected="holds"
+            property="never-unmapped", sentence=PROPERTIES["never-unmapped"].sentence, expected="proved"
         ),
         "/culprit/page",
         "does not break never-unmapped",
@@ -116,8 +116,8 @@ EXAMPLES: list[tuple[Change, str, str]] = [
     (put("sentence", "A failed mseal is fine."), "/sentence", "failed-mseal-seals-nothing says"),
     (put("call", "munmap"), "/call", "the last step calls mseal"),
     (put("call", "*/"), "/call", "the last step calls mseal"),
-    (put("expected", "held"), "/expected", "'broken', not 'held'"),
-    (put("expected", "holds"), "/expected", "'broken', not 'holds'"),
+    (put("expected", "held"), "/expected", "'refuted', not 'held'"),
+    (put("expected", "proved"), "/expected", "'refuted', not 'proved'"),
     (put("assumptions", ["MAGIC"]), "/assumptions/0", "unknown assumption 'MAGIC'"),
     (put("assumptions", ["NOT_LAZY"]), "/assumptions/0", "does not assume NOT_LAZY"),
     (put("culprit", "page", 5), "/culprit/page", "does not break failed-mseal-seals-nothing at page 5"),
@@ -134,7 +134,7 @@ EXAMPLES: list[tuple[Change, str, str]] = [
     (put("steps", 0, "call", "exit"), "/steps/0/call", "unknown call 'exit'"),
     (put("steps", []), "/steps", "at least 1"),
     (put("edition", "v11"), "/edition", "unknown edition 'v11'"),
-    (put("edition", "two-pass"), "/expected", "'holds', not 'broken'"),
+    (put("edition", "two-pass"), "/expected", "'proved', not 'refuted'"),
     (put("format", "mseal-spec/run/1"), "/format", "mseal-spec/counterexample/1"),
     (put("before", "vmas", 0, "prot", '"/>'), "/before/vmas/0/prot", "pattern"),
     (put("before", "vmas", 0, "flags", ["</script>"]), "/before/vmas/0/flags/0", "sealed"),

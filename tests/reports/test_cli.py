@@ -82,7 +82,7 @@ def discarded() -> Counterexample:
             "sentence": PROPERTIES["private-file-contents-stay"].sentence,
             "edition": "v10",
             "call": "madvise",
-            "expected": "broken",
+            "expected": "refuted",
             "before": layout,
             "steps": [step],
             "culprit": {"page": first, "why": "a program reads 0 where it read 7"},

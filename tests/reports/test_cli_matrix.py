@@ -119,7 +119,7 @@ def test_interrupted(spoiled: Spoiled, tmp_path: Path, capsys: pytest.CaptureFix
         (["-c", "munmapp"], "did you mean munmap"),
         (["-e", "two-pas"], "unknown edition 'two-pas'; did you mean two-pass"),
         (["-e", "v10.1"], "kernel v10.1: newer than the newest that was tried"),
-        (["--settles", "-c", "mmap"], "leave out --call"),
+        (["--claims", "-c", "mmap"], "leave out --call"),
     ],
 )
 def test_wrong_usage(arguments: list[str], told: str, spoiled: Spoiled, capsys: pytest.CaptureFixture[str]) -> None:

@@ -37,7 +37,7 @@ def theorem(**given: Any) -> TheoremResult:
         "edition": "v10",
         "sentence": "A sealed page stays mapped.",
         "source": "the commit message",
-        "expected": "holds",
+        "expected": "proved",
         "verdict": "proved",
         "as_expected": True,
         "engine": "unbounded",
@@ -115,7 +115,7 @@ def answers(result: ProofReport, asked: list[tuple[Any, ...]] | None = None) -> 
 
 def test_all_as_expected(proofs: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asked: list[tuple[Any, ...]] = []
-    broken = theorem(property="never-grown", call="mremap", expected="broken", verdict="refuted")
+    broken = theorem(property="never-grown", call="mremap", expected="refuted", verdict="refuted")
     proofs.prove = answers(report(theorem(), broken), asked)  # type: ignore[attr-defined]
     target = tmp_path / "report.json"
     options = ["-p", "never-unmapped", "-p", "never-grown", "--timeout", "0.5", "--no-lemmas", "--json", str(target)]
@@ -158,7 +158,7 @@ DIFFERING: list[tuple[str, ProofReport, tuple[str, ...]]] = [
     ),
     (
         "proved",
-        report(theorem(expected="broken", as_expected=False, reason="W7")),
+        report(theorem(expected="refuted", as_expected=False, reason="W7")),
         ("proved, but expected to be refuted", "W7"),
     ),
     (
@@ -197,7 +197,7 @@ def test_nothing_undecided_is_green(
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     rows = [theorem(verdict=v, as_expected=False) for v in ("unknown", "bounded", "vacuous", "error", "refuted")]
-    proofs.prove = answers(report(*rows, theorem(verdict="refuted", expected="broken")))  # type: ignore[attr-defined]
+    proofs.prove = answers(report(*rows, theorem(verdict="refuted", expected="refuted")))  # type: ignore[attr-defined]
     assert main(["prove"]) == 1
     out = capsys.readouterr().out
     assert "\x1b[" in out

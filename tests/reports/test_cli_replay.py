@@ -199,7 +199,7 @@ def report_of(edition: str) -> ProofReport:
     def theorem(name: str, call: str, verdict: str, example: Counterexample | None) -> dict[str, Any]:
         texts = dict.fromkeys(("sentence", "source", "engine", "reason", "mended", "why"), "")
         return {
-            **texts, "property": name, "call": call, "edition": edition, "expected": "broken",
+            **texts, "property": name, "call": call, "edition": edition, "expected": "refuted",
             "verdict": verdict, "as_expected": True, "seconds": 0.0, "queries": 1, "assumptions": [], "witness": None,
             "counterexample": None if example is None else example.model_dump(mode="json"),
         }  # fmt: skip

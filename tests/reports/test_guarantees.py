@@ -91,8 +91,8 @@ def test_a_promise_is_kept_where_all_its_theorems_are_proved() -> None:
                 for theorem in theorems(edition, [basis.prop], list(basis.calls) or None)
             ]
             answer = promise.answer(name)
-            assert (answer == "NO") == ("broken" in expected)
-            assert (answer == "yes") == (expected != [] and set(expected) <= {"holds"})
+            assert (answer == "NO") == ("refuted" in expected)
+            assert (answer == "yes") == (expected != [] and set(expected) <= {"proved"})
             assert bool(promise.reasons(name)) == (answer == "NO")
 
 

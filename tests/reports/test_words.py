@@ -3,8 +3,13 @@
 
 from __future__ import annotations
 
+import ast
 import lzma
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TypeGuard
 
 import pytest
 
@@ -15,6 +20,9 @@ from reports.behaviours import SENTENCES, behaviour
 from reports.lead import lead_of, weaknesses
 from reports.recorded import packed, recorded
 from spec.editions import EDITIONS, Edition
+
+ROOT = Path(__file__).parents[2]
+ROOMS = ("spec", "checker", "proofs", "reports")
 
 
 @pytest.mark.parametrize(
@@ -87,6 +95,46 @@ def test_as_expected_stands_alone_only_where_every_promise_holds() -> None:
 def test_weaknesses_have_a_gloss() -> None:
     assert weaknesses(["stays (W12)", "a split (W3, W12)"]) == "W3 and W12: known weaknesses, docs/EXCLUSIONS.md"
     assert weaknesses(["nothing"]) == ""
+
+
+OLD = re.compile(
+    r"\b(mended|half-way|parting|partings|survivors?|strangeness|gathering|all the same|comes? to|they part)\b",
+    re.IGNORECASE,
+)
+"""Words of this project's own that a reader does not know; each has one that the field uses."""
+
+
+def user_visible() -> Iterator[tuple[str, str]]:
+    """What users read, with its place: texts in the code that are sentences, help, templates, documents."""
+    for path in sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py")):
+        if path.parent.name == "source":  # the review of C is being written
+            continue
+        tree = ast.parse(path.read_text("utf-8"))
+        documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+        # the docstrings of cli.py are the help
+        silent = {id(n.body[0].value) for n in ast.walk(tree) if isinstance(n, documented) and is_text(n.body[0])}
+        silent |= {id(n.value) for n in ast.walk(tree) if is_text(n)}
+        shown = set() if path.name == "cli.py" else silent
+        for node in ast.walk(tree):
+            is_shown = isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in shown
+            if is_shown and " " in node.value.strip():
+                yield f"{path.relative_to(ROOT)}:{node.lineno}", node.value
+    for path in sorted((ROOT / "reports" / "templates").rglob("*.j2")):
+        text = re.sub(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}|<[^>]*>", "", path.read_text("utf-8"), flags=re.DOTALL)
+        yield str(path.relative_to(ROOT)), text
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        if path.name not in ("ARCHITECTURE.md", "REVIEW.md"):  # the first is for those who change the code
+            yield str(path.relative_to(ROOT)), re.sub(r"`[^`]*`", "", path.read_text("utf-8"))
+
+
+def is_text(node: ast.AST) -> TypeGuard[ast.Expr]:
+    """A text that stands alone: it explains the code."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def test_users_read_no_words_that_only_we_know() -> None:
+    found = [f"{place}: {match[0]!r}" for place, text in user_visible() for match in OLD.finditer(text)]
+    assert found == []
 
 
 def test_recorded_replays_are_read_back() -> None:
