@@ -4,7 +4,7 @@
 What a page is mapped to is a function of the page number. A pass over VMAs is replaced by its cut-point summary: the
 page at which it stopped, what holds of the pages before it, what of the VMA there. Facts about every page are kept as
 functions and instantiated at the pages that a theorem names (the Skolem constants), which only weakens the hypotheses:
-`unsat` is a proof. docs/METHOD.md has the argument; proofs/lemmas.py discharges the induction behind each summary.
+`unsat` is a proof. docs/METHOD.md has the argument; proofs/lemmas/ discharges the induction behind each summary.
 """
 
 from __future__ import annotations

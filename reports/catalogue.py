@@ -98,7 +98,7 @@ def catalogue() -> str:
     lines += [row("name", "assumption", "why", "what it may hide"), row("---", "---", "---", "---")]
     lines += [row(f"`{a.name}`", a.sentence, a.why, a.hides) for a in ASSUMPTIONS.values()]
     lines.append("\n## Lemmas\n")
-    lines.append("What the unbounded reading rests on (`proofs/lemmas.py`); see [METHOD.md](METHOD.md).\n")
+    lines.append("What the unbounded reading rests on (`proofs/lemmas/`); see [METHOD.md](METHOD.md).\n")
     lines += [row("lemma", "sentence", "expected"), row("---", "---", "---")]
     for lemma in LEMMAS.values():
         refuted = [f"refuted in `{e}`: {why}" for (name, e), why in LEMMAS_BROKEN.items() if name == lemma.name]

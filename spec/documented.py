@@ -2,7 +2,7 @@
 """The errors that the manual pages document for wrong arguments, stated over unlimited integers.
 
 Independent of the argument stages in spec/syscalls: no rounding trick, no wrap-around, just the sizes as they are. That
-the argument stage of a call gives these errors, and only these, is proved in bit vectors (proofs/lemmas.py).
+the argument stage of a call gives these errors, and only these, is proved in bit vectors (proofs/lemmas/).
 """
 
 from __future__ import annotations
