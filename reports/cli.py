@@ -582,6 +582,42 @@ def review(
     )
 
 
+@command(
+    "derive",
+    ok="every call that is judged equals an edition",
+    differs="one differs from all of them, or something is not covered",
+)
+def derive(
+    tree: Annotated[str, typer.Option("--tree", metavar="DIR", help="A kernel tree, or linux-source-VERSION.")],
+    config: Configuration = None,
+    editions: Editions = None,
+    vmas: Annotated[
+        int, typer.Option("-n", "--vmas", min=0, max=6, metavar="N", help="Explore every layout of up to N VMAs.")
+    ] = 1,
+    timeout: Patience = 60.0,
+    json_file: Json = None,
+) -> ExitCode:
+    """Say what a kernel tree is: which edition each call equals, which advice it blocks, its map-count inequalities.
+
+    Each call is read from the C and held against edition after edition until it equals one, beginning with that of the
+    tree's version. The edition of a new kernel starts from this. What is trusted: docs/REVIEW.md.
+
+    Examples:
+
+      sealspec derive --tree ~/linux
+
+      sealspec derive --tree linux-source-7.3.4 -n 2 --json tree.json
+    """
+    from reports.cli_review import DeriveRequest
+    from reports.cli_review import derive as derived
+
+    return derived(
+        DeriveRequest(
+            tree=tree, config=config, editions=editions or [], vmas=vmas, seconds=timeout, json_file=json_file
+        )
+    )
+
+
 @command("history", ok="every row is as stated", differs="one is not")
 def history(
     json_file: Json = None,

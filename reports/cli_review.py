@@ -88,11 +88,63 @@ def _review(request: Request, outputs: Outputs) -> ExitCode:
     outputs.write_document("--json", document)
     if request.out is not None:
         from reports.review_files import write_review
+        from reports.review_mail import thread_of
 
-        write_review(document, request.out)
+        write_review(document, request.out, thread_of(patches[0].text))
     if not complete:
         return ExitCode.INTERRUPTED
     return ExitCode.OK if document.fine else ExitCode.DIFFERS
+
+
+@dataclass(frozen=True, slots=True)
+class DeriveRequest:
+    """What the user asked of `sealspec derive`."""
+
+    tree: str
+    config: str | None
+    editions: list[str]
+    vmas: int
+    seconds: float
+    json_file: str | None
+
+
+def derive(request: DeriveRequest) -> ExitCode:
+    """Derive the facts of a tree. Raises BadUsage."""
+    outputs = Outputs({"--json": request.json_file})
+    from checker.lab.errors import LabError
+    from checker.source.derive import Deriver
+    from checker.source.errors import BadPatch
+    from checker.source.judge import Limits
+    from checker.source.tree import open_tree
+    from reports.review_text import tree_lines
+
+    screen, error = console(error=outputs.standard), console(error=True)
+
+    def say(text: str) -> None:
+        if sys.stderr.isatty():
+            line(error, printable(text), "dim")
+
+    try:
+        tree = open_tree(request.tree, request.config, say)
+    except (BadPatch, LabError) as bad:
+        raise BadUsage(str(bad)) from None
+    editions = editions_for(request.editions, tree)
+    deriver = Deriver(tree, editions, Limits(request.vmas, request.seconds), say)
+    complete = True
+    try:
+        with interruptible():
+            for _ in deriver.run():
+                pass
+    except KeyboardInterrupt:
+        complete = False
+    document = deriver.document(complete=complete)
+    for text in tree_lines(document, min(screen.width, WIDTH)):
+        line(screen, text)
+    outputs.write_document("--json", document)
+    if not complete:
+        return ExitCode.INTERRUPTED
+    equal = document.subjects and all(s.verdict == "equal" for s in document.subjects)
+    return ExitCode.OK if equal else ExitCode.DIFFERS
 
 
 def _label(tree: Tree | None) -> str:
@@ -121,7 +173,8 @@ def _read(name: str) -> Named:
         raise BadUsage(f"{shown}: larger than {MAX_BYTES >> 20} MiB: no patch is")
     if b"\0" in raw:
         raise BadUsage(f"{shown}: not a patch: it is not text")
-    return Named(shown, read_patch(raw.decode("utf-8", "replace"), shown))
+    text = raw.decode("utf-8", "replace")
+    return Named(shown, read_patch(text, shown), text)
 
 
 def editions_for(given: Sequence[str], tree: Tree | None) -> list[Edition]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The judgement of a patch as a folder: the document, the text, and a scenario for each case."""
+"""The judgement of a patch as a folder: the document, the text, a mail, SARIF, and a scenario for each case."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from checker.output import write_text
 from checker.source.document import scenario_of
 from checker.version import stamped
 from reports.cli_common import BadUsage, printable
+from reports.review_mail import Thread, mail, sarif
 from reports.review_text import review_lines
 from spec.editions import EDITIONS
 
@@ -32,11 +33,13 @@ def cases(s: SubjectReview) -> Iterator[tuple[CaseDoc, str]]:
             yield case, name
 
 
-def write_review(document: PatchReview, folder: str) -> None:
+def write_review(document: PatchReview, folder: str, thread: Thread) -> None:
     """Write it. Raises BadUsage where that fails."""
     texts = {
         "review.json": dump_document(stamped(document)),
         "review.txt": "\n".join(review_lines(document, COLUMNS)) + "\n",
+        "review.eml": mail(document, thread),
+        "review.sarif": sarif(document),
     }
     for s in document.subjects:
         for n, (case, edition) in enumerate(cases(s), 1):

@@ -6,7 +6,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from checker.documents.patches import AdviceReview, CaseDoc, Comparison, PatchReview, SubjectReview
+from checker.documents.patches import AdviceReview, CaseDoc, Comparison, PatchReview, SubjectReview, TreeFacts
 from checker.text import printable
 from reports.review_case import drawn
 
@@ -132,6 +132,29 @@ def review_lines(r: PatchReview, width: int) -> Iterator[str]:
     yield from function_lines(r, width)
     yield ""
     yield from wrapped(verdict(r), width)
+
+
+def tree_lines(facts: TreeFacts, width: int) -> Iterator[str]:
+    """The facts of a tree."""
+    version = f"Linux {facts.version}" if facts.version else "of an unknown version"
+    yield from wrapped(f"{printable(facts.tree)}: {version}; #if by {facts.configuration}", width)
+    yield ""
+    for s in facts.subjects:
+        yield from wrapped(headline(s), width)
+        if s.verdict in ("equal", "sampled"):
+            yield from wrapped(f"the same as: {names(s.equals)}", width, "  ")
+        else:
+            place = f"{s.why_file}:{s.why_line}: " if s.why_file else ""
+            yield from wrapped(f"{place}{printable(s.why)}", width, "  ")
+    yield ""
+    for a in facts.advice:
+        yield from advice_lines(a, width)
+        yield from wrapped(names(a.blocked), width, "  ")
+    yield ""
+    for x in facts.inequalities:
+        yield from wrapped(f"{x.file}:{x.line}: {x.function}(): {x.text}", width)
+    yield ""
+    yield from wrapped(f"{facts.seconds:.1f} s" + ("" if facts.complete else ", interrupted"), width)
 
 
 def function_lines(r: PatchReview, width: int) -> Iterator[str]:

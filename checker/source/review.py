@@ -46,6 +46,7 @@ class Named:
 
     name: str
     files: list[FilePatch]
+    text: str = ""
 
 
 def sides_of_pieces(patches: Sequence[Named], config: Config) -> tuple[Source, Source]:

@@ -159,3 +159,29 @@ def test_the_patch_under_review_equals_its_edition(tmp_path: Path, capsys: pytes
     assert test.equals == ("v10",) and len(test.harmless) == 16
     assert all(f.status == "read" for f in review.functions)
     assert all(x.file != "mm/mseal.c" for x in review.loose)
+
+
+def test_the_folder_has_a_mail_and_sarif(tmp_path: Path) -> None:
+    headers = "From: A <a@example.org>\nSubject: [PATCH] mm: seal\n more\nMessage-ID: <1@example.org>\n\ntext\n---\n"
+    patch = put(tmp_path, headers + change("return seen < to;", "return false;"))
+    main(["review", patch, "--tree", tree_of(tmp_path), *FAST, "--out", str(tmp_path / "out")])
+    mail = (tmp_path / "out" / "review.eml").read_text("ascii").split("\n")
+    assert mail[:2] == ["Subject: Re: [PATCH] mm: seal more", "In-Reply-To: <1@example.org>"]
+    body = mail[mail.index("") :]
+    assert max(len(line) for line in body if "/" not in line) <= 72
+    sarif = json.loads((tmp_path / "out" / "review.sarif").read_text("utf-8"))
+    (result,) = sarif["runs"][0]["results"]
+    assert (result["ruleId"], result["level"]) == ("differs", "error")
+    place = result["locations"][0]["physicalLocation"]
+    assert place["artifactLocation"]["uri"] == "mm/mseal.c" and place["region"]["startLine"] == 5
+
+
+def test_a_tree_says_which_edition_its_calls_equal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "t.json"
+    full = "\nstatic int full(void)\n{\n\treturn current->mm->map_count + 2 > sysctl_max_map_count;\n}\n"
+    tree = tree_of(tmp_path, MSEAL + full)
+    assert main(["derive", "--tree", tree, "--edition", "v6.18", "--json", str(out)]) == 0
+    assert "the same as: v6.18" in capsys.readouterr().out
+    document = json.loads(out.read_text("utf-8"))
+    jsonschema.validate(document, json.loads((SCHEMAS / "tree.json").read_text("utf-8")))
+    assert [x["text"] for x in document["inequalities"]] == ["map_count + 2 > limit"]
