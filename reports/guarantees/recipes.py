@@ -684,6 +684,8 @@ def _part_way(call: str, text: str) -> tuple[Outcome, ...]:
 
 NO_PAGE: Final = proved("failure-changes-no-page", "munmap")
 CUT: Final = "no page; one cut in the range"
+KEY_TAKEN: Final = refuted("eperm-changes-nothing", "mmap")
+"""A refused mmap has taken the process's key for execute-only memory, or cut a VMA."""
 
 FAILED_CALLS: Final = (
     FailedCall(
@@ -770,7 +772,14 @@ FAILED_CALLS: Final = (
     FailedCall(
         "mmap",
         (
-            Failure(EPERM, _refused("mmap", "cuts", CUT)),
+            Failure(
+                EPERM,
+                (
+                    Outcome("nothing", "no memory; for PROT_EXEC, a key", (KEY_TAKEN,), UP_FRONT),
+                    Outcome("nothing", "nothing", (proved("eperm-changes-nothing", "mmap"),), TWO_PASS),
+                    Outcome("cuts", CUT, (KEY_TAKEN,), IN_THE_LOOP),
+                ),
+            ),
             Failure(ENOMEM, _part_way("mmap", "with MAP_FIXED: what was there may be gone")),
             Failure(EINVAL, _part_way("mmap", "MAP_HUGETLB at an odd offset: as ENOMEM; else one cut")),
         ),
