@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from spec.arguments import Move
 from spec.predicates import (
     newly_sealed,
     same_vma,
@@ -16,7 +17,7 @@ from spec.properties.base import (
     Property,
     of_two_pages,
 )
-from spec.terms import Bool, Num, all_, and_, eq, implies, le, not_, or_
+from spec.terms import Bool, Num, all_, and_, between, eq, implies, le, not_, or_
 from spec.transition import Transition
 from spec.vma import (
     HUGETLB,
@@ -45,10 +46,18 @@ def _still_alike(t: Transition, p: Num, q: Num) -> Bool:
     )
 
 
+def _is_moved_onto(t: Transition, p: Num) -> Bool:
+    """mremap moves something to a given address, and the page is there."""
+    if t.call != "mremap":
+        return False
+    to = t.asked(Move)
+    return and_(to.fixed, between(to.new, p, to.new + to.new_pages))
+
+
 def _still_one_vma(t: Transition, p: Num, q: Num) -> Bool:
-    """Both pages are in one special VMA yet, or neither is."""
+    """Both pages are in one special VMA yet, or neither is; others may have been moved onto its place."""
     a, b = t.after.at(p), t.after.at(q)
-    special = and_(a.mapped, eq(a.vma.backing, SPECIAL))
+    special = and_(a.mapped, eq(a.vma.backing, SPECIAL), not_(_is_moved_onto(t, p)))
     return and_(_still_alike(t, p, q), implies(special, eq(a.vma.start, b.vma.start)))
 
 
