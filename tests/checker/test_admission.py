@@ -21,7 +21,7 @@ from checker.machine import perform
 from checker.random_cases import WINDOW, RandomCases
 from checker.unbounded import UnboundedSpace
 from proofs.soak import Case, Judge, as_json, from_json, main, shrunk
-from spec.editions import EDITIONS
+from spec.editions import EDITIONS, SealCheck
 from spec.errors import Errno
 from spec.properties import PROPERTIES
 from spec.syscalls import CALLS
@@ -178,6 +178,48 @@ def test_a_hint_that_is_taken_may_lead_below_it(name: str) -> None:
     words = {"addr": (TASK_PAGES - 2) * PAGE_SIZE, "len": PAGE_SIZE, "prot": 3, "flags": 0x22}
     made = example("mmap", State(vmas=[top]), name, **words, file=0, object=0, off=0)
     assert steps_are_admitted(made, name, Errno.OK, 2).vmas[0].start < TASK_PAGES - 2
+
+
+@pytest.mark.parametrize("name", LINUX)
+def test_a_pass_that_ends_at_its_second_vma_has_changed_the_first(name: str) -> None:
+    may_not = replace(PLAIN, start=WINDOW + 1, end=WINDOW + 2, offset=WINDOW + 1, write=False, may_write=False)
+    first = replace(PLAIN, write=False)
+    made = example("mprotect", State(vmas=[first, may_not]), name, addr=WINDOW * PAGE_SIZE, len=2 * PAGE_SIZE, prot=3)
+    after = steps_are_admitted(made, name, Errno.EACCES, 2)
+    assert after.vmas[0].write is (EDITIONS[name].seals is not SealCheck.TWO_PASS)
+
+
+@pytest.mark.parametrize("name", LINUX)
+def test_a_pass_that_merges_shares_out_anon_vmas(name: str) -> None:
+    unwritten = replace(PLAIN, write=False, noreserve=True)
+    written = replace(PLAIN, start=WINDOW + 1, end=WINDOW + 2, offset=WINDOW + 1, anon_vma=7, noreserve=True)
+    made = example("mprotect", State(vmas=[unwritten, written]), name, addr=WINDOW * PAGE_SIZE, len=PAGE_SIZE, prot=3)
+    assert steps_are_admitted(made, name, Errno.OK, 1).vmas[0].anon_vma == 7
+
+
+@pytest.mark.parametrize("name", LINUX)
+def test_a_pass_faults_in_what_it_made_writable(name: str) -> None:
+    locked = replace(PLAIN, write=False, locked=True)
+    made = example("mprotect", State(vmas=[locked]), name, addr=WINDOW * PAGE_SIZE, len=PAGE_SIZE, prot=3)
+    assert steps_are_admitted(made, name, Errno.OK, 1).pages == {WINDOW: Page(copied=True)}
+
+
+@pytest.mark.parametrize("name", LINUX)
+def test_an_up_front_pass_finds_what_lies_behind(name: str) -> None:
+    sealed = replace(PLAIN, start=WINDOW + 1, end=WINDOW + 2, offset=WINDOW + 1, sealed=True)
+    made = example("munmap", State(vmas=[PLAIN, sealed]), name, addr=WINDOW * PAGE_SIZE, len=2 * PAGE_SIZE)
+    if EDITIONS[name].tests_first_again:
+        steps_are_admitted(made, name, Errno.OK, 0)
+    else:
+        steps_are_admitted(made, name, Errno.EPERM, 2)
+
+
+@pytest.mark.parametrize("name", LINUX)
+def test_a_store_to_shared_memory_is_in_its_object_and_nowhere_else(name: str) -> None:
+    shared = replace(PLAIN, end=WINDOW + 2, backing=FILE, object=1, offset=0, shared=True, may_share=True)
+    state = State(vmas=[shared], objects={(1, 1): 6, (2, 0): 7}, sizes={1: 2, 2: 2})
+    after = steps_are_admitted(example("write", state, name, addr=WINDOW * PAGE_SIZE, byte=9), name, Errno.OK, 1)
+    assert (after.objects, after.pages) == ({(1, 0): 9, (1, 1): 6, (2, 0): 7}, {})
 
 
 @pytest.mark.parametrize("name", LINUX)

@@ -274,6 +274,9 @@ def test_where_user_space_ends_and_begins(name: str) -> None:
     huge = State(huge_pages=True)
     assert did(huge, "mmap", name, **{**words, "addr": 1 << 40, "flags": 0x4_0032}) is Errno.OK
     assert huge.vmas[0].end - huge.vmas[0].start == 512
+    for start, pages, errno in ((256, 256, Errno.EINVAL), (0, 256, Errno.EINVAL), (0, 512, Errno.OK)):
+        words = {"addr": (1 << 40) + start * PAGE_SIZE, "len": pages * PAGE_SIZE}
+        assert did(huge, "munmap", name, **words) is errno, (start, pages)
 
 
 @pytest.mark.parametrize("name", ["v10", "v6.11"])
