@@ -133,6 +133,23 @@ def test_advice_is_refused(advice: str, vma: Vma, errno: Errno, name: str) -> No
     assert state.vmas == [vma]
 
 
+@pytest.mark.parametrize("name", LINUX)
+def test_what_cannot_be_merged_by_contents_is_passed_over(name: str) -> None:
+    """ksm_madvise: shared, special, huge and droppable memory is left as it is, without an error."""
+    huge = Vma(start=W, end=W + 512, read=True, backing=HUGETLB, object=4, may_share=True, may_write=False)
+    for vma in (
+        SHARED,
+        replace(SHARED, shared=False, write=False, may_write=False),
+        Vma(start=W, end=W + 2, read=True, backing=SPECIAL),
+        replace(PLAIN, droppable=True, noreserve=True),
+        huge,
+    ):
+        state = State(vmas=[vma], sizes={1: 8, 4: 1 << 20})
+        words = of_window(0, int(vma.end) - W)
+        assert did(state, "madvise", name, **words, behavior=ADVICE["MADV_MERGEABLE"]) is Errno.OK
+        assert state.vmas == [vma]
+
+
 # fork, reclaim, a program's store -------------------------------------------------------------------------------------
 
 
