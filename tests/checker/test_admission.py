@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -273,6 +273,54 @@ def test_a_contract_that_keeps_too_little_of_map_count_does_not_admit_the_engine
     unmapping = example("munmap", state, addr=WINDOW * PAGE_SIZE, len=PAGE_SIZE)
     with swapped(UnboundedSpace, "unmap", lower), pytest.raises(NotAdmitted, match="unmap"):
         admit(unmapping, EDITIONS["v10"])
+
+
+DEVIATIONS: dict[str, Callable[[UnboundedSpace], None]] = {
+    "mapped": lambda space: setattr(space, "_view", lambda q, view=space._view: (True, view(q)[1])),
+    "an attribute": lambda space: setattr(
+        space, "_view", lambda q, view=space._view: (view(q)[0], replace(view(q)[1], dontdump=True))
+    ),
+    "a page": lambda space: setattr(space, "_page", lambda q: Page(guard=True)),
+    "a boundary": lambda space: setattr(space, "_cut", lambda q, cut=space._cut: q == WINDOW + 1 or cut(q)),
+    "no boundary": lambda space: setattr(space, "_cut", lambda q: False),
+    "map_count": lambda space: setattr(space, "count", space.count + 1),
+    "an object": lambda space: setattr(space, "_stored", lambda object, offset: 9),
+    "writes denied": lambda space: setattr(space, "_write_denied", lambda key: key == 3),
+    "reads denied": lambda space: setattr(space, "_access_denied", lambda key: True),
+    "a key": lambda space: setattr(space, "_pkey_allocated", lambda key: key in (0, 3)),
+    "the break": lambda space: setattr(space, "_brk", space._brk + 1),
+    "the execute-only key": lambda space: setattr(space, "_exec_key", 3),
+    "a fact of the path": lambda space: space.assume(False),
+    "a fact of every page": lambda space: space.every_page.append(lambda q: q != WINDOW),
+    "a fact of places": lambda space: space.places.append(lambda q: q != WINDOW),
+}
+"""What a contract may say that is not so, one thing at a time."""
+
+
+@pytest.mark.parametrize("what", DEVIATIONS)
+def test_whatever_a_contract_says_that_is_not_so_is_caught(what: str) -> None:
+    real = UnboundedSpace.unmap
+
+    def unmap(self: UnboundedSpace, start: int, end: int) -> None:
+        real(self, start, end)
+        DEVIATIONS[what](self)
+
+    other = replace(PLAIN, start=WINDOW + 4, end=WINDOW + 5, backing=FILE, object=1, offset=0)
+    state = State(vmas=[PLAIN, other], objects={(1, 0): 5}, sizes={1: 4}, pkru=0)
+    unmapping = example("munmap", state, addr=WINDOW * PAGE_SIZE, len=PAGE_SIZE)
+    admit(unmapping, EDITIONS["v10"])
+    with swapped(UnboundedSpace, "unmap", unmap), pytest.raises(NotAdmitted, match="unmap"):
+        admit(unmapping, EDITIONS["v10"])
+
+
+def test_a_body_that_ends_otherwise_on_the_contracts_is_not_admitted() -> None:
+    unmapping = example("munmap", State(vmas=[PLAIN]), addr=WINDOW * PAGE_SIZE, len=PAGE_SIZE)
+    calls = iter((0, 1))
+    real = CALLS["munmap"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(CALLS, "munmap", replace(real, body=lambda mm, to: (real.body(mm, to), next(calls))[1]))
+        with pytest.raises(NotAdmitted, match="ends with"):
+            admit(unmapping, EDITIONS["v10"])
 
 
 # the soak

@@ -278,6 +278,30 @@ def test_a_new_mapping_is_what_was_asked_for(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LINUX)
+def test_what_mmap_refuses_and_faults_in(name: str) -> None:
+    """do_mmap: EACCES for a writable shared mapping of a file opened read-only, EINVAL for an unknown type;
+    MAP_POPULATE and MAP_LOCKED fault the range in, MAP_POPULATE with MAP_NONBLOCK does not."""
+    words = {**of_window(), "prot": 3, "object": 0, "off": 0}
+    for flags, file, prot, errno in (
+        (0x11, 2, 3, Errno.EACCES),
+        (0x11, 2, 1, Errno.OK),
+        (0x12, 2, 3, Errno.OK),
+        (0x10, 1, 3, Errno.EINVAL),
+        (0x111, 1, 3, Errno.EINVAL),
+        (0x13, 1, 3, Errno.OK),
+        (0x32, 0, 3, Errno.OK),
+        (0x33, 0, 3, Errno.EINVAL),
+    ):
+        given = {**words, "flags": flags, "file": file, "object": file, "prot": prot}
+        assert did(State(), "mmap", name, **given) is errno, (flags, file, prot)
+    full = {W: Page(copied=True), W + 1: Page(copied=True)}
+    for flags, pages in ((0x8032, full), (0x2032, full), (0x1_8032, {}), (0x32, {})):
+        state = State()
+        assert did(state, "mmap", name, **words, flags=flags, file=0) is Errno.OK
+        assert state.pages == pages, hex(flags)
+
+
+@pytest.mark.parametrize("name", LINUX)
 def test_where_user_space_ends_and_begins(name: str) -> None:
     """x86-64 with four levels: TASK_SIZE is 2^47 - 4096; mmap_min_addr is 65536; a huge page has 2 MiB."""
     words = {"len": PAGE_SIZE, "prot": 3, "flags": 0x32, "file": 0, "object": 0, "off": 0}

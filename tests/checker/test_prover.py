@@ -13,10 +13,10 @@ import z3
 
 from checker import prove
 from checker.calls import explore_body
-from checker.canaries import proved_canaries, random_canaries
+from checker.canaries import canary, proved_canaries, random_canaries
 from checker.concrete import State
-from checker.edge_states import WindowRefuses, WorldRefuses, edge_states
-from checker.examples import Example, problems, violation
+from checker.edge_states import WINDOW, WindowRefuses, WorldRefuses, edge_states
+from checker.examples import ConcreteSnapshot, Example, problems, violation
 from checker.prove import P, Prover
 from spec.arguments import PageRange
 from spec.editions import EDITIONS
@@ -48,6 +48,50 @@ def test_what_was_seen_to_happen_is_not_proved_to_be_impossible(call: str, name:
     assert [(told.transition.errno.name, told.transition.check) for told in silent] == []
 
 
+NARROWER: dict[str, z3.BoolRef] = {
+    "the page is even": P % 2 == 0,
+    "the page is odd": P % 2 == 1,
+    "the page is mapped": z3.Function("mapped", z3.IntSort(), z3.BoolSort())(P),
+    "there are few VMAs": z3.Int("map_count") < 12,
+    "the limit is far": z3.Int("max_map_count") > z3.Int("map_count") + 3,
+    "the range is short": z3.Int("arg_end") < z3.Int("arg_start") + 2,
+    "the range is long": z3.Int("arg_end") > z3.Int("arg_start") + 2,
+    "the heap is empty": z3.Int("brk") == z3.Int("start_brk"),
+    "nothing is contradictory": z3.BoolVal(False),
+}
+"""Hypotheses that say too much."""
+
+
+@pytest.mark.parametrize("what", NARROWER)
+def test_a_hypothesis_that_says_too_much_is_heard_by_a_canary(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    explored, made = explore_body("munmap", V10), random_canaries("munmap", V10, Random(5), 12)
+    facts = Prover._path_facts
+    monkeypatch.setattr(Prover, "_path_facts", lambda self, path: [*facts(self, path), NARROWER[what]])
+    assert proved_canaries(explored, made, 20_000)
+
+
+def test_a_canary_denies_every_part_of_what_happened() -> None:
+    """Another argument, another page before or after, another count, another key: that may never have happened."""
+    explored, edition = explore_body("munmap", V10), V10
+    vma = Vma(start=WINDOW, end=WINDOW + 2, read=True, offset=WINDOW)
+    example = Example(State(vmas=[vma]), "munmap", PageRange(WINDOW, WINDOW + 1))
+    made = canary(example, edition, Random(1))
+    assert proved_canaries(explored, [made], 20_000) == []
+    t = made.transition
+    after = State(vmas=[replace(vma, start=WINDOW + 1, offset=WINDOW + 1)])
+    for wrong in (
+        replace(t, value=1),
+        replace(t, after=ConcreteSnapshot(State(vmas=[vma]), edition)),
+        replace(t, after=ConcreteSnapshot(replace(after, pkru=0), edition)),
+        replace(t, after=ConcreteSnapshot(replace(after, brk=1), edition)),
+        replace(t, after=ConcreteSnapshot(after, edition, 7)),
+        replace(t, after=ConcreteSnapshot(replace(after, pages={WINDOW + 1: Page(guard=True)}), edition)),
+        replace(t, after=ConcreteSnapshot(replace(after, vmas=[replace(after.vmas[0], thp=1)]), edition)),
+    ):
+        pages = tuple(sorted({WINDOW, WINDOW + 1}))
+        assert proved_canaries(explored, [replace(made, transition=wrong, pages=pages)], 20_000) != []
+
+
 def test_states_at_every_edge_are_admitted() -> None:
     """What both symbolic readings assume of an address space is so of every well-formed one."""
     world, windows = WorldRefuses(), {count: WindowRefuses(count) for count in (1, 2)}
@@ -63,6 +107,20 @@ def test_there_are_as_many_states_at_edges_as_there_were() -> None:
     states = list(edge_states())
     assert len(states) == 2285
     assert sum(state.vmas[0].sealed for state in states if state.vmas) == 178
+
+
+def test_what_an_edge_state_contradicts_is_told() -> None:
+    """A state that is not well formed is refused, by both readings, with what it contradicts."""
+    vma = Vma(start=WINDOW, end=WINDOW + 1, read=True)
+    for ill in (
+        State(vmas=[replace(vma, end=TASK_PAGES + 1)]),
+        State(vmas=[replace(vma, may_read=False)]),
+        State(vmas=[vma], pages={WINDOW: Page(copied=True, guard=True)}),
+        State(vmas=[vma], max_map_count=7),
+        State(vmas=[vma], start_brk=2, brk=1),
+    ):
+        assert problems(ill) or ill.max_map_count == 7 or ill.start_brk == 2
+        assert WorldRefuses()(ill) and WindowRefuses(1)(ill)
 
 
 def independent_answer(path: Any, prover: Prover) -> z3.CheckSatResult:
