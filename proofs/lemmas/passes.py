@@ -134,7 +134,7 @@ def _fingerprint(this: Pass) -> str:
 class Moment:
     """An address space of which a window is listed; outside it, all is unknown, and the engine leaves it alone."""
 
-    def __init__(self, engine: Midway) -> None:
+    def __init__(self, engine: Listed) -> None:
         self.vmas = list(engine.vmas)
         self.page, self.stored = engine._page, engine._stored
         self.count = engine.counter
@@ -161,20 +161,32 @@ class Moment:
         return or_(ends, and_(not_(inside), self.function("now_cut", Number, Truth)(q)))
 
 
-class Midway(BoundedSpace):
-    """The list engine in the middle of a pass."""
+class Listed(BoundedSpace):
+    """The list engine on a window of an address space; what is outside the window is unknown."""
 
-    def __init__(self, window: Window, edition: Edition, run: Run, start: Start) -> None:
+    def __init__(self, window: Window, edition: Edition, run: Run, keys: UnboundedSpace) -> None:
         super().__init__(window, edition, run)
-        self.function = start.space.world.function
+        self.function = keys.world.function
         self.counter = z3.Int("now_map_count")
         self._page = lambda q: Page(**{
             f.name: self.function(f"now_page_{f.name}", Number, Truth if f.type == "Bool" else Number)(q)
             for f in fields(Page)
         })  # fmt: skip
         self._stored = lambda o, at: cast(z3.ArithRef, self.function("now_stored", Number, Number, Number)(o, at))
-        self._write, self._access = start.keys._write_denied, start.keys._access_denied
+        self._write, self._access = keys._write_denied, keys._access_denied
 
+    def _fresh(self, what: str) -> str:
+        return f"engine {super()._fresh(what)}"
+
+    def object_pages(self, object: Num) -> Num:
+        return cast(z3.ArithRef, self.function("object_pages", Number, Number)(object))
+
+
+class Midway(Listed):
+    """The list engine in the middle of a pass."""
+
+    def __init__(self, window: Window, edition: Edition, run: Run, start: Start) -> None:
+        super().__init__(window, edition, run, start.keys)
         self.modified = False
         self.punched: list[tuple[Num, Num, Num, Bool]] = []
 
@@ -187,15 +199,12 @@ class Midway(BoundedSpace):
         return end
 
     def touch(self, page: Num) -> Vma:
-        """By its contract (lemma touch): a VMA that has no anon_vma is given one."""
+        """By its contract (lemma verbs): a VMA that has no anon_vma is given one."""
         i = self.index(page)
         given = z3.Int(self._fresh("anon_vma"))
         self.run.assume(lt(0, given))
         self.vmas[i] = replace(self.vmas[i], anon_vma=ite(eq(self.vmas[i].anon_vma, 0), given, self.vmas[i].anon_vma))
         return self.vmas[i]
-
-    def _fresh(self, what: str) -> str:
-        return f"engine {super()._fresh(what)}"
 
     def _modify(self, i: int, start: Num, end: Num, after: Vma, no_room: Errno) -> tuple[int, Num]:
         self.modified = True
@@ -204,9 +213,6 @@ class Midway(BoundedSpace):
     def store_object(self, object: Num, start: Num, end: Num, value: Num, cond: Bool) -> None:
         self.punched.append((object, start, end, cond))
         super().store_object(object, start, end, value, cond)
-
-    def object_pages(self, object: Num) -> Num:
-        return cast(z3.ArithRef, self.function("object_pages", Number, Number)(object))
 
 
 # the contract, between two given address spaces -----------------------------------------------------------------------
@@ -409,11 +415,15 @@ def iteration(start: Start, edition: Edition, shape: tuple[int, int]) -> Iterato
     heavy = terms(*_known(start, mid, window, hand, q, pages, place))
     for explored in explore(partial(_visit, start, edition, window, hand, light), list):
         engine, ended = explored.outcome
-        now = Moment(engine)
+        now, more = Moment(engine), cast("list[z3.BoolRef]", [])
         if isinstance(ended, Refused):
             stop = at if ended.check == UNMAPPED_IN_PASS else first
             ways = contract(start, now, ghosts, stop, (ended.errno, ended.check))
-            wrong = and_(*(not_(and_(way.says_of(*place), way.says(q))) for way in ways))
+            # each way in which the contract allows it is broken at a page of its own
+            each = [q, *(z3.Int(f"page_{i}") for i in range(1, len(ways)))]
+            for other in each[1:]:
+                more += terms(*_known(start, mid, window, hand, other, (other - 1,), place))
+            wrong = and_(*(not_(and_(way.says_of(*place), way.says(p))) for way, p in zip(ways, each, strict=True)))
             name = f"refused ({ended.errno.name}, {ended.check})"
         else:
             i, then, seen = ended
@@ -431,7 +441,7 @@ def iteration(start: Start, edition: Edition, shape: tuple[int, int]) -> Iterato
                 implies(lt(reached, this.end), position),
             )
             wrong, name = not_(kept), "the invariant is kept"
-        yield Obligation(f"{start.call}: {name}", terms(*explored.conditions, *heavy, *_axioms(before), wrong))
+        yield Obligation(f"{start.call}: {name}", terms(*explored.conditions, *heavy, *more, *_axioms(before), wrong))
     yield Obligation(f"{start.call}: the hypotheses are consistent", terms(*light, *heavy), consistent=True)
 
 
