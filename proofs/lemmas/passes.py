@@ -232,7 +232,7 @@ class Ghosts:
     """The page through which it was punched."""
 
 
-class _Branch:
+class Branch:
     """One way through a contract. It takes the place of a path (checker.paths.Run)."""
 
     def __init__(self, given: list[bool]) -> None:
@@ -248,6 +248,14 @@ class _Branch:
         """As assume, of each."""
         self.conditions.extend(facts)
 
+    def decide(self, cond: Bool, source: Source = UNKNOWN) -> bool:
+        """Whether it is so, of this way."""
+        if isinstance(cond, bool):
+            return cond
+        answer = self.choose()
+        self.assume(cond if answer else not_(cond))
+        return answer
+
     def choose(self) -> bool:
         """A choice that the contract leaves free."""
         step = len(self.taken)
@@ -261,7 +269,7 @@ class _Branch:
 class Held(UnboundedSpace):
     """The contract of a pass, with the address space at hand in the place of everything that it leaves open."""
 
-    def __init__(self, before: UnboundedSpace, now: Moment, ghosts: Ghosts, branch: _Branch) -> None:
+    def __init__(self, before: UnboundedSpace, now: Moment, ghosts: Ghosts, branch: Branch) -> None:
         self.__dict__.update(before.__dict__)
         self.now, self.ghosts, self.branch = now, ghosts, branch
         self.run = cast(Any, branch)
@@ -283,7 +291,7 @@ class Held(UnboundedSpace):
     def _function(self, what: str, *sorts: z3.SortRef) -> Callable[..., Any]:
         if what == "cut_after":
             return self.now.cut
-        if what == "faulted_after":
+        if what in ("faulted", "faulted_after"):
             return lambda q: and_(self.now.page(q).copied, not_(self.now.page(q).lazy))
         name = {
             "start_after": "start",
@@ -327,7 +335,7 @@ def contract(
     which it can be so."""
     ways, pending = [], cast("list[list[bool]]", [[]])
     while pending:
-        branch = _Branch(pending.pop())
+        branch = Branch(pending.pop())
         held = Held(start.space, now, ghosts, branch)
         step, stray = held.steps_of(start.this), False
         if wanted is not None:
