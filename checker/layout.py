@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from spec.errors import Errno
-from spec.space import GAP_REMEMBERED, UNMAPPED_IN_PASS, AddressSpace, Gap, Pass, Visit
+from spec.space import GAP_REMEMBERED, AddressSpace, Gap, Pass, Visit
 from spec.terms import Bool, Num, and_, eq, ite, ite_bool, larger, le, lt, ne, not_, or_, smaller
 from spec.vma import (
     ANONYMOUS,
@@ -147,19 +147,16 @@ class LayoutSpace(AddressSpace):
         return found
 
     def check_each(self, start: Num, end: Num, test: Callable[[Vma], Bool], errno: Errno, check: str) -> None:
-        if self.skipped(check):
-            return
-        for vma in self._in_range(start, end):
-            self.fail_if(test(vma), errno, check)
+        def look(vma: Vma, at: Visit) -> Vma:
+            at.fail_if(test(vma), errno, check)
+            return vma
+
+        if not self.skipped(check) and self.decide(lt(start, end)):
+            self._pass_over(Pass(start, end, look, Gap.IGNORE))
 
     def check_mapped(self, start: Num, end: Num, errno: Errno, check: str) -> None:
-        if self.skipped(check):
-            return
-        reached = start
-        for vma in self._in_range(start, end):
-            self.fail_if(lt(reached, vma.start), errno, check)
-            reached = vma.end
-        self.fail_if(lt(reached, end), errno, check)
+        if not self.skipped(check):
+            self._pass_over(Pass(start, end, lambda vma, at: vma, Gap.STOP, hole=(errno, check)))
 
     def change_each(
         self,
@@ -171,9 +168,11 @@ class LayoutSpace(AddressSpace):
         no_room: Errno = Errno.ENOMEM,
         cursor: str = "follows",
     ) -> None:
-        this = Pass(start, end, visit, gap, no_room, cursor)
-        i, at, gap_seen = self.index(start), start, False
-        while i < len(self.vmas) and self.decide(lt(self.vmas[i].start, end)):
+        self._pass_over(Pass(start, end, visit, gap, no_room, cursor))
+
+    def _pass_over(self, this: Pass) -> None:
+        i, at, gap_seen = self.index(this.start), this.start, False
+        while i < len(self.vmas) and self.decide(lt(self.vmas[i].start, this.end)):
             i, at, missed = self.visit_next(this, i, at)
             gap_seen = gap_seen or missed
         self.end_pass(this, at, gap_seen)
@@ -183,7 +182,7 @@ class LayoutSpace(AddressSpace):
         is at page `at`. Returns the index of the next VMA, the new cursor, and whether a gap was passed over."""
         vma = self.vmas[i]
         gap_seen = this.gap is not Gap.IGNORE and self.decide(lt(at, vma.start))
-        self.fail_if(gap_seen and this.gap is Gap.STOP, Errno.ENOMEM, UNMAPPED_IN_PASS)
+        self.fail_if(gap_seen and this.gap is Gap.STOP, *this.hole)
         if this.cursor != "stale":
             at = larger(at, vma.start) if not self.decide(lt(at, vma.start)) else vma.start
         self.cursor_inside.append(and_(le(vma.start, at), lt(at, vma.end)))
@@ -193,7 +192,7 @@ class LayoutSpace(AddressSpace):
         for cond, errno, check in step.tests:
             self.fail_if(cond, errno, check)
         self._affect_pages(vma, step)
-        if self.decide(same_flags(vma, after)):
+        if after is vma or self.decide(same_flags(vma, after)):
             return i + 1, stop, gap_seen
         i, reached = self._modify(i, at, stop, after, this.no_room)
         if step.populates_changed is not False and self.decide(step.populates_changed):
@@ -203,7 +202,7 @@ class LayoutSpace(AddressSpace):
     def end_pass(self, this: Pass, at: Num, gap_seen: bool) -> None:
         """What a changing pass does behind the last VMA of its range; the cursor is at page `at`."""
         if this.gap is not Gap.IGNORE and self.decide(lt(at, this.end)):
-            self.fail_if(this.gap is Gap.STOP, Errno.ENOMEM, UNMAPPED_IN_PASS)
+            self.fail_if(this.gap is Gap.STOP, *this.hole)
             gap_seen = True
         self.fail_if(gap_seen, Errno.ENOMEM, GAP_REMEMBERED)
 

@@ -22,7 +22,7 @@ from checker.paths import Run
 from checker.sources import UNKNOWN, Source
 from spec.editions import Edition
 from spec.errors import Errno
-from spec.space import GAP_REMEMBERED, UNMAPPED_IN_PASS, AddressSpace, Gap, Pass, Refused, Test, Visit
+from spec.space import GAP_REMEMBERED, AddressSpace, Gap, Pass, Refused, Test, Visit
 from spec.terms import (
     Bool,
     Num,
@@ -668,7 +668,7 @@ class UnboundedSpace(AddressSpace):
                 self.run.assume(and_(here, passed, cond), Source("check", check, True))
                 return errno, check, False
             passed = and_(passed, not_(cond))
-        hole = Errno.ENOMEM, UNMAPPED_IN_PASS
+        hole = this.hole
         if gap is Gap.STOP and self._free("stopped", hole):
             self.run.assume(and_(between(start, stop, end), not_(mapped)), Source("check", hole[1], True))
             return *hole, False
@@ -1119,8 +1119,10 @@ class UnboundedSpace(AddressSpace):
         unwritten = and_(is_anonymous(source), eq(source.anon_vma, 0))
         copy = replace(source, start=new, end=new + new_pages, offset=ite(unwritten, new, offset_at(source, old)))
         whole = keep_source and not self.edition.splits_locked_source
-        if whole:  # the copy may be one VMA with what is unlocked
+        spreads: Bool = False
+        if whole:  # the copy may be one VMA with what is unlocked, and with what lies on its other side
             copy = replace(copy, locked=and_(source.locked, self._choice("stays_locked")))
+            spreads = self._choice("unlocks_beside")
         uncharges = keep_source and self.edition.uncharges_kept_source
         if uncharges:
             copy = replace(copy, account=and_(source.account, self._choice("stays_charged")))
@@ -1129,7 +1131,8 @@ class UnboundedSpace(AddressSpace):
         def view_after(q: Num) -> tuple[Bool, Vma]:
             mapped, vma = view(q)
             there, here = between(new, q, new + new_pages), between(old, q, old + pages)
-            unlocked = or_(here, and_(mapped, eq(vma.start, source.start))) if whole else here
+            joined = or_(eq(vma.start, source.start), and_(spreads, beside(vma, new, new + new_pages)))
+            unlocked = or_(here, and_(mapped, joined)) if whole else here
             left = replace(vma, locked=False, account=False if uncharges else vma.account)
             kept = choose_vma(unlocked, left, vma) if keep_source else vma
             back = and_(reset, here, eq(vma.backing, ANONYMOUS))

@@ -153,8 +153,10 @@ class Pass:
     end: Num
     visit: Callable[[Vma, Visit], Vma]
     gap: Gap
-    no_room: Errno
-    cursor: str
+    no_room: Errno = Errno.ENOMEM
+    cursor: str = "follows"
+    hole: tuple[Errno, str] = (Errno.ENOMEM, UNMAPPED_IN_PASS)
+    """How it ends at a gap (Gap.STOP)."""
 
 
 class AddressSpace(Guards):

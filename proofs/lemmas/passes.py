@@ -12,7 +12,9 @@ visited, the one behind) while all else is unknown; and the one that an iteratio
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any, cast
@@ -27,10 +29,10 @@ from checker.unbounded import Number, PageFact, Truth, UnboundedSpace, World
 from proofs.lemmas.base import Obligation, terms
 from spec.editions import Edition
 from spec.errors import Errno
-from spec.space import UNMAPPED_IN_PASS, Done, Gap, Pass, Refused, Visit
+from spec.space import Done, Gap, Pass, Refused, Visit
 from spec.syscalls import CALLS
 from spec.terms import Bool, Num, all_, and_, between, eq, implies, ite, larger, le, lt, not_, or_, smaller
-from spec.vma import Page, Vma, choose_vma, offset_at, same_flags, well_formed_page
+from spec.vma import Page, Vma, choose_vma, offset_at, same_flags, well_formed_page, well_formed_vma
 
 
 class Captured(Exception):
@@ -69,7 +71,7 @@ class Start:
     call: str
     this: Pass
     space: UnboundedSpace
-    keys: Prelude
+    keys: UnboundedSpace
     """Where the thread's rights and the keys are as the call has made them."""
     conditions: tuple[z3.BoolRef, ...]
     """What is known of the arguments."""
@@ -230,6 +232,13 @@ class Ghosts:
     """A hole was punched there in an object."""
     through: Callable[[Num, Num], Num]
     """The page through which it was punched."""
+
+
+def list_is_well_formed(vmas: list[Vma]) -> Bool:
+    """In order, disjoint, and every VMA well formed in itself: its position, its attributes, and the bookkeeping (page
+    offset, anon_vma) that merges and splits must keep right."""
+    parts = [condition for vma in vmas for condition, _ in well_formed_vma(vma)]
+    return and_(*parts, *(le(a.end, b.start) for a, b in itertools.pairwise(vmas)))
 
 
 class Branch:
@@ -425,7 +434,7 @@ def iteration(start: Start, edition: Edition, shape: tuple[int, int]) -> Iterato
         engine, ended = explored.outcome
         now, more = Moment(engine), cast("list[z3.BoolRef]", [])
         if isinstance(ended, Refused):
-            stop = at if ended.check == UNMAPPED_IN_PASS else first
+            stop = at if (ended.errno, ended.check) == this.hole else first
             ways = contract(start, now, ghosts, stop, (ended.errno, ended.check))
             # each way in which the contract allows it is broken at a page of its own
             each = [q, *(z3.Int(f"page_{i}") for i in range(1, len(ways)))]
@@ -450,6 +459,11 @@ def iteration(start: Start, edition: Edition, shape: tuple[int, int]) -> Iterato
             )
             wrong, name = not_(kept), "the invariant is kept"
         yield Obligation(f"{start.call}: {name}", terms(*explored.conditions, *heavy, *more, *_axioms(before), wrong))
+        counted = eq(now.count - len(now.vmas), begun.count - len(window.vmas))
+        sound = and_(counted, list_is_well_formed(now.vmas))
+        yield Obligation(
+            f"{start.call}: the list stays well formed, and is counted", terms(*explored.conditions, not_(sound))
+        )
     yield Obligation(f"{start.call}: the hypotheses are consistent", terms(*light, *heavy), consistent=True)
 
 
@@ -622,6 +636,65 @@ def of_call(call: str, edition: Edition, known: set[str]) -> Iterator[Obligation
         yield from ending(found, edition)
 
 
+def looks(edition: Edition) -> Iterator[Obligation]:
+    """The passes that only look: with any test of a VMA, and with none but that nothing is unmapped. What the unbounded
+    reading says of them follows from what it says of a pass."""
+    first, end = z3.Ints("first_page end_page")
+    met = z3.Function("met", Number, Truth)
+    refusals = (Errno.EPERM, "look: a VMA is met"), (Errno.ENOMEM, "look: a page is unmapped")
+
+    def test(vma: Vma) -> Bool:
+        return cast(z3.BoolRef, met(vma.start))
+
+    def look(vma: Vma, at: Visit) -> Vma:
+        at.fail_if(test(vma), *refusals[0])
+        return vma
+
+    each = Pass(first, end, look, Gap.IGNORE)
+    mapped = Pass(first, end, lambda vma, at: vma, Gap.STOP, hole=refusals[1])
+    verbs: tuple[tuple[Pass, Callable[[UnboundedSpace], None]], ...] = (
+        (each, lambda mm: mm.check_each(first, end, test, *refusals[0])),
+        (mapped, lambda mm: mm.check_mapped(first, end, *refusals[1])),
+    )
+    for (this, verb), refusal in zip(verbs, refusals, strict=True):
+        before = UnboundedSpace(World(), edition, cast(Any, None))
+        start = Start(f"look ({this.gap.name})", this, before, before, terms(le(0, first), lt(first, end)))
+        yield from beginning(start, edition)
+        for shape in ((1, 1), (0, 0)):
+            yield from iteration(start, edition, shape)
+        yield from ending(start, edition)
+        yield from _follows(start, verb, refusal, edition)
+
+
+def _follows(
+    start: Start, verb: Callable[[UnboundedSpace], None], refusal: tuple[Errno, str], edition: Edition
+) -> Iterator[Obligation]:
+    """What the contract of a verb says, the contract of its pass says too."""
+    q, stop = z3.Ints("page stop")
+    place = z3.Int("object"), z3.Int("offset")
+    now = Moment(Midway(Window(0), edition, cast(Any, None), start))
+    for wanted in (None, refusal):
+        (known,) = contract(start, now, _ghosts(nothing_yet=False), stop if wanted else start.this.end, wanted)
+        held = _Witnessed(start.space, now, _ghosts(nothing_yet=False), Branch([wanted is not None]), stop)
+        held.wanted = wanted
+        with suppress(Refused):
+            verb(held)
+        said = and_(*(fact(q) for fact in held.every_page), *held.branch.conditions)
+        query = (*start.conditions, known.says(q), known.says(stop), known.says_of(*place), *_axioms(start.space))
+        yield Obligation(f"{start.call}: the verb says no more", terms(*query, not_(said)))
+
+
+class _Witnessed(Held):
+    """The contract of a verb that looks, with the page at which its pass stopped."""
+
+    def __init__(self, before: UnboundedSpace, now: Moment, ghosts: Ghosts, branch: Branch, stop: Num) -> None:
+        super().__init__(before, now, ghosts, branch)
+        self.stop = stop
+
+    def _number(self, what: str) -> Any:
+        return self.stop
+
+
 def cursor(edition: Edition) -> Iterator[Obligation]:
     """The cursor of mseal's pass is inside the VMA that it visits, whatever the last iteration merged."""
     for found in passes_of("mseal", edition, set()):
@@ -660,6 +733,7 @@ LEMMAS: tuple[tuple[str, str, Callable[[Edition], Iterator[Obligation]]], ...] =
             ("lock", "mlock and munlock", "mlock", "munlock"),
         )
     ),
+    ("pass-look", "The passes that only look keep their contracts (induction over the loop body).", looks),
     ("cursor", "The cursor of mseal's pass stays inside the VMA that it works on.", cursor),
 )
 """Name, sentence and obligations of each."""

@@ -9,7 +9,7 @@ allows that, the obligation is refuted. Nothing is said of these verbs but what 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, cast
 
@@ -19,14 +19,27 @@ from checker.bounded import Window, symbolic_vma
 from checker.paths import Run, explore
 from checker.unbounded import Number, Truth, UnboundedSpace, World
 from proofs.lemmas.base import Obligation, terms
-from proofs.lemmas.passes import Branch, Ghosts, Held, Listed, Moment
+from proofs.lemmas.passes import Branch, Ghosts, Held, Listed, Moment, list_is_well_formed
 from spec.editions import Edition
 from spec.errors import Errno
 from spec.space import AddressSpace, Refused
-from spec.terms import Bool, Num, and_, implies, le, lt, not_, or_
-from spec.vma import Page, Vma, is_placed, is_special, well_formed_page, well_formed_vma
+from spec.terms import Bool, Num, all_, and_, eq, implies, larger, le, lt, ne, not_, or_
+from spec.vma import (
+    SPECIAL,
+    Page,
+    Vma,
+    is_placed,
+    is_special,
+    offset_at,
+    refuses_split,
+    well_formed_page,
+    well_formed_vma,
+)
+from spec.words import TASK_PAGES
 
 PAGE, VALUE, NEW = z3.Int("at"), z3.Int("value"), symbolic_vma("new")
+PAGES, PLACE, NEW_PAGES = z3.Int("pages"), z3.Int("place"), z3.Int("new_pages")
+FOUND = z3.Function("found", Number, Truth)
 
 
 class Answered(Held):
@@ -36,7 +49,20 @@ class Answered(Held):
         return self.branch.choose()
 
     def _number(self, what: str) -> Any:
-        return {"map_count": self.now.count}[what]
+        if what == "map_count":
+            return self.now.count
+        # what was found, or missed, is where the range begins, or a VMA does or ends
+        starts = [larger(PAGE, vma.start) for vma in self.now.vmas]
+        places = {"first": starts, "witness": [PAGE, *starts, *(vma.end for vma in self.now.vmas)]}[what]
+        for place in places[1:]:
+            if self.branch.choose():
+                return place
+        return places[0] if places else PAGE
+
+    def _function(self, what: str, *sorts: z3.SortRef) -> Callable[..., Any]:
+        if what == "own_offset":
+            return lambda q: eq(offset_at(self.now.view(q)[1], q), q)
+        return super()._function(what, *sorts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +73,10 @@ class Verb:
     run: Callable[[AddressSpace], object]
     given: Callable[[list[Vma]], list[Bool]]
     """What holds of the arguments and of the VMAs that are listed, in address order."""
-    sizes: tuple[int, ...] = (1, 2, 3)
+    sizes: tuple[int, ...]
     """How many VMAs are listed."""
+    local: bool = True
+    """It works within one place, so that any number of VMAs may lie elsewhere."""
 
 
 def _inside(vma: Vma, page: Num) -> Bool:
@@ -81,7 +109,50 @@ def _room_behind(vmas: list[Vma]) -> list[Bool]:
     return [_inside(vma, PAGE), lt(vma.end, VALUE), not_(is_special(vma)), is_placed(grown, vma.start), *room]
 
 
+def _whole(vmas: list[Vma]) -> list[Bool]:
+    """Every VMA is in the range, or outside it."""
+    apart = (or_(le(v.end, PAGE), le(VALUE, v.start), and_(le(PAGE, v.start), le(v.end, VALUE))) for v in vmas)
+    return [lt(PAGE, VALUE), *apart]
+
+
+def _range(vmas: list[Vma]) -> list[Bool]:
+    return [lt(PAGE, VALUE)]
+
+
+def _moved(source: int, keep_source: bool) -> Callable[[list[Vma]], list[Bool]]:
+    """The pages are in the VMA of that number, which lets them be cut out; there is room for them elsewhere. With
+    MREMAP_DONTUNMAP the size stays."""
+
+    def given(vmas: list[Vma]) -> list[Bool]:
+        vma, end = vmas[source], PLACE + NEW_PAGES
+        copy = Vma(start=PLACE, end=end, offset=offset_at(vma, PAGE))
+        return [
+            _inside(vma, PAGE), le(0, PAGES), le(PAGE + PAGES, vma.end), lt(0, NEW_PAGES), le(PAGES, NEW_PAGES),
+            ne(vma.backing, SPECIAL), implies(eq(PAGES, 0), vma.may_share), is_placed(copy, PLACE), le(end, TASK_PAGES),
+            *(or_(eq(vma.start, page), eq(vma.end, page), not_(refuses_split(vma, page)))
+              for page in (PAGE, PAGE + PAGES)),
+            *(or_(le(other.end, PLACE), le(end, other.start)) for other in vmas),
+            eq(PAGES, NEW_PAGES) if keep_source else True,
+        ]  # fmt: skip
+
+    return given
+
+
+def _move(keep_source: bool) -> Callable[[AddressSpace], object]:
+    return lambda mm: mm.move(PAGE, PAGES, PLACE, NEW_PAGES, keep_source=keep_source)
+
+
 VERBS = (
+    Verb("first", lambda mm: mm.first(PAGE, VALUE), _range, (0, 1, 2), local=False),
+    Verb(
+        "check_each",
+        lambda mm: mm.check_each(PAGE, VALUE, lambda vma: cast(z3.BoolRef, FOUND(vma.start)), Errno.EPERM, "found"),
+        _range,
+        (0, 1, 2),
+        local=False,
+    ),
+    Verb("check_mapped", lambda mm: mm.check_mapped(PAGE, VALUE, Errno.ENOMEM, ""), _range, (0, 1, 2), local=False),
+    Verb("unmap", lambda mm: mm.unmap(PAGE, VALUE), _whole, (0, 1, 2, 3), local=False),
     Verb("split", lambda mm: mm.split(PAGE), _at_the_middle, (1,)),
     Verb("map", lambda mm: mm.map(NEW), _free, (0, 1, 2)),
     Verb("map (brk)", lambda mm: mm.map(NEW, expand_only=True), _free, (0, 1, 2)),
@@ -100,24 +171,58 @@ VERBS = (
 )  # fmt: skip
 
 
+MOVES = tuple(
+    Verb(f"move{' (the source stays)' if keep else ''}, source {i}", _move(keep), _moved(i, keep), (n,), local=False)
+    for keep in (False, True)
+    for n in (1, 2)
+    for i in range(n)
+)
+
+
+class Alone(Moment):
+    """An address space of which all VMAs are listed."""
+
+    def view(self, q: Num) -> tuple[Bool, Vma]:
+        return self.listed(q), super().view(q)[1]
+
+    def cut(self, q: Num) -> Bool:
+        return or_(*(or_(eq(q, vma.start), eq(q, vma.end)) for vma in self.vmas))
+
+
 def _rest(now: Moment, q: z3.ArithRef, vmas: list[Vma], verb: Verb) -> Bool:
-    """A page outside the window: no VMA that is not listed lies between the listed ones or touches the place at which
-    the verb works."""
+    """Of a page outside the window: where a verb works within one place, nothing lies between the VMAs that are listed,
+    and what lies beside the place is listed. Where it works in several, all VMAs are listed."""
     unlisted = and_(now.function("now_mapped", Number, Truth)(q), not_(now.listed(q)))
-    places = [PAGE, VALUE] if verb.name == "expand" else [NEW.start, NEW.end] if "map" in verb.name else []
-    low = [vmas[0].start] if vmas else []
-    high = [vmas[-1].end] if vmas else []
-    if len(vmas) < 3 and verb.name != "split":
-        low, high = [*low, *places[:1]], [*high, *places[-1:]]
-    below = and_(*(lt(q + 1, edge) for edge in low))
-    above = and_(*(lt(edge, q) for edge in high))
-    outside = or_(below, above) if low else True
-    return implies(unlisted, outside)
+    if verb.name not in (
+        "split",
+        "map",
+        "map (brk)",
+        "expand",
+        "prepare",
+        "store",
+        "store (shared)",
+        "set_page",
+        "lock",
+    ):
+        return not_(unlisted)
+    places = [NEW.start, NEW.end] if "map" in verb.name else [PAGE, VALUE] if verb.name == "expand" else []
+    if len(vmas) == 3 or verb.name in ("split", "set_page", "store (shared)"):
+        places = []
+    below = and_(*(lt(q + 1, edge) for edge in [*(v.start for v in vmas[:1]), *places[:1]]))
+    above = and_(*(lt(edge, q) for edge in [*(v.end for v in vmas[-1:]), *places[-1:]]))
+    return implies(unlisted, or_(below, above))
 
 
-def obligations(edition: Edition) -> Iterator[Obligation]:
-    """All verbs of the table, on all their windows."""
+def verbs(edition: Edition) -> Iterator[Obligation]:
+    """All verbs of the table but move, on all their windows."""
     for verb in VERBS:
+        for size in verb.sizes:
+            yield from _of_verb(verb, edition, size)
+
+
+def move(edition: Edition) -> Iterator[Obligation]:
+    """Moving pages, over one or two VMAs."""
+    for verb in MOVES:
         for size in verb.sizes:
             yield from _of_verb(verb, edition, size)
 
@@ -126,16 +231,16 @@ def _carried_out(verb: Verb, edition: Edition, window: Window, keys: UnboundedSp
     path.conditions.extend(known)
     engine = Listed(window, edition, path, keys)
     try:
-        verb.run(engine)
+        return engine, None, verb.run(engine)
     except Refused as refused:
-        return engine, refused
-    return engine, None
+        return engine, refused, None
 
 
 def _of_verb(verb: Verb, edition: Edition, size: int) -> Iterator[Obligation]:
     window = Window(size)
     before = UnboundedSpace(World(), edition, cast(Any, None))
-    begun = Moment(Listed(window, edition, cast(Any, None), before))
+    seen = Moment if verb.local else Alone
+    begun = seen(Listed(window, edition, cast(Any, None), before))
     before._view, before._page, before._cut = begun.view, begun.page, cast(Any, begun.cut)
     before._stored, before.count = begun.stored, begun.count
     known = terms(*window.well_formed(), le(size, begun.count), *verb.given(window.vmas))
@@ -143,25 +248,36 @@ def _of_verb(verb: Verb, edition: Edition, size: int) -> Iterator[Obligation]:
     found = 0
     for explored in explore(partial(_carried_out, verb, edition, window, before, known), list):
         found += 1
-        engine, refused = explored.outcome
+        engine, refused, result = explored.outcome
+        now = seen(engine)
         wanted = None if refused is None else (refused.errno, refused.check)
         wrong: list[Bool] = []
-        for i, way in enumerate(_ways(verb, before, Moment(engine), wanted)):
+        for i, way in enumerate(_ways(verb, before, now, wanted, result)):
             q = z3.Int(f"page_{i}")
-            vma = begun.view(q)[1]
-            wrong += [
-                well_formed_page(*begun.view(q), begun.page(q)),
-                implies(begun.view(q)[0], and_(is_placed(vma, q), *(c for c, _ in well_formed_vma(vma)))),
-                _rest(begun, q, window.vmas, verb),
-                not_(and_(way.says_of(*place), way.says(q))),
-            ]
+            for page in (q, q + PAGE - PLACE) if verb.name.startswith("move") else (q,):
+                mapped, vma = begun.view(page)
+                wrong.append(well_formed_page(mapped, vma, begun.page(page)))
+                wrong.append(implies(mapped, and_(is_placed(vma, page), *(c for c, _ in well_formed_vma(vma)))))
+            wrong.append(_rest(begun, q, window.vmas, verb))
+            wrong.append(not_(and_(way.says_of(*place), way.says(q))))
         name = f"verbs: {verb.name} ({size} listed)" + (f": {refused.errno.name}" if refused is not None else "")
-        yield Obligation(name, terms(*explored.conditions, *before.world.axioms, *wrong))
+        yield Obligation(name, terms(*explored.conditions, *wrong))
+        sound = and_(list_is_well_formed(now.vmas), eq(now.count - len(now.vmas), begun.count - size))
+        yield Obligation(f"{name}: the list is well formed and counted", terms(*explored.conditions, not_(sound)))
     yield Obligation(f"verbs: {verb.name} ({size} listed) can be", known, consistent=True)
     assert found
 
 
-def _ways(verb: Verb, before: UnboundedSpace, now: Moment, wanted: tuple[Errno, str] | None) -> list[Answered]:
+def _same(answer: object, result: object) -> Bool:
+    """The verb has the same result by its contract."""
+    if isinstance(answer, Vma) and isinstance(result, Vma):
+        return all_(eq(getattr(answer, f.name), getattr(result, f.name)) for f in fields(Vma))
+    return answer is result
+
+
+def _ways(
+    verb: Verb, before: UnboundedSpace, now: Moment, wanted: tuple[Errno, str] | None, result: object
+) -> list[Answered]:
     """The ways through the contract that end as the engine has."""
     ways, pending = [], cast("list[list[bool]]", [[]])
     nothing = Ghosts(False, 0, lambda o, f: False, lambda o, f: 0)
@@ -171,7 +287,7 @@ def _ways(verb: Verb, before: UnboundedSpace, now: Moment, wanted: tuple[Errno, 
         way.wanted = wanted
         ended = None
         try:
-            verb.run(way)
+            branch.assume(_same(verb.run(way), result))
         except Refused as refused:
             ended = refused.errno, refused.check
         pending.extend(branch.open)
