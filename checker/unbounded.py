@@ -678,7 +678,7 @@ class UnboundedSpace(AddressSpace):
         left, right = lt(vma.start, start), lt(end, vma.end)
         first = eq(stop, start)
         head_mapped, head, head_after, _ = step(start)
-        # only a cut at the start of the range adds a VMA before the pass comes to its end (lemma modify)
+        # only a cut at the start of the range adds a VMA before the pass comes to its end (lemma pass-seal and others)
         grown = ite(and_(head_mapped, lt(head.start, start), not_(same_flags(head, head_after))), 1, 0)
         for page, needed, before in ((start, left, False), (end, right, left)):
             room = "no room under the map-count limit for a split"
@@ -716,7 +716,7 @@ class UnboundedSpace(AddressSpace):
         joins: bool,
     ) -> None:
         """The state after a changing pass that got as far as `reached`. `joins`: what it changed is one VMA with a
-        neighbour that nothing tells apart from it (lemma join)."""
+        neighbour that nothing tells apart from it."""
         view, old_cut, old_stored = self._view, self._cut, self._stored
         touched = self._choice("touched")
         witness = self._number("changed")

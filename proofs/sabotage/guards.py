@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Guards: what is run on a sabotaged copy of the source, and must be red there. A closed set, cheapest first.
 
-    python -m proofs.sabotage.guards '{"kind": "lemma", "lemma": "modify"}'
+    python -m proofs.sabotage.guards '{"kind": "lemma", "lemma": "verbs"}'
 
 judges the source in the current folder, and prints one line of JSON: what the guard sees (`red`; empty if nothing), or
 the `error` that kept it from looking.

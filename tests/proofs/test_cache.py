@@ -160,7 +160,7 @@ def test_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 TASKS = [Task(kind, call, "v10", ("p",), 1) for kind in ("theorem", "mutant", "matrix") for call in CALLS]
-LEMMA = Task("lemma", "look", "v10", None, 1)
+LEMMA = Task("lemma", "embedding", "v10", None, 1)
 
 
 def keys(root: Path) -> dict[Task, str]:

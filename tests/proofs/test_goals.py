@@ -64,7 +64,7 @@ def test_the_call_that_its_argument_stage_refuses_has_no_goal() -> None:
 
 def test_a_lemma_has_its_obligations() -> None:
     finder = Finder(20_000)
-    found = find_lemma_goals(LEMMAS["look"], V10, 20_000, finder)
+    found = find_lemma_goals(LEMMAS["moves"], V10, 20_000, finder)
     assert found.verdict == "proved"
     assert [o.expected for o in found.obligations].count("sat") == 1
     assert set(used(found)) == finder.texts.keys()

@@ -110,7 +110,7 @@ def _filled(expected: Expected, cases: list[Case]) -> Theorem:
         as_expected=True,
         engine="unbounded",
         assumptions=(*ALWAYS, *prop.assumptions),
-        lemmas=("look",) if verdict == "proved" else (),
+        lemmas=("verbs",) if verdict == "proved" else (),
         reason=expected.reason,
         mended=expected.broken.mended if expected.broken else "",
         why="",
