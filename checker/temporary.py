@@ -6,7 +6,6 @@ Each is locked by the process that made it, for as long as that lives: one that 
 
 from __future__ import annotations
 
-import atexit
 import errno
 import fcntl
 import os
@@ -17,6 +16,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Final
 
@@ -169,8 +169,10 @@ def temporary_folder(where: str | os.PathLike[str] | None = None) -> Iterator[Pa
         remove_folder(folder)
 
 
-@atexit.register
 def remove_folders() -> None:
     """Remove all folders that are left at the end of this process."""
     for path in list(_folders):
         remove_folder(Path(path))
+
+
+Finalize(None, remove_folders, exitpriority=-200)  # after what multiprocessing itself made in them (-100)
