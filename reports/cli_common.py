@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 PLAIN_WIDTH = 120
 """Columns of what is written to something that is not a terminal."""
 LEAST_WIDTH = 20
+LONGEST_NAME = 80
+"""Characters of a name that is none, as an error shows it."""
 DEFAULT_EDITION = "v10"
 
 
@@ -62,7 +64,8 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> NoReturn:
     names = list(known)
     close = get_close_matches(name, names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(names)}"
-    raise BadUsage(f"unknown {kind} {printable(name)!r}; {hint}")
+    shown = printable(name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}...")
+    raise BadUsage(f"unknown {kind} {shown!r}; {hint}")
 
 
 def edition_named(name: str) -> Edition:
