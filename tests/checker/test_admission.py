@@ -205,6 +205,14 @@ def test_a_pass_faults_in_what_it_made_writable(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LINUX)
+def test_populating_for_writing_copies(name: str) -> None:
+    private = replace(PLAIN, backing=FILE, object=1, offset=0)
+    state = State(vmas=[private], objects={(1, 0): 5}, sizes={1: 1})
+    made = example("madvise", state, name, addr=WINDOW * PAGE_SIZE, len=PAGE_SIZE, behavior=23)
+    assert steps_are_admitted(made, name, Errno.OK, 1).pages == {WINDOW: Page(copied=True, own=5)}
+
+
+@pytest.mark.parametrize("name", LINUX)
 def test_an_up_front_pass_finds_what_lies_behind(name: str) -> None:
     sealed = replace(PLAIN, start=WINDOW + 1, end=WINDOW + 2, offset=WINDOW + 1, sealed=True)
     made = example("munmap", State(vmas=[PLAIN, sealed]), name, addr=WINDOW * PAGE_SIZE, len=2 * PAGE_SIZE)

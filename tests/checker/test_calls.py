@@ -301,6 +301,25 @@ def test_what_mmap_refuses_and_faults_in(name: str) -> None:
         assert state.pages == pages, hex(flags)
 
 
+def test_kernels_differ_where_they_were_seen_to() -> None:
+    """MAP_DROPPABLE is from 6.11. Guard pages give files an anon_vma on 6.18.15 and before, not on 6.18.44 and 7.3.4.
+    MREMAP_DONTUNMAP of a part unlocks all of its VMA on 6.18.15, 6.18.44 and 7.2.6, and no more than the part on
+    6.12.117 and 7.3.4."""
+    words = {**of_window(), "prot": 3, "flags": 0x38, "file": 0, "object": 0, "off": 0}
+    for name, errno in (("v10", Errno.EINVAL), ("v6.11", Errno.OK), ("v6.12", Errno.OK), ("v7.3", Errno.OK)):
+        assert did(State(), "mmap", name, **words) is errno
+    file = replace(SHARED, shared=False, may_share=False)
+    for name, given in (("v6.16", True), ("v6.17", True), ("v6.18", False), ("v7.3", False)):
+        state = State(vmas=[file], sizes={1: 8})
+        assert did(state, "madvise", name, **of_window(), behavior=ADVICE["MADV_GUARD_INSTALL"]) is Errno.OK
+        assert (state.vmas[0].anon_vma != 0) is given
+    moved = {"addr": W * PAGE_SIZE, "old_len": PAGE_SIZE, "new_len": PAGE_SIZE, "flags": 7}
+    for name, all_of_it in (("v6.12", False), ("v6.17", True), ("v6.18", True), ("v7.2", True), ("v7.3", False)):
+        state = State(vmas=[replace(PLAIN, locked=True, anon_vma=7)])
+        assert did(state, "mremap", name, **moved, new_addr=(W + 16) * PAGE_SIZE) is Errno.OK
+        assert any(vma.locked for vma in state.vmas if vma.start < W + 16) is not all_of_it
+
+
 @pytest.mark.parametrize("name", LINUX)
 def test_where_user_space_ends_and_begins(name: str) -> None:
     """x86-64 with four levels: TASK_SIZE is 2^47 - 4096; mmap_min_addr is 65536; a huge page has 2 MiB."""
