@@ -391,12 +391,16 @@ def test_every_kind_of_success_occurs(name: str) -> None:
     assert KINDS - set(transitions(name)) == left_out
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("success")
 @pytest.mark.parametrize("name", EXAMINED)
 def test_nothing_is_left_open_but_what_has_a_reason(name: str) -> None:
     found = {key: t.to for key, t in found_free(name).items() if not any(free.covers(*key) for free in FREE)}
     assert found == {}
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("success")
 def test_every_entry_is_needed() -> None:
     found = {key for name in EXAMINED for key in found_free(name)}
     assert [free for free in FREE if not any(free.covers(*key) for key in found)] == []
