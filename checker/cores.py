@@ -47,6 +47,10 @@ class Core:
         return hash_of_text(self.text)
 
 
+MOST_TRIED = 40
+"""Parts of a core of which each is tried whether the solver can do without it."""
+
+
 class NoCore(Exception):
     """The solver does not find the facts contradictory, or not again when it reads them anew."""
 
@@ -136,7 +140,9 @@ class CoreFinder:
         text. Raises NoCore."""
         needed = {part.key: part for part in sorted(parts, key=lambda part: part.key)}
         apart = _Apart(needed.values(), self.timeout_ms)
-        for key in list(needed) if len(needed) > 1 else ():
+        while (kept := apart.core(needed.values())) and len(kept) < len(needed):
+            needed = {key: part for key, part in needed.items() if key in kept}
+        for key in list(needed) if 1 < len(needed) <= MOST_TRIED else ():
             fewer = [part for other, part in needed.items() if other != key]
             if key in needed and (kept := apart.core(fewer)):
                 needed = {other: part for other, part in needed.items() if other in kept}
