@@ -247,3 +247,24 @@ def test_a_hint_over_a_mapping_leads_elsewhere() -> None:
         result = perform(state, EDITIONS["v10"], "mmap", {"addr": addr, "len": pages * PAGE_SIZE, **words})
         assert result.errno is Errno.OK and (result.value == W + start) is taken
         assert at(PLAIN, 0, 1).start < state.vmas[-1].end
+
+
+@pytest.mark.parametrize(("name", "after"), [("v6.12", [(0, 1), (1, 4)]), ("v6.18", [(0, 4)])])
+def test_written_neighbours_that_one_mseal_makes_alike_stay_two_before_6_17(
+    name: str, after: list[tuple[int, int]]
+) -> None:
+    """Seen with these calls on 6.12.117 and on 6.18.44. The first VMA cannot merge with the second, which was never
+    written; then the third merges with both its neighbours, and the second has the anon_vma of the first."""
+    layout = [(False, 2), (True, 0), (False, 0), (True, 2)]
+    state = State(vmas=[at(PLAIN, i, 1, sealed=sealed, anon_vma=anon) for i, (sealed, anon) in enumerate(layout)])
+    assert did(state, "mseal", 0, 4, name, flags=0) is Errno.OK
+    assert ranges(state) == after
+    assert {vma.anon_vma for vma in state.vmas} == {2}
+
+
+def test_dontunmap_unlocks_what_its_copy_joins_with_the_source() -> None:
+    """Seen on 6.18.44: page 0 is in neither range, and is not locked any more."""
+    state = State(vmas=[at(PLAIN, 0, 1, locked=True), at(PLAIN, 2, 2, locked=True)])
+    words = {"old_len": PAGE_SIZE, "new_len": PAGE_SIZE, "flags": 7, "new_addr": (W + 1) * PAGE_SIZE}
+    assert did(state, "mremap", 2, 1, "v6.18", **words) is Errno.OK
+    assert [(r, vma.locked) for r, vma in zip(ranges(state), state.vmas, strict=True)] == [((0, 4), False)]
