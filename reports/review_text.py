@@ -189,10 +189,10 @@ def verdict(r: PatchReview) -> str:
         parts.append(f"not decided: {', '.join(open_)}")
     if r.uncovered:
         parts.append(f"{r.uncovered} change{'s are' if r.uncovered != 1 else ' is'} not covered")
-    if not r.subjects:
-        parts.append("it touches no call that is judged")
     if not r.complete:
-        parts.insert(0, "interrupted")
+        parts.insert(0, "interrupted: calls may be missing")
+    elif not r.subjects:
+        parts.append("it touches no call that is judged")
     if r.fine and r.subjects:
         parts.append("nothing changes for the worse, as far as was explored")
     return f"{'; '.join(parts)} ({r.seconds:.1f} s)"

@@ -29,6 +29,8 @@ Status = Literal["equal", "differs", "sampled", "not covered"]
 NAMES_ONLY: Final = ("name", "kernel", "standing", "left_out")
 FEW_CASES: Final = 1_500
 """Random cases that are executed even where every path was explored: they have more VMAs."""
+SMALLER_SECONDS: Final = 10.0
+"""So long a smaller case is looked for than the one that was drawn at random."""
 Say = Callable[[str], None]
 
 
@@ -87,8 +89,10 @@ def _compare(
                 if not end.equal and (isinstance(first, SpecSide) or side is second):
                     return _arguments_apart(found, subject, edition, end, first, second)
         for n in range(limits.vmas + 1):
-            if n == 2:
+            if n == 1:
                 _sampled(found, subject, watched, first, second, deadline)
+                if found.case is not None:  # they part; what is left is to find a smaller case
+                    deadline = min(deadline, time.process_time() + SMALLER_SECONDS)
             body = compare_bodies(subject, watched, first, second, n, deadline)
             found.paths += body.paths
             if body.apart is not None:
@@ -96,7 +100,7 @@ def _compare(
                 found.case = example_of(body.apart, subject, edition, first, second) or found.case
                 return found
             found.vmas = n
-        if limits.vmas < 2:
+        if limits.vmas < 1:
             _sampled(found, subject, watched, first, second, deadline)
     except NotCovered as error:
         found.status, found.why, found.file, found.line = "not covered", error.what, error.file, error.line
@@ -158,8 +162,10 @@ class Match:
     compared: Compared
 
 
-def matches(subject: Subject, side: Side, editions: Sequence[Edition], limits: Limits, say: Say) -> list[Match]:
-    """Hold a side against each edition, the first one first."""
+def matches(
+    subject: Subject, side: Side, editions: Sequence[Edition], limits: Limits, say: Say, *, until_equal: bool = False
+) -> list[Match]:
+    """Hold a side against each edition, the first one first; all of them, or until it equals one."""
     found: list[Match] = []
     remaining = [e for e in editions if e.has(subject.call)]
     while remaining:
@@ -171,6 +177,8 @@ def matches(subject: Subject, side: Side, editions: Sequence[Edition], limits: L
             alike = rest
         found.append(Match([edition.name, *(e.name for e in alike)], compared))
         remaining = [e for e in rest if e not in alike]
+        if until_equal and compared.status == "equal":
+            break
     return found
 
 

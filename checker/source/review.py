@@ -224,7 +224,8 @@ class Reviewer:
         properties: tuple[PropertyChange, ...] = ()
         change: Change = "none" if compared.status in ("equal", "sampled") else "unknown"
         if compared.status == "differs":
-            found = matches(subject, after, self.editions, self.limits, self.say)
+            few = Limits(min(self.limits.vmas, 2), self.limits.seconds / 3)
+            found = matches(subject, after, self.editions, few, self.say, until_equal=True)
             editions = tuple(comparison(subject, m.compared, m.editions, m.editions[0], after.name) for m in found)
             now = tuple(name for m in found if m.compared.status in ("equal", "sampled") for name in m.editions)
             properties = self._properties(subject, base, before, after) if subject.whole else ()
