@@ -27,6 +27,10 @@ REPLACED = {
 """Checks that survived when an edition was recorded and are no more, and those in their place; v10 is recorded anew."""
 
 
+WITHOUT_LEMMAS = ("v6.11", "v6.17", "v7.3", "two-pass", "munmap-variant", "mimmutable")
+"""Editions of which the lemmas have not been recorded since they are about the verbs that run."""
+
+
 def test_these_editions_are_recorded() -> None:
     nine = ("v10", "v6.11", "v6.12", "v6.17", "v6.18", "v7.3", "two-pass", "munmap-variant", "mimmutable")
     assert set(nine) <= set(NAMES) <= set(EDITIONS)
@@ -45,7 +49,8 @@ def test_what_is_recorded_is_what_is_expected(edition: str) -> None:
     wanted = {f"{t.property.name} {t.call}": t.expected for t in theorems(named)}
     assert of_kind(edition, "theorem") == wanted
     broken = {name: "refuted" for name, where in LEMMAS_BROKEN if where == edition}
-    assert of_kind(edition, "lemma") == dict.fromkeys(LEMMAS, "proved") | broken
+    lemmas = dict.fromkeys(LEMMAS, "proved") | broken
+    assert of_kind(edition, "lemma") == ({} if edition in WITHOUT_LEMMAS else lemmas)
     for ending, told in of_kind(edition, "ending").items():
         head, check = ending.split(": ", 1)
         _, editions = UNREACHABLE.get((head.split()[0], check), ("", ()))

@@ -27,7 +27,7 @@ from spec.editions import Edition
 
 PUBLISHED = Path(__file__).parents[2] / "docs" / "schema"
 CALLS = ("munmap", "write", "mseal32")
-SOME_LEMMAS = ("look", "embedding")
+SOME_LEMMAS = ("moves", "embedding")
 FAKE = "fake-solver"
 
 
