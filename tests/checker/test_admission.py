@@ -352,7 +352,7 @@ def test_a_finding_is_made_smaller_saved_and_judged_again() -> None:
     with swapped(LayoutSpace, "unmap", lambda self, start, end: unmap(self, start, end + 1)):
         beside = State(vmas=[PLAIN, replace(other, start=WINDOW + 1)])
         why = judge.wrong(case("munmap", beside, addr=WINDOW * PAGE_SIZE, len=PAGE_SIZE))
-        assert why == "success-does-what-it-says is broken, and proved"
+        assert why == "success-does-what-it-says is violated, and proved"
     again = from_json(as_json(found, "nothing"))
     assert again.words == found.words
     assert again.state.vmas == state.vmas

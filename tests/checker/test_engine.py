@@ -194,7 +194,7 @@ def test_what_came_through_fork_grows_into_its_neighbour(name: str) -> None:
     for behind in (0, 7):
         joins = behind == 7 or EDITIONS[name].merges_into_unfaulted
         kept = at(PLAIN, 0, 1, anon_vma=7, inherited=True)
-        state = State(vmas=[kept, at(PLAIN, 2, 1, anon_vma=behind)])
+        state = State(vmas=[kept, at(PLAIN, 2, 1, anon_vma=behind, inherited=behind == 7)])
         words = {"old_len": PAGE_SIZE, "new_len": 2 * PAGE_SIZE, "flags": 0, "new_addr": 0}
         assert did(state, "mremap", 0, 1, name, **words) is Errno.OK
         assert ranges(state) == ([(0, 3)] if joins else [(0, 2), (2, 3)]) and state.vmas[0].anon_vma == 7

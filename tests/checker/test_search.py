@@ -279,7 +279,7 @@ def test_disagreements_find_a_planted_lie() -> None:
     for verdict in ("proved", "unknown", "open"):
         lies = disagreements(exploration, honest | {("eperm-only-with-cause", "madvise"): verdict})
         assert len(lies) == 1
-        assert lies[0].startswith(f"eperm-only-with-cause of madvise on v10 is {verdict}, but broken by: mmap(")
+        assert lies[0].startswith(f"eperm-only-with-cause of madvise on v10 is {verdict}, but violated by: mmap(")
     assert disagreements(exploration, honest, found=check_all(exploration)) == []
 
 

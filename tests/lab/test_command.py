@@ -145,7 +145,7 @@ def test_an_image_that_does_not_boot(tmp_path: Path, capsys: pytest.CaptureFixtu
     )
     assert main(["lab", str(image(tmp_path / "vmlinuz")), "--no-replay", "--no-conform"]) == 2
     shown = capsys.readouterr().out
-    assert "vmlinuz: ended (exit 3) before the oracle spoke: [0.1] Kernel panic - no timer\n" in shown
+    assert "vmlinuz: QEMU ended with exit status 3 before it said anything: [0.1] Kernel panic - no timer\n" in shown
 
 
 @pytest.mark.parametrize(

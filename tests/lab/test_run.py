@@ -259,7 +259,7 @@ def test_an_image_that_does_not_boot(tmp_path: Path) -> None:
     """A file that is no kernel, and a missing one, are said to be so."""
     bad = tmp_path / "junk"
     bad.write_bytes(b"junk" * 1000)
-    with pytest.raises(LabError, match="before the oracle spoke"):
+    with pytest.raises(LabError, match="before it said anything"):
         list(run_scenarios([{"name": "x", "steps": []}], ImageKernel(bad, boot_seconds=10)))
     with pytest.raises(LabError, match="no kernel image"):
         parse_kernel(str(tmp_path / "nothing"))
