@@ -31,6 +31,11 @@ WITHOUT_LEMMAS = ("v6.11", "v6.17", "v7.3", "two-pass", "munmap-variant", "mimmu
 """Editions of which the lemmas have not been recorded since they are about the verbs that run."""
 
 
+BEFORE_THE_NEW_PROPERTIES = ("two-pass", "munmap-variant")
+"""Editions that have not been recorded since execute-only-has-its-key, move-keeps-charges and what success promises of
+fork, reclaim and keys are properties."""
+
+
 def test_these_editions_are_recorded() -> None:
     nine = ("v10", "v6.11", "v6.12", "v6.17", "v6.18", "v7.3", "two-pass", "munmap-variant", "mimmutable")
     assert set(nine) <= set(NAMES) <= set(EDITIONS)
@@ -47,7 +52,11 @@ def test_what_is_recorded_is_what_is_expected(edition: str) -> None:
     reason that is stated; nothing that is undecided."""
     named = EDITIONS[edition]
     wanted = {f"{t.property.name} {t.call}": t.expected for t in theorems(named)}
-    assert of_kind(edition, "theorem") == wanted
+    found = of_kind(edition, "theorem")
+    if edition in BEFORE_THE_NEW_PROPERTIES:
+        assert set(found) < set(wanted)
+        wanted = {name: wanted[name] for name in found}
+    assert found == wanted
     broken = {name: "refuted" for name, where in LEMMAS_BROKEN if where == edition}
     lemmas = dict.fromkeys(LEMMAS, "proved") | broken
     assert of_kind(edition, "lemma") == ({} if edition in WITHOUT_LEMMAS else lemmas)
@@ -94,9 +103,9 @@ def test_a_part_of_an_edition_is_as_recorded(report: ProofReport) -> None:
 def test_every_difference_is_told(report: ProofReport) -> None:
     """A changed verdict, a fact that is new, one that is missing: each by its name."""
     facts = {**recorded("v10"), "theorem never-unmapped munmap": "refuted", "theorem new munmap": "proved"}
-    del facts["lemma walk"]
+    del facts["lemma verbs"]
     assert differences("v10", facts) == [
-        "v10: lemma walk: proved is recorded, not there is decided",
+        "v10: lemma verbs: proved is recorded, not there is decided",
         "v10: theorem never-unmapped munmap: proved is recorded, refuted is decided",
         "v10: theorem new munmap: not there is recorded, proved is decided",
     ]
