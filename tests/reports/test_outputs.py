@@ -56,9 +56,13 @@ ARGUMENTS: dict[str, list[str]] = {
     "list": [],
     "explain": ["mseal"],
     "man": [],
+    "certify": ["--edition", "v10"],
+    "why": ["never-unmapped", "--call", "munmap"],
+    "review": ["{document}"],
+    "derive": ["--tree", "{document}"],
 }
 """What each command that writes is given besides its outputs."""
-READ = {"--replay", "--rst", "--report"}
+READ = {"--replay", "--rst", "--report", "--tree", "--config"}
 """Options that name what is read."""
 
 
