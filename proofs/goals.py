@@ -19,7 +19,7 @@ from checker.prove import Prover
 from checker.smtlib import NotWritable, Writer
 from checker.sources import Source
 from proofs.certificate import CallGoals, Expected, Goal, GoalText, LemmaGoals, ObligationGoal, TheoremGoals
-from proofs.lemmas import LEMMAS, LEMMAS_BROKEN, Lemma, Obligation
+from proofs.lemmas import LEMMAS, LEMMAS_BROKEN, Lemma, Obligation, lemmas_of
 from proofs.tasks import Task
 from proofs.theorems import Theorem, theorems
 from spec.editions import EDITIONS, Edition
@@ -314,7 +314,7 @@ def goal_tasks(
     names = tuple(dict.fromkeys(theorem.property.name for theorem in chosen))
     tasks = [Task("goals", call, edition, names, timeout_ms) for call in dict.fromkeys(t.call for t in chosen)]
     if lemmas:
-        tasks += [Task("lemma goals", name, edition, None, timeout_ms) for name in LEMMAS]
+        tasks += [Task("lemma goals", name, edition, None, timeout_ms) for name in lemmas_of(EDITIONS[edition])]
     return sorted(tasks, key=lambda task: task.name not in ("mremap", "mmap"))  # the longest first
 
 

@@ -20,7 +20,7 @@ from checker.prove import Decision, Prover
 from checker.scenario import re_execute
 from proofs.cases import BY_HAND
 from proofs.evidence import counterexample_of, witness_of
-from proofs.lemmas import LEMMAS, lemma_result
+from proofs.lemmas import LEMMAS, lemma_result, lemmas_of
 from proofs.mutants import mutants_of
 from proofs.results import (
     Advised,
@@ -116,7 +116,7 @@ def prove(
     touched = list(dict.fromkeys(t.call for t in chosen))
     tasks = [Task("theorem", call, edition_name, names, timeout_ms) for call in touched]
     if lemmas:
-        tasks += [Task("lemma", name, edition_name, None, timeout_ms) for name in LEMMAS]
+        tasks += [Task("lemma", name, edition_name, None, timeout_ms) for name in lemmas_of(edition)]
     if mutants:
         tasks += [Task("mutant", call, edition_name, None, timeout_ms) for call in touched if call != "mseal32"]
     if any((t.property.name, t.call) == ("eperm-only-with-cause", "madvise") for t in chosen):
@@ -124,7 +124,7 @@ def prove(
     tasks.sort(key=lambda task: task.name != "mremap")  # the longest first, so that processes end together
     results: list[Result] = []
     from_cache = 0
-    totals = {"theorem": len(chosen), "lemma": len(LEMMAS) if lemmas else 0, "mutant": 0, "reachable": 0}
+    totals = {"theorem": len(chosen), "lemma": len(lemmas_of(edition)) if lemmas else 0, "mutant": 0, "reachable": 0}
     complete = True
     try:
         for _, result, known in carry_out_tasks(tasks, carry_out, RESULTS, is_decided, lost, jobs=jobs, cache=cache):

@@ -21,7 +21,7 @@ from checker.paths import LostPaths, TooManyPaths
 from checker.smtlib import NotWritable, Writer
 from proofs.certificate import CallGoals, Certificate, Goal, LemmaGoals, TheoremGoals, used
 from proofs.goals import call_goals, expected_of, goal_tasks, lemma_goals
-from proofs.lemmas import LEMMAS, LEMMAS_BROKEN, Obligation
+from proofs.lemmas import LEMMAS, LEMMAS_BROKEN, Obligation, lemmas_of
 from proofs.opinion import GoalStore, OnStep
 from proofs.results import Frozen
 from proofs.tasks import Task, carry_out_tasks, words_of_task
@@ -156,7 +156,7 @@ def _left_out_of(certificate: Certificate, edition: str) -> Iterator[str]:
     for property_name, call_name in claims:
         yield f"{edition}: there is no theorem {property_name}({call_name})"
     lemmas = Counter(lemma.lemma for lemma in certificate.lemmas if lemma.edition == edition)
-    yield from (f"{edition}: lemma {name} is left out" for name in LEMMAS if not lemmas[name])
+    yield from (f"{edition}: lemma {name} is left out" for name in lemmas_of(EDITIONS[edition]) if not lemmas[name])
     yield from (f"{edition}: lemma {name} is there more than once" for name, number in lemmas.items() if number > 1)
     for lemma in (lemma for lemma in certificate.lemmas if lemma.edition == edition):
         if lemma.lemma not in LEMMAS:

@@ -287,7 +287,7 @@ Solver = Annotated[
 
 @command("certify", ok="whatever is proved has all its goals", differs="a path has none")
 def certify(
-    out: Annotated[str, typer.Option("--out", metavar="FOLDER", help="Where the certificate is written.")],
+    out: Annotated[str, typer.Option("--out", "-o", metavar="FOLDER", help="Where the certificate is written.")],
     editions: Editions = None,
     timeout: Timeout = 20.0,
     jobs: Jobs = None,
@@ -546,7 +546,7 @@ def review(
     timeout: Patience = 30.0,
     json_file: Json = None,
     out: Annotated[
-        str | None, typer.Option("--out", metavar="DIR", help="Write the review and its scenarios into a folder.")
+        str | None, typer.Option("--out", "-o", metavar="FOLDER", help="Write the review and its scenarios here.")
     ] = None,
 ) -> ExitCode:
     """Judge a patch of the kernel: what every call that it touches does, before and after.

@@ -19,7 +19,7 @@ from checker.lab.replay import Replay
 from proofs import run
 from proofs.diff import diff
 from proofs.history import history
-from proofs.lemmas import LEMMAS
+from proofs.lemmas import lemmas_of
 from proofs.matrix import matrix
 from proofs.results import Cell, HistoryRow, Problem, ProofReport, TheoremResult
 from proofs.tasks import Cache, Task, carry_out_tasks, words_of_task
@@ -183,7 +183,7 @@ class _Gatherer:
         return Theorem(
             id=id,
             file=self._place(result.edition, "theorems", f"{result.property}-{result.call}"),
-            lemmas=tuple(LEMMAS) if proof else (),
+            lemmas=lemmas_of(EDITIONS[result.edition]) if proof else (),
             counterexample=id if result.counterexample is not None else "",
             **result.model_dump(exclude={"queries", "paths", "counterexample"}),
         )

@@ -52,6 +52,8 @@ def direction(facts: Facts) -> Answer:
     seal, any_error = facts.calls("eperm-changes-nothing"), facts.calls("failure-changes-nothing")
     if not seal.asked or not any_error.asked or seal.open or any_error.open:
         short = f"{UNSETTLED}: see what was not decided."
+    elif list(seal.refuted) == ["mmap"]:
+        short = "Both: up-front where a seal is the reason (EPERM), though mmap may have taken a key; else partial."
     elif seal.refuted:
         short = "Partial. Even a call that is refused because of a seal may have changed something."
     elif any_error.refuted:
@@ -336,7 +338,7 @@ def _cause(name: str) -> str:
 
 
 def likelier(facts: Facts) -> Answer:
-    """Do seals add ways to fail half-way?"""
+    """Do seals add ways to fail partially?"""
     found = facts.calls("eperm-changes-nothing", ORDINARY)
     if found.open or not found.asked:
         short = f"{UNSETTLED}: see what was not decided."

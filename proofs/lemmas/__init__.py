@@ -12,7 +12,16 @@ from proofs.lemmas.base import Lemma, LemmaOutcome, Obligation, decide_lemma
 from proofs.results import LemmaResult
 from spec.editions import Edition
 
-__all__ = ["LEMMAS", "LEMMAS_BROKEN", "Lemma", "LemmaOutcome", "Obligation", "decide_lemma", "lemma_result"]
+__all__ = [
+    "LEMMAS",
+    "LEMMAS_BROKEN",
+    "Lemma",
+    "LemmaOutcome",
+    "Obligation",
+    "decide_lemma",
+    "lemma_result",
+    "lemmas_of",
+]
 
 
 def lemma_result(lemma: Lemma, edition: Edition, timeout_ms: int) -> LemmaResult:
@@ -36,7 +45,7 @@ LEMMAS: dict[str, Lemma] = {
         Lemma("verbs", "Verbs that are no loops keep their contracts, whatever lies elsewhere.", verbs.verbs),
         Lemma("move", "Moving pages keeps its contract, over one or two VMAs.", verbs.move),
         Lemma("moves", "Moving VMA after VMA equals its summary (induction over the VMAs).", moves.moves),
-        *(Lemma(name, sentence, obligations) for name, sentence, obligations in passes.LEMMAS),
+        *passes.LEMMAS,
         Lemma(
             "bridge",
             "The argument checks ensure what the page-level stage assumes, for all 64-bit arguments.",
@@ -49,6 +58,12 @@ LEMMAS: dict[str, Lemma] = {
     )
 }
 """Every lemma by name."""
+
+
+def lemmas_of(edition: Edition) -> tuple[str, ...]:
+    """The names of the lemmas that an edition rests on: all but those about calls that it has not."""
+    return tuple(name for name, lemma in LEMMAS.items() if not lemma.calls or any(map(edition.has, lemma.calls)))
+
 
 LEMMAS_BROKEN: dict[tuple[str, str], str] = {
     ("cursor", "v6.17"): "the cursor is where the VMA ended before the merge (CVE-2026-23416); fixed in v6.18",

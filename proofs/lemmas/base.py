@@ -33,6 +33,8 @@ class Lemma:
     name: str
     sentence: str
     obligations: Callable[[Edition], Iterator[Obligation]]
+    calls: tuple[str, ...] = ()
+    """It is about these: an edition that has none of them has no such lemma. Empty: about all calls."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from checker.calls import symbolic_arguments
 from checker.paths import Run, explore
 from checker.sources import UNKNOWN, Source
 from checker.unbounded import Number, PageFact, Truth, UnboundedSpace, World
-from proofs.lemmas.base import Obligation, terms
+from proofs.lemmas.base import Lemma, Obligation, terms
 from spec.editions import Edition
 from spec.errors import Errno
 from spec.space import Done, Gap, Pass, Refused, Visit
@@ -724,21 +724,22 @@ def _of(*calls: str) -> Callable[[Edition], Iterator[Obligation]]:
     return obligations
 
 
-LEMMAS: tuple[tuple[str, str, Callable[[Edition], Iterator[Obligation]]], ...] = (
+LEMMAS = (
     *(
-        (
+        Lemma(
             f"pass-{name}",
             f"The changing pass of {words} keeps its contract (induction over the loop body).",
             _of(*calls),
+            calls,
         )
-        for name, words, *calls in (
-            ("seal", "mseal", "mseal"),
-            ("protect", "mprotect and pkey_mprotect", "mprotect", "pkey_mprotect"),
-            ("advise", "madvise", "madvise"),
-            ("lock", "mlock and munlock", "mlock", "munlock"),
+        for name, words, calls in (
+            ("seal", "mseal", ("mseal",)),
+            ("protect", "mprotect and pkey_mprotect", ("mprotect", "pkey_mprotect")),
+            ("advise", "madvise", ("madvise",)),
+            ("lock", "mlock and munlock", ("mlock", "munlock")),
         )
     ),
-    ("pass-look", "The passes that only look keep their contracts (induction over the loop body).", looks),
-    ("cursor", "The cursor of mseal's pass stays inside the VMA that it works on.", cursor),
+    Lemma("pass-look", "The passes that only look keep their contracts (induction over the loop body).", looks),
+    Lemma("cursor", "The cursor of mseal's pass stays inside the VMA that it works on.", cursor),
 )
-"""Name, sentence and obligations of each."""
+"""The lemmas about passes."""

@@ -15,6 +15,7 @@ import pytest
 
 import proofs.certificate
 import proofs.goals
+import proofs.lemmas
 import proofs.verify
 from proofs.certificate import Certificate
 from proofs.lemmas import LEMMAS
@@ -44,7 +45,9 @@ def few() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for module in (proofs.goals, proofs.verify):
             patch.setattr(module, "theorems", few_theorems)
-            patch.setattr(module, "LEMMAS", {name: LEMMAS[name] for name in SOME_LEMMAS})
+        few_lemmas = {name: LEMMAS[name] for name in SOME_LEMMAS}
+        for module in (proofs.lemmas, proofs.verify):
+            patch.setattr(module, "LEMMAS", few_lemmas)
         yield
 
 

@@ -60,6 +60,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "why": ["never-unmapped", "--call", "munmap"],
     "review": ["{document}"],
     "derive": ["--tree", "{document}"],
+    "verify": ["{document}"],
 }
 """What each command that writes is given besides its outputs."""
 READ = {"--replay", "--rst", "--report", "--tree", "--config"}

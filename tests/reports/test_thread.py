@@ -94,7 +94,7 @@ def test_commands_exist(review: Review, title: str) -> None:
 
 CHANGES: dict[str, Callable[[Review], Review]] = {
     "Up-front or partial?": lambda r: refuted(r, "eperm-changes-nothing", "mprotect"),
-    "Does every other function fail half-way?": lambda r: proved(r, "failure-changes-no-page", "mprotect"),
+    "Does every other function fail partially?": lambda r: proved(r, "failure-changes-no-page", "mprotect"),
     "Some checks up front": lambda r: proved(r, "never-grown", "mremap"),
     "Can ENOMEM come from both passes?": lambda r: proved(r, "failed-mseal-seals-nothing", "mseal"),
     "Is the error of mseal of use": lambda r: refuted(r, "partial-seal-is-a-prefix", "mseal"),
