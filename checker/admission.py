@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Admission: what the list engine did, held against the contracts of the verbs.
 
-A verb's contract is its method in checker/unbounded.py: what may be said of a page, of boundaries and of map_count
-after the verb, in terms of before. There the proofs assume it, over unknown functions. Here the same methods are run
-over Python values: the address space before is a concrete one, and whatever a contract leaves open is answered by what
-the engine made of it. If no answer satisfies the contract, then the engine has done something that the proofs do not
-know of, and a theorem may be proved and false.
+A verb's contract (spec/contracts) says what may be said of a page, of boundaries and of map_count after the verb, in
+terms of before. The proofs assume it, over unknown functions. Here it is run over Python values: the address space
+before is a concrete one, and whatever the contract leaves open is answered by what the engine made of it. If no answer
+satisfies the contract, then the engine has done something that the proofs do not know of, and a theorem may be proved
+and false.
 
 A call's body is run twice: on the engine, which records the address space after each verb, and on the contracts, which
 must admit each of these steps.
@@ -15,13 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 from checker.calls import finish
 from checker.concrete import ConcreteSpace, State
 from checker.examples import Example
-from checker.sources import UNKNOWN, Source
-from checker.unbounded import PageFact, UnboundedSpace, World
+from spec.contracts import Contracts, Kind, PageFact
 from spec.editions import Edition
 from spec.errors import Errno
 from spec.space import Refused
@@ -69,6 +68,11 @@ class Moment:
     def stored(self, object: Num, offset: Num) -> int:
         """What the object holds there."""
         return self.state.objects.get((whole(object), whole(offset)), 0)
+
+    @property
+    def space(self) -> ConcreteSpace:
+        """The concrete reading of it, to be looked at only."""
+        return ConcreteSpace(self.state, cast(Edition, None))
 
 
 @dataclass(slots=True)
@@ -134,7 +138,6 @@ class _Trial:
         self.given = given
         self.taken: list[int] = []
         self.open: list[list[int]] = []
-        self.conditions: list[Bool] = []
 
     def pick(self, options: int) -> int:
         """One of that many answers; the others stay open."""
@@ -144,21 +147,6 @@ class _Trial:
             self.open += [[*self.taken, other] for other in range(options - 1, 0, -1)]
         self.taken.append(answer)
         return answer
-
-    def assume(self, fact: Bool, source: Source = UNKNOWN) -> None:
-        """What a case of the contract says of the step."""
-        if not fact:
-            raise _Dead("a fact of the case is not so")
-
-    def assume_all(self, facts: Iterable[Bool], source: Source) -> None:
-        """What a case of the contract says, fact by fact."""
-        for fact in facts:
-            self.assume(fact, source)
-
-    def decide(self, cond: Bool, source: Source) -> bool:
-        """What is decided already."""
-        assert isinstance(cond, bool), cond
-        return cond
 
 
 class _EveryPage(list[PageFact]):
@@ -170,41 +158,15 @@ class _EveryPage(list[PageFact]):
 
     def append(self, fact: PageFact) -> None:
         for page in self._pages():
-            if not fact(cast(Any, page)):
+            if not fact(page):
                 raise _Dead(f"a fact of every page is not so at page {page:#x}")
 
 
-class _GivenWorld(World):
-    """A concrete address space where the proofs have unknown functions."""
-
-    def __init__(self, moment: Moment) -> None:
-        state = moment.state
-        self.checks, self.environment_checks = set(), set()
-        self.map_count: Any = moment.count
-        self.max_map_count: Any = state.max_map_count
-        self.brk: Any = state.brk
-        self.start_brk: Any = state.start_brk
-        self.exec_key: Any = state.exec_key
-        self.no_keys: Any = not state.has_pkeys
-        space = ConcreteSpace(state, cast(Edition, None))
-        known = {"write_denied": space.write_denied, "access_denied": space.access_denied}
-        self._known: dict[str, Any] = {
-            **known, "pkey_allocated": space.pkey_allocated, "object_pages": space.object_pages, "cut": moment.cut,
-        }  # fmt: skip
-        self.moment = moment
-
-    def function(self, name: str, *sorts: object) -> Any:
-        return self._known[name]
-
-    def stored(self, object: Num, offset: Num) -> Num:
-        return self.moment.stored(object, offset)
-
-
-class AdmittedSpace(UnboundedSpace):
+class AdmittedSpace(Contracts):
     """The contracts of the verbs, on the steps that the engine recorded."""
 
     def __init__(self, start: Moment, edition: Edition, steps: list[Step]) -> None:
-        self.queue = steps
+        self.edition, self.queue = edition, steps
         self.step = Step("")
         self._arguments: list[int] = []
         self._tried: list[int] = []
@@ -213,22 +175,19 @@ class AdmittedSpace(UnboundedSpace):
         self._chosen = False
         self.now = self._begun = start
         self.trial = _Trial([])
-        super().__init__(_GivenWorld(start), edition, cast(Any, self.trial))
+        self.every_page = self.places = []
         self._adopt(start)
 
     # the state -------------------------------------------------------------------------------------------------------
 
     def _adopt(self, moment: Moment) -> None:
         """The address space is this one."""
-        self.now = moment
-        self.count = moment.count
-        world = _GivenWorld(moment)
-        self.world = world
+        self.now, self.count, space = moment, moment.count, moment.space
         self._view, self._page = cast(Any, moment.view), cast(Any, moment.page)
         self._cut, self._stored = cast(Any, moment.cut), moment.stored
-        self._write_denied, self._access_denied = world.function("write_denied"), world.function("access_denied")
-        self._pkey_allocated, self._exec_key = world.function("pkey_allocated"), moment.state.exec_key
-        self._brk = moment.state.brk
+        self._write_denied, self._access_denied = space.write_denied, space.access_denied
+        self._pkey_allocated, self._exec_key = space.pkey_allocated, moment.state.exec_key
+        self._brk, self.no_keys = moment.state.brk, not moment.state.has_pkeys
 
     def pages(self) -> list[int]:
         """The pages at which facts are tried: those of all VMAs before and after the step, and of its arguments, and
@@ -263,13 +222,13 @@ class AdmittedSpace(UnboundedSpace):
         places = {*moment.state.objects, *self.now.state.objects}
         if any(self._stored(*place) != moment.stored(*place) for place in places):
             raise _Dead("an object holds something else")
-        real_keys = _GivenWorld(moment)
-        for name, mine in (
-            ("write_denied", self._write_denied),
-            ("access_denied", self._access_denied),
-            ("pkey_allocated", self._pkey_allocated),
+        space = moment.space
+        for name, mine, its in (
+            ("write_denied", self._write_denied, space.write_denied),
+            ("access_denied", self._access_denied, space.access_denied),
+            ("pkey_allocated", self._pkey_allocated, space.pkey_allocated),
         ):
-            if any(mine(key) != real_keys.function(name)(key) for key in range(16)):
+            if any(mine(key) != its(key) for key in range(16)):
                 raise _Dead(f"{name} differs")
         if (self._brk, self._exec_key) != (moment.state.brk, moment.state.exec_key):
             raise _Dead("the break or the execute-only key is another")
@@ -280,7 +239,7 @@ class AdmittedSpace(UnboundedSpace):
         """The next step is this verb, and its contract allows what the engine did. Raises NotAdmitted otherwise."""
         if not self.queue or self.queue[0].verb != verb:
             raise NotAdmitted(verb, ["the engine does not reach it"])
-        outer = self.step, self._arguments, self._tried, self.trial, self.run, self.every_page, self._midway
+        outer = self.step, self._arguments, self._tried, self.trial, self.every_page, self._midway
         self.step, self._midway = self.queue.pop(0), None
         queue = self.queue
         self._arguments = [a for a in arguments if isinstance(a, int) and not isinstance(a, bool)]
@@ -290,7 +249,7 @@ class AdmittedSpace(UnboundedSpace):
         pending: list[list[int]] = [[]]
         while pending:
             self.trial = _Trial(pending.pop())
-            self.run, self.queue, self._midway = cast(Any, self.trial), queue, None
+            self.queue, self._midway = queue, None
             self._adopt(before)
             self.every_page = self.places = _EveryPage(lambda: self._tried)
             try:
@@ -302,7 +261,7 @@ class AdmittedSpace(UnboundedSpace):
             self._midway = None
             self._adopt(self._after)
             refused = self.step.refused
-            self.step, self._arguments, self._tried, self.trial, self.run, self.every_page, self._midway = outer
+            self.step, self._arguments, self._tried, self.trial, self.every_page, self._midway = outer
             self.queue = queue
             if refused is not None:
                 raise Refused(refused.errno, refused.check)
@@ -343,8 +302,19 @@ class AdmittedSpace(UnboundedSpace):
 
     # what contracts leave open ---------------------------------------------------------------------------------------
 
-    def _name(self, page: Num) -> NoReturn:
-        raise AssertionError("the concrete state is asked")
+    def assume(self, fact: Bool) -> None:
+        if not fact:
+            raise _Dead("a fact of the case is not so")
+
+    def _found(self, check: str, *facts: Bool) -> None:
+        self.assume(all(facts))
+
+    def decide(self, cond: Bool) -> bool:
+        assert isinstance(cond, bool), cond
+        return cond
+
+    def skipped(self, check: str) -> bool:
+        return False
 
     def _original_view(self, page: Num) -> tuple[Bool, Vma]:
         return self._begun.view(whole(page))
@@ -369,7 +339,7 @@ class AdmittedSpace(UnboundedSpace):
         candidates = [0] if idle else self._tried or [0]
         return candidates[self.trial.pick(len(candidates))]
 
-    def _function(self, what: str, *sorts: object) -> Callable[..., Any]:
+    def _function(self, what: str, kind: Kind) -> Callable[..., Any]:
         after = self._after
         if what == "cut_after":
             return after.cut
@@ -393,9 +363,17 @@ class AdmittedSpace(UnboundedSpace):
     def move_each(self, *arguments: Any, **options: Any) -> None:
         def contract() -> None:
             self.queue = list(self.step.steps)  # of the first VMA, if none was moved before
-            UnboundedSpace.move_each(self, *arguments, **options)
+            Contracts.move_each(self, *arguments, **options)
 
         self.admit("move_each", contract, arguments)
+
+    @property
+    def max_map_count(self) -> Num:
+        return self.now.state.max_map_count
+
+    @property
+    def start_brk(self) -> Num:
+        return self.now.state.start_brk
 
     @property
     def min_page(self) -> int:
@@ -404,6 +382,9 @@ class AdmittedSpace(UnboundedSpace):
     @property
     def has_huge_pages(self) -> bool:
         return self.now.state.huge_pages
+
+    def object_pages(self, object: Num) -> Num:
+        return self.now.space.object_pages(object)
 
     def guarded(self, vma: Vma, start: Num, end: Num) -> Bool:
         return any(page.guard and start <= n < end for n, page in self.now.state.pages.items())
@@ -416,7 +397,7 @@ class AdmittedSpace(UnboundedSpace):
 def _contract(verb: str) -> Callable[..., Any]:
     def carry_out(self: AdmittedSpace, *arguments: Any, **options: Any) -> Any:
         given = (*arguments, *options.values())
-        return self.admit(verb, lambda: getattr(UnboundedSpace, verb)(self, *arguments, **options), given)
+        return self.admit(verb, lambda: getattr(Contracts, verb)(self, *arguments, **options), given)
 
     return carry_out
 

@@ -15,13 +15,13 @@ import z3
 
 from checker.layout import LayoutSpace
 from checker.paths import Run
-from checker.unbounded import Number, Truth, UnboundedSpace
+from checker.unbounded import Number, Truth
 from spec.editions import Edition
 from spec.errors import Errno
 from spec.space import Refused
 from spec.terms import Bool, Num, and_, any_, between, eq, ite, le, lt, ne, not_, or_
 from spec.transition import PageView
-from spec.vma import EMPTY_PAGE, Page, Vma, choose_page, choose_vma, well_formed_page, well_formed_vma
+from spec.vma import EMPTY_PAGE, Page, Vma, choose_page, choose_vma, visible, well_formed_page, well_formed_vma
 from spec.words import MIN_PAGE, TASK_PAGES
 
 
@@ -243,7 +243,7 @@ class BoundedSnapshot:
         for other in self._vmas[1:]:
             vma = choose_vma(between(other.start, page, other.end), other, vma)
         now = self._page(page)
-        return PageView(mapped, vma, now, UnboundedSpace._visible(page, vma, now, self._stored))
+        return PageView(mapped, vma, now, visible(page, vma, now, self._stored))
 
     def cut(self, page: Num) -> Bool:
         """A VMA begins or ends at the left edge of the page."""

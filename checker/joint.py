@@ -20,11 +20,12 @@ import z3
 
 from checker.bounded import symbolic_vma
 from checker.paths import Run
-from checker.unbounded import PageFact, Step, UnboundedSpace, World, once_per_page
+from checker.unbounded import UnboundedSpace, World
+from spec.contracts import PageFact, Step
 from spec.editions import Edition
 from spec.errors import Errno
 from spec.space import Gap, Pass, Test, Visit
-from spec.terms import Bool, Num, all_, and_, eq, not_, or_
+from spec.terms import Bool, Num, all_, and_, eq, not_, once_for_each, or_
 from spec.vma import Page, Vma, cut_vma, refuses_split, same_flags
 
 NAMES_ONLY: Final = frozenset(("name", "kernel", "standing"))
@@ -272,7 +273,7 @@ class JointSpace(UnboundedSpace):
         shared = what in _BY_VMAS or what in _BY_PAGES
         return cast(z3.BoolRef, self._left(what, z3.BoolSort())()) if shared else super()._choice(what)
 
-    def _function(self, what: str, *sorts: z3.SortRef) -> Callable[..., Any]:
+    def _unknown(self, what: str, *sorts: z3.SortRef) -> Callable[..., Any]:
         return self._left(what, *sorts)
 
     def stack_above(self, page: Num) -> bool:
@@ -299,7 +300,7 @@ class JointSpace(UnboundedSpace):
             mapped, vma = view(page)
             return mapped, cut_vma(vma, page, page + 1)
 
-        self._view = once_per_page(one_page)
+        self._view = once_for_each(one_page)
         try:
             super().check_each(start, end, test, errno, check)
         finally:
@@ -418,19 +419,12 @@ class JointSpace(UnboundedSpace):
             self.run.assume(or_(and_(eq(stop, this.start), not cut), not_(lacks["start"])))
         return refusal
 
-    def _apply(
-        self,
-        start: Num,
-        reached: Num,
-        step: Step,
-        page_at: Callable[[Num], Page],
-        **how: bool,
-    ) -> None:
+    def _apply(self, start: Num, reached: Num, step: Step, **how: bool) -> None:
         if not self._pass:
             return  # it only looked
         self._passing = self._pages.then(*self._pass, str(self._stale))
         self._did(*self._pass, reached, *how.values(), merging=(str(self._stale),))
-        super()._apply(start, reached, step, page_at, **how)
+        super()._apply(start, reached, step, **how)
         self._passing = None
 
     def _moved(

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from spec.errors import Errno
-from spec.space import GAP_REMEMBERED, AddressSpace, Gap, Pass, Visit
+from spec.space import GAP_REMEMBERED, NO_ROOM_TO_SPLIT, REFUSES_SPLIT, AddressSpace, Gap, Pass, Visit
 from spec.terms import Bool, Num, and_, eq, ite, ite_bool, larger, le, lt, ne, not_, or_, smaller
 from spec.vma import (
     ANONYMOUS,
@@ -316,12 +316,12 @@ class LayoutSpace(AddressSpace):
         return i + 1, self.vmas[i].end
 
     def _split_with_room(self, i: int, page: Num, no_room: Errno) -> None:
-        self.fail_if(self.at_limit(), no_room, "no room under the map-count limit for a split")
+        self.fail_if(self.at_limit(), no_room, NO_ROOM_TO_SPLIT)
         self._split(i, page)
 
     def _split(self, i: int, page: Num, refused: Errno = Errno.EINVAL) -> None:
         vma = self.vmas[i]
-        self.fail_if(refuses_split(vma, page), refused, "the VMA refuses to be split")
+        self.fail_if(refuses_split(vma, page), refused, REFUSES_SPLIT)
         self.vmas[i : i + 1] = [cut_vma(vma, vma.start, page), cut_vma(vma, page, vma.end)]
         self.counter = self.counter + 1
 

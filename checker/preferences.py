@@ -17,6 +17,7 @@ from checker.calls import CallPath, ExploredCall
 from checker.examples import Example
 from checker.layout import ELSEWHERE_TOP
 from spec.arguments import Decoded
+from spec.space import NO_ROOM_TO_SPLIT
 from spec.terms import Bool, Num, and_, eq, implies, ite, le, not_, or_, whole
 from spec.vma import ANONYMOUS, HUGETLB, SPECIAL, Page, Vma
 
@@ -25,8 +26,6 @@ WINDOW: Final = 0x2_0000_0000
 
 SHORT: Final = 16
 """Pages; a call about more of them is odd."""
-
-NO_ROOM: Final = "no room under the map-count limit for a split"
 
 WELL_FORMED: Final = ("aligned", "new_aligned", "fits", "new_fits", "small")
 """Flags of decoded arguments that are plain when they are true."""
@@ -123,7 +122,7 @@ def _unmarked(vma: Vma) -> list[Bool]:
 
 def _room(explored: ExploredCall, path: CallPath) -> Iterator[Bool]:
     world, arguments = explored.world, explored.arguments
-    if path.transition.check == NO_ROOM:
+    if path.transition.check == NO_ROOM_TO_SPLIT:
         spare = 1 if str(path.space.count).endswith("+ 1") else 0
         yield eq(world.map_count, world.max_map_count - spare)
     elif path.transition.check == "no free range is large enough":

@@ -26,6 +26,9 @@ NO_HUGE_PAGES: Final = "mmap: no huge pages are free"
 UNMAPPED_IN_PASS: Final = "a page of the range is unmapped"
 GAP_REMEMBERED: Final = "some page of the range was unmapped"
 """The checks of a changing pass that meets a gap (Gap.STOP, Gap.REMEMBER)."""
+NO_ROOM_TO_SPLIT: Final = "no room under the map-count limit for a split"
+REFUSES_SPLIT: Final = "the VMA refuses to be split"
+"""The checks of a split: of one that is made for a change, and of every one."""
 
 
 class Refused(Exception):

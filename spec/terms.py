@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from typing import TypeAlias, cast
+from typing import TypeAlias, TypeVar, cast
 
 import z3
 
@@ -22,10 +22,36 @@ Bool: TypeAlias = bool | z3.BoolRef
 Num: TypeAlias = int | z3.ArithRef
 """A number of pages, a page number, or a small code: decided or symbolic. Never bytes."""
 
+Answer = TypeVar("Answer")
+
 
 def is_decided(term: object) -> bool:
     """True when the term is a Python value, so that no solver is needed to know it."""
     return not isinstance(term, z3.ExprRef)
+
+
+def once_for_each(function: Callable[[Num], Answer]) -> Callable[[Num], Answer]:
+    """The same function of a number, which builds its terms once for each."""
+    known: dict[int, tuple[Num, Answer]] = {}  # the number is kept, so that the id of its term stays its own
+
+    def remembered(number: Num) -> Answer:
+        key = ~number if isinstance(number, int) else number.get_id()
+        if key not in known:
+            known[key] = number, function(number)
+        return known[key][1]
+
+    return remembered
+
+
+def plain_sum(a: Num, b: Num) -> Num:
+    """The sum, as a term that is the same whichever way one came to it."""
+    total = a + b
+    return cast(z3.ArithRef, z3.simplify(total)) if isinstance(total, z3.ExprRef) else total
+
+
+def unknown_truth(name: str, number: Num) -> Bool:
+    """An uninterpreted predicate of a number."""
+    return cast(z3.BoolRef, z3.Function(name, z3.IntSort(), z3.BoolSort())(number))
 
 
 def whole(number: Num) -> int:

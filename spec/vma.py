@@ -7,12 +7,28 @@ hold Python values in the concrete reading and Z3 terms in the symbolic ones. Al
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any, Final, cast
+from typing import Any, Final
 
-import z3
-
-from spec.terms import Bool, Num, all_, and_, any_, between, eq, implies, ite, ite_bool, le, lt, not_, one_of, or_
+from spec.terms import (
+    Bool,
+    Num,
+    all_,
+    and_,
+    any_,
+    between,
+    eq,
+    implies,
+    ite,
+    ite_bool,
+    le,
+    lt,
+    not_,
+    one_of,
+    or_,
+    unknown_truth,
+)
 from spec.words import TASK_PAGES
 
 ANONYMOUS: Final = 0
@@ -112,7 +128,7 @@ def starts_huge_page(page: Num) -> Bool:
     """
     if isinstance(page, int):
         return page % HUGE_PAGES == 0
-    return cast(z3.BoolRef, z3.Function("starts_huge_page", z3.IntSort(), z3.BoolSort())(page))
+    return unknown_truth("starts_huge_page", page)
 
 
 def in_whole_pages(vma: Vma, pages: Num) -> Num:
@@ -296,3 +312,9 @@ def alike(left: Vma, right: Vma, border: Num) -> Bool:
 def any_flag(vma: Vma, *names: str) -> Bool:
     """Any of the named flags is set."""
     return any_(getattr(vma, name) for name in names)
+
+
+def visible(page: Num, vma: Vma, now: Page, stored: Callable[[Num, Num], Num]) -> Num:
+    """What a program reads from the page of the VMA if it holds `now`, and objects hold what `stored` says."""
+    backed = ite(has_file(vma), stored(vma.object, offset_at(vma, page)), 0)
+    return ite(now.copied, now.own, ite(is_anonymous(vma), 0, backed))

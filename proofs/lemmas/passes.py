@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The changing pass by induction over the loop body that runs.
 
-The contract that the unbounded reading assumes of a pass (checker/unbounded.py, pass_up_to and why_it_stops) holds
+The contract of a pass, which the proofs assume (spec/contracts/passes.py, pass_up_to and why_it_stops), holds
 before the first iteration, is kept by each iteration of the list engine (checker/layout.py, visit_next) with the visit
 that the call passes, and says what the proofs assume when the pass ends, in success (end_pass) and in failure.
 
@@ -24,12 +24,12 @@ import z3
 from checker.bounded import BoundedSpace, Window, symbolic_vma
 from checker.calls import symbolic_arguments
 from checker.paths import Run, explore
-from checker.sources import UNKNOWN, Source
-from checker.unbounded import Number, PageFact, Truth, UnboundedSpace, World
+from checker.unbounded import Number, Truth, UnboundedSpace, World
 from proofs.lemmas.base import Lemma, Obligation, terms
+from spec.contracts import Contracts, Kind, PageFact
 from spec.editions import Edition
 from spec.errors import Errno
-from spec.space import Done, Gap, Pass, Refused, Visit
+from spec.space import AddressSpace, Done, Gap, Pass, Refused, Visit
 from spec.syscalls import CALLS
 from spec.terms import Bool, Num, all_, and_, between, eq, implies, ite, larger, le, lt, not_, or_, smaller
 from spec.vma import Page, Vma, choose_vma, offset_at, same_flags, well_formed_page, well_formed_vma
@@ -245,22 +245,18 @@ def _is_well_formed(vma: Vma) -> Bool:
 
 
 class Branch:
-    """One way through a contract. It takes the place of a path (checker.paths.Run)."""
+    """One way through a contract: its choices, and what it says then."""
 
     def __init__(self, given: list[bool]) -> None:
         self.given, self.taken = given, cast("list[bool]", [])
         self.open: list[list[bool]] = []
         self.conditions: list[Bool] = []
 
-    def assume(self, fact: Bool, source: Source = UNKNOWN) -> None:
-        """What this way says of the address spaces; where it comes from is of no interest here."""
-        self.conditions.append(fact)
-
-    def assume_all(self, facts: Iterable[Bool], source: Source) -> None:
-        """As assume, of each."""
+    def assume(self, *facts: Bool) -> None:
+        """What this way says of the address spaces."""
         self.conditions.extend(facts)
 
-    def decide(self, cond: Bool, source: Source = UNKNOWN) -> bool:
+    def decide(self, cond: Bool) -> bool:
         """Whether it is so, of this way."""
         if isinstance(cond, bool):
             return cond
@@ -278,15 +274,30 @@ class Branch:
         return answer
 
 
-class Held(UnboundedSpace):
+class Held(Contracts):
     """The contract of a pass, with the address space at hand in the place of everything that it leaves open."""
 
     def __init__(self, before: UnboundedSpace, now: Moment, ghosts: Ghosts, branch: Branch) -> None:
-        self.__dict__.update(before.__dict__)
+        self.begin_as(before)
+        self.edition, self.before = before.edition, before
         self.now, self.ghosts, self.branch = now, ghosts, branch
-        self.run = cast(Any, branch)
         self.every_page, self.places = [], []
         self.wanted: tuple[Errno, str] | None = None
+
+    def assume(self, fact: Bool) -> None:
+        self.branch.assume(fact)
+
+    def _found(self, check: str, *facts: Bool) -> None:
+        self.branch.assume(*facts)
+
+    def decide(self, cond: Bool) -> bool:
+        return self.branch.decide(cond)
+
+    def environment(self, why: str) -> Bool:
+        return self.branch.choose()
+
+    def skipped(self, check: str) -> bool:
+        return False
 
     def _free(self, what: str, refusal: tuple[Errno, str] | None = None) -> bool:
         return refusal == self.wanted and self.branch.choose()
@@ -300,7 +311,7 @@ class Held(UnboundedSpace):
             self.ghosts.witness if what == "changed" else {"map_count": self.now.count, "count": self.now.count}[what]
         )
 
-    def _function(self, what: str, *sorts: z3.SortRef) -> Callable[..., Any]:
+    def _function(self, what: str, kind: Kind) -> Callable[[Num], Any]:
         if what == "cut_after":
             return self.now.cut
         if what in ("faulted", "faulted_after"):
@@ -321,6 +332,27 @@ class Held(UnboundedSpace):
             return there
 
         return punched
+
+    # what a verb does not change --------------------------------------------------------------------------------------
+
+    @property
+    def max_map_count(self) -> Num:
+        return self.before.max_map_count
+
+    @property
+    def start_brk(self) -> Num:
+        return self.before.start_brk
+
+    def object_pages(self, object: Num) -> Num:
+        return self.before.object_pages(object)
+
+    def guarded(self, vma: Vma, start: Num, end: Num) -> Bool:
+        return self.before.guarded(vma, start, end)
+
+    def _original_view(self, page: Num) -> tuple[Bool, Vma]:
+        return self.before._original_view(page)
+
+    # what it says -----------------------------------------------------------------------------------------------------
 
     def says_of(self, object: Num, offset: Num) -> Bool:
         """What the contract says of a place in an object."""
@@ -657,7 +689,7 @@ def looks(edition: Edition) -> Iterator[Obligation]:
 
     each = Pass(first, end, look, Gap.IGNORE)
     mapped = Pass(first, end, lambda vma, at: vma, Gap.STOP, hole=refusals[1])
-    verbs: tuple[tuple[Pass, Callable[[UnboundedSpace], None]], ...] = (
+    verbs: tuple[tuple[Pass, Callable[[AddressSpace], None]], ...] = (
         (each, lambda mm: mm.check_each(first, end, test, *refusals[0])),
         (mapped, lambda mm: mm.check_mapped(first, end, *refusals[1])),
     )
@@ -672,7 +704,7 @@ def looks(edition: Edition) -> Iterator[Obligation]:
 
 
 def _follows(
-    start: Start, verb: Callable[[UnboundedSpace], None], refusal: tuple[Errno, str], edition: Edition
+    start: Start, verb: Callable[[AddressSpace], None], refusal: tuple[Errno, str], edition: Edition
 ) -> Iterator[Obligation]:
     """What the contract of a verb says, the contract of its pass says too."""
     q, stop = z3.Ints("page stop")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Verbs that are no loops keep their contracts: on a window, with all else unknown.
 
-The engine (checker/layout.py) carries out the verb on the VMAs that are listed; the contract (checker/unbounded.py) is
-run with what the engine made of them in the place of everything that it leaves open. Where no way through the contract
+The engine (checker/layout.py) carries out the verb on the VMAs that are listed; the contract (spec/contracts) is run
+with what the engine made of them in the place of everything that it leaves open. Where no way through the contract
 allows that, the obligation is refuted. Nothing is said of these verbs but what these two say.
 """
 
@@ -20,6 +20,7 @@ from checker.paths import Run, explore
 from checker.unbounded import Number, Truth, UnboundedSpace, World
 from proofs.lemmas.base import Obligation, terms
 from proofs.lemmas.passes import Branch, Ghosts, Held, Listed, Moment, list_is_well_formed
+from spec.contracts import Kind
 from spec.editions import Edition
 from spec.errors import Errno
 from spec.space import AddressSpace, Refused
@@ -59,10 +60,10 @@ class Answered(Held):
                 return place
         return places[0] if places else PAGE
 
-    def _function(self, what: str, *sorts: z3.SortRef) -> Callable[..., Any]:
+    def _function(self, what: str, kind: Kind) -> Callable[[Num], Any]:
         if what == "own_offset":
             return lambda q: eq(offset_at(self.now.view(q)[1], q), q)
-        return super()._function(what, *sorts)
+        return super()._function(what, kind)
 
 
 @dataclass(frozen=True, slots=True)

@@ -218,7 +218,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _run(chosen, options.jobs, options.seconds, outcomes)
         except KeyboardInterrupt:
             print("sabotage: interrupted", file=sys.stderr)
-    made = sorted((o for o in outcomes if o.room), key=lambda o: rooms.index(o.room))
+    places = {(entry.room, entry.error): i for i, entry in enumerate(entries)}
+    made = sorted((o for o in outcomes if o.room), key=lambda o: places[o.room, o.error])
     print(*lines([*(o for o in outcomes if not o.room and not o.is_fine), *made]), sep="\n")
     amiss = [o for o in outcomes if not o.is_fine]
     red, plain = sum(o.verdict == "red" for o in made), len(outcomes) - len(made)

@@ -19,8 +19,8 @@ from checker.examples import Example, problems, violation
 from checker.layout import LayoutSpace
 from checker.machine import perform
 from checker.random_cases import WINDOW, RandomCases
-from checker.unbounded import UnboundedSpace
 from proofs.soak import Case, Judge, as_json, from_json, main, shrunk
+from spec.contracts import Contracts
 from spec.editions import EDITIONS, SealCheck
 from spec.errors import Errno
 from spec.properties import PROPERTIES
@@ -270,20 +270,20 @@ def test_an_engine_that_changes_a_page_too_many_is_not_admitted() -> None:
 
 
 def test_a_contract_that_keeps_too_little_of_map_count_does_not_admit_the_engine() -> None:
-    real = UnboundedSpace.unmap
+    real = Contracts.unmap
 
-    def lower(self: UnboundedSpace, start: int, end: int) -> None:
+    def lower(self: Contracts, start: int, end: int) -> None:
         before = self.count
         real(self, start, end)
-        self.run.assume(eq(self.count, before - 2))
+        self.assume(eq(self.count, before - 2))
 
     state = State(vmas=[PLAIN])
     unmapping = example("munmap", state, addr=WINDOW * PAGE_SIZE, len=PAGE_SIZE)
-    with swapped(UnboundedSpace, "unmap", lower), pytest.raises(NotAdmitted, match="unmap"):
+    with swapped(Contracts, "unmap", lower), pytest.raises(NotAdmitted, match="unmap"):
         admit(unmapping, EDITIONS["v10"])
 
 
-DEVIATIONS: dict[str, Callable[[UnboundedSpace], None]] = {
+DEVIATIONS: dict[str, Callable[[Contracts], None]] = {
     "mapped": lambda space: setattr(space, "_view", lambda q, view=space._view: (True, view(q)[1])),
     "an attribute": lambda space: setattr(
         space, "_view", lambda q, view=space._view: (view(q)[0], replace(view(q)[1], dontdump=True))
@@ -307,9 +307,9 @@ DEVIATIONS: dict[str, Callable[[UnboundedSpace], None]] = {
 
 @pytest.mark.parametrize("what", DEVIATIONS)
 def test_whatever_a_contract_says_that_is_not_so_is_caught(what: str) -> None:
-    real = UnboundedSpace.unmap
+    real = Contracts.unmap
 
-    def unmap(self: UnboundedSpace, start: int, end: int) -> None:
+    def unmap(self: Contracts, start: int, end: int) -> None:
         real(self, start, end)
         DEVIATIONS[what](self)
 
@@ -317,7 +317,7 @@ def test_whatever_a_contract_says_that_is_not_so_is_caught(what: str) -> None:
     state = State(vmas=[PLAIN, other], objects={(1, 0): 5}, sizes={1: 4}, pkru=0)
     unmapping = example("munmap", state, addr=WINDOW * PAGE_SIZE, len=PAGE_SIZE)
     admit(unmapping, EDITIONS["v10"])
-    with swapped(UnboundedSpace, "unmap", unmap), pytest.raises(NotAdmitted, match="unmap"):
+    with swapped(Contracts, "unmap", unmap), pytest.raises(NotAdmitted, match="unmap"):
         admit(unmapping, EDITIONS["v10"])
 
 

@@ -193,6 +193,7 @@ def test_a_changed_call_changes_its_keys_only(file: str, calls: set[str], checko
 SHARED_BY_ALL = (
     "spec/properties/seal.py",
     "spec/space.py",
+    "spec/contracts/passes.py",
     "checker/unbounded.py",
     "checker/layout.py",
     "proofs/cases.py",

@@ -192,7 +192,7 @@ def test_a_proof_needs_what_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     """If each edition had an environment of its own, none would do the same as another."""
     for names in ("_ENVIRONMENT", "_BY_PAGES", "_BY_VMAS"):
         monkeypatch.setattr(checker.joint, names, frozenset())
-    monkeypatch.setattr(JointSpace, "_left", lambda self, what, *sorts: super(JointSpace, self)._function(what, *sorts))
+    monkeypatch.setattr(JointSpace, "_left", lambda self, what, *sorts: super(JointSpace, self)._unknown(what, *sorts))
     examined = PairProver(explore_pair("mlock", V10, V6_12), (V10, V6_12), 20_000).examine(list(PARTINGS.values()))
     assert not examined[BOUNDARIES].proved
 

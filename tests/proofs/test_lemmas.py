@@ -13,9 +13,9 @@ import z3
 import checker.layout as layout
 from checker.calls import explore_arguments
 from checker.layout import LayoutSpace
-from checker.unbounded import UnboundedSpace
 from proofs.lemmas import LEMMAS, Lemma, Obligation, decide_lemma, lemma_result
 from spec.arguments import PageRange
+from spec.contracts import Contracts
 from spec.editions import EDITIONS
 from spec.errors import Errno
 from spec.space import Pass
@@ -70,15 +70,15 @@ def test_a_pass_that_changes_what_did_not_pass_its_test_does_not_keep_its_contra
 
 def test_a_visit_of_the_call_reaches_its_lemma(monkeypatch: pytest.MonkeyPatch) -> None:
     """The contract with another visit than the engine's: the lemma compares what the call passes to both."""
-    contract = UnboundedSpace.steps_of
+    contract = Contracts.steps_of
 
-    def seals_too(self: UnboundedSpace, this: Pass, dropped: Any = None) -> Any:
+    def seals_too(self: Contracts, this: Pass, dropped: Any = None) -> Any:
         def visit(vma: Vma, at: Any) -> Vma:
             return replace(this.visit(vma, at), sealed=True)
 
         return contract(self, replace(this, visit=visit), dropped)
 
-    monkeypatch.setattr(UnboundedSpace, "steps_of", seals_too)
+    monkeypatch.setattr(Contracts, "steps_of", seals_too)
     assert "mlock" in refuted("pass-lock")
 
 
