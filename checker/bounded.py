@@ -160,7 +160,7 @@ class BoundedSpace(LayoutSpace):
         self.run.assume(and_(lt(0, made), *(ne(made, v.anon_vma) for v in self.window.vmas)))
         return made
 
-    def free_range(self, pages: Num, hint: Num | None) -> Num:
+    def free_range_for(self, pages: Num, hint: Num | None, *, low: Bool, huge: Bool) -> Num:
         if self.run.choose(z3.Bool(self._fresh("no_free_range"))):
             raise Refused(Errno.ENOMEM, "no free range is large enough")
         page = z3.Int(self._fresh("free"))

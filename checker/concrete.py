@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import cast
 
-from checker.layout import ELSEWHERE_TOP, LayoutSpace
+from checker.keys import KeySpace
+from checker.layout import LayoutSpace
 from spec.editions import Edition
 from spec.errors import Errno
-from spec.mapping import LOW_PAGES
 from spec.space import NO_HUGE_PAGES, Done, Refused
 from spec.terms import Bool, Num, lt, whole
-from spec.vma import EMPTY_PAGE, HUGE_PAGES, Page, Vma
-from spec.words import MIN_PAGE, TASK_PAGES
+from spec.vma import EMPTY_PAGE, Page, Vma
+from spec.words import MIN_PAGE
 
 PKRU_AT_START = 0x5555_5554
 """PKRU as the kernel sets it up: every key but 0 is denied."""
@@ -89,7 +89,7 @@ class State:
         )
 
 
-class ConcreteSpace(LayoutSpace):
+class ConcreteSpace(KeySpace, LayoutSpace):
     """The verbs over a `State`, which they change in place. What the specification leaves open is answered by
     `failures`, the names of what goes wrong in the environment, and by `place`, where a mapping goes that may go
     anywhere: at that page if there is room, and with ANYWHERE not where the caller would like it best."""
@@ -171,28 +171,32 @@ class ConcreteSpace(LayoutSpace):
         state = self.state
         return state.has_pkeys and (pkey == 0 or (pkey in state.pkeys and pkey != state.exec_key))
 
+    @property
+    def has_pkeys(self) -> Bool:
+        return self.state.has_pkeys
+
+    @property
+    def exec_key(self) -> Num:
+        return self.state.exec_key
+
+    def key_is_taken(self, key: int) -> Bool:
+        return key in self.state.pkeys
+
+    def take_key(self, key: int) -> None:
+        self.state.pkeys.add(key)
+        self.state.pkru &= ~(3 << (2 * key))
+
+    def take_exec_key(self, key: int) -> None:
+        self.state.exec_key = key
+        self.state.pkeys.add(key)
+        self.state.pkru |= 1 << (2 * key)
+
     def allocate_pkey(self) -> Num:
         if not self.state.has_pkeys:
             if self.state.took_no_key:
                 raise Refused(Errno.ENOSPC, "pkey_alloc: all protection keys are taken")
             self.state.took_no_key = True
-            raise Refused(Errno.EINVAL, "pkey_alloc: there is no protection key")
-        free = [key for key in range(1, 16) if key not in self.state.pkeys]
-        if not free:
-            raise Refused(Errno.ENOSPC, "pkey_alloc: all protection keys are taken")
-        self.state.pkeys.add(free[0])
-        self.state.pkru &= ~(3 << (2 * free[0]))
-        return free[0]
-
-    def execute_only_pkey(self, wanted: Bool) -> Num:
-        state = self.state
-        if wanted and state.has_pkeys and not state.exec_key:
-            free = [key for key in range(1, 16) if key not in state.pkeys]
-            if free:
-                state.exec_key = free[0]
-                state.pkeys.add(free[0])
-                state.pkru |= 1 << (2 * free[0])
-        return state.exec_key
+        return super().allocate_pkey()
 
     def _fresh(self) -> int:
         self.state.next_id += 1
@@ -211,32 +215,10 @@ class ConcreteSpace(LayoutSpace):
     def fresh_anon_vma(self) -> Num:
         return self._fresh()
 
-    def free_range(self, pages: Num, hint: Num | None) -> Num:
-        return self.free_range_for(pages, hint, low=False, huge=False)
-
     def free_range_for(self, pages: Num, hint: Num | None, *, low: Bool, huge: Bool) -> Num:
         if self.place is not None:
             hint = None if self.place == ANYWHERE else self.place
-        unit = HUGE_PAGES if huge else 1
-        if hint is not None and huge:
-            hint = (whole(hint) + (HUGE_PAGES - 1 if self.edition.huge_hints_up else 0)) // HUGE_PAGES * HUGE_PAGES
-        top: Num = LOW_PAGES if low else ELSEWHERE_TOP
-        fits = hint is not None and hint + pages <= (top if low else TASK_PAGES)
-        if hint is not None and fits and self.first(hint, hint + pages) is None:
-            if huge and hint < self.min_page:
-                raise Refused(Errno.EPERM, "the hint was rounded down below mmap_min_addr")
-            if not self.stack_above(hint + pages - 1):
-                return hint
-        bottom = LOW_PAGES // 2 if low else self.min_page
-        for vma in reversed(self.vmas):
-            if vma.end <= (top - pages) // unit * unit:
-                break
-            if vma.start < top:
-                top = vma.start
-        found = (top - pages) // unit * unit
-        if found < bottom:
-            raise Refused(Errno.ENOMEM, "no free range is large enough")
-        return found
+        return super().free_range_for(pages, hint, low=low, huge=huge)
 
     def guarded(self, vma: Vma, start: Num, end: Num) -> Bool:
         return bool(lt(self.first_guard(vma, start, end), end))

@@ -16,11 +16,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from spec.errors import Errno
-from spec.space import GAP_REMEMBERED, NO_ROOM_TO_SPLIT, REFUSES_SPLIT, AddressSpace, Gap, Pass, Visit
-from spec.terms import Bool, Num, and_, eq, ite, ite_bool, larger, le, lt, ne, not_, or_, smaller
+from spec.mapping import LOW_PAGES
+from spec.space import GAP_REMEMBERED, NO_ROOM_TO_SPLIT, REFUSES_SPLIT, AddressSpace, Gap, Pass, Refused, Visit
+from spec.terms import Bool, Num, and_, eq, ite, ite_bool, larger, le, lt, ne, not_, or_, rounded_down, smaller
 from spec.vma import (
     ANONYMOUS,
     EMPTY_PAGE,
+    HUGE_PAGES,
     STACK_GUARD_PAGES,
     Page,
     Vma,
@@ -33,6 +35,7 @@ from spec.vma import (
     refuses_split,
     same_flags,
 )
+from spec.words import TASK_PAGES
 
 ELSEWHERE_TOP = 0x7FFF_F000_0
 """Below this page the engine looks for room for mappings that may go anywhere (top-down, like the kernel)."""
@@ -124,6 +127,34 @@ class LayoutSpace(AddressSpace):
             return False
         vma = self.vmas[i]
         return self.decide(and_(vma.growsdown, lt(vma.start, page + STACK_GUARD_PAGES + 1)))
+
+    def free_range(self, pages: Num, hint: Num | None) -> Num:
+        return self.free_range_for(pages, hint, low=False, huge=False)
+
+    def free_range_for(self, pages: Num, hint: Num | None, *, low: Bool, huge: Bool) -> Num:
+        """The hint if there is room, else the highest range that is free; `huge` must be decided."""
+        unit = HUGE_PAGES if huge else 1
+        if hint is not None and huge:
+            hint = rounded_down(hint + (HUGE_PAGES - 1 if self.edition.huge_hints_up else 0), HUGE_PAGES)
+        top: Num = LOW_PAGES if low else ELSEWHERE_TOP
+        if (
+            hint is not None
+            and self.decide(le(hint + pages, LOW_PAGES if low else TASK_PAGES))
+            and self.first(hint, hint + pages) is None
+        ):
+            if huge and self.decide(lt(hint, self.min_page)):
+                raise Refused(Errno.EPERM, "the hint was rounded down below mmap_min_addr")
+            if not self.stack_above(hint + pages - 1):
+                return hint
+        for vma in reversed(self.vmas):
+            if self.decide(le(vma.end, rounded_down(top - pages, unit))):
+                break
+            if self.decide(lt(vma.start, top)):
+                top = vma.start
+        found = rounded_down(top - pages, unit)
+        if self.decide(lt(found, LOW_PAGES // 2 if low else self.min_page)):
+            raise Refused(Errno.ENOMEM, "no free range is large enough")
+        return found
 
     def visible(self, vma: Vma, page: Num) -> Num:
         """What a program reads from the page, protection apart."""

@@ -202,6 +202,13 @@ def larger(a: Num, b: Num) -> Num:
     return ite(le(a, b), b, a)
 
 
+def rounded_down(a: Num, unit: int) -> Num:
+    """The largest multiple of the unit that is not above the number."""
+    if unit == 1:
+        return a
+    return a // unit * unit if isinstance(a, int) else cast(z3.ArithRef, a / unit * unit)
+
+
 def between(low: Num, x: Num, high: Num) -> Bool:
     """low <= x < high."""
     return and_(le(low, x), lt(x, high))

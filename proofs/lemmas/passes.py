@@ -23,6 +23,8 @@ import z3
 
 from checker.bounded import BoundedSpace, Window, symbolic_vma
 from checker.calls import symbolic_arguments
+from checker.keys import KeySpace
+from checker.layout import LayoutSpace
 from checker.paths import Run, explore
 from checker.unbounded import Number, Truth, UnboundedSpace, World
 from proofs.lemmas.base import Lemma, Obligation, terms
@@ -31,7 +33,7 @@ from spec.editions import Edition
 from spec.errors import Errno
 from spec.space import AddressSpace, Done, Gap, Pass, Refused, Visit
 from spec.syscalls import CALLS
-from spec.terms import Bool, Num, all_, and_, between, eq, implies, ite, larger, le, lt, not_, or_, smaller
+from spec.terms import Bool, Num, all_, and_, between, eq, implies, ite, larger, le, lt, ne, not_, or_, smaller
 from spec.vma import Page, Vma, choose_vma, offset_at, same_flags, well_formed_page, well_formed_vma
 
 
@@ -139,6 +141,8 @@ class Moment:
     def __init__(self, engine: Listed) -> None:
         self.vmas = list(engine.vmas)
         self.page, self.stored = engine._page, engine._stored
+        self.write_denied, self.access_denied = engine._write, engine._access
+        self.pkey_allocated, self.exec_key, self.brk = engine._allocated, engine.exec_key, engine.brk
         self.count = engine.counter
         self.function = engine.function
 
@@ -163,8 +167,10 @@ class Moment:
         return or_(ends, and_(not_(inside), self.function("now_cut", Number, Truth)(q)))
 
 
-class Listed(BoundedSpace):
+class Listed(KeySpace, BoundedSpace):
     """The list engine on a window of an address space; what is outside the window is unknown."""
+
+    free_range, free_range_for = LayoutSpace.free_range, LayoutSpace.free_range_for
 
     def __init__(self, window: Window, edition: Edition, run: Run, keys: UnboundedSpace) -> None:
         super().__init__(window, edition, run)
@@ -176,6 +182,28 @@ class Listed(BoundedSpace):
         })  # fmt: skip
         self._stored = lambda o, at: cast(z3.ArithRef, self.function("now_stored", Number, Number, Number)(o, at))
         self._write, self._access = keys._write_denied, keys._access_denied
+        self._allocated, self._exec_key, self._no_keys = keys._pkey_allocated, keys._exec_key, keys.no_keys
+
+    @property
+    def has_pkeys(self) -> Bool:
+        return not_(self._no_keys)
+
+    @property
+    def exec_key(self) -> Num:
+        return self._exec_key
+
+    def key_is_taken(self, key: int) -> Bool:
+        return or_(self._allocated(key), eq(self._exec_key, key))
+
+    def take_key(self, key: int) -> None:
+        allocated, write, access = self._allocated, self._write, self._access
+        self._allocated = lambda k: or_(eq(k, key), allocated(k))
+        self._write, self._access = lambda k: and_(ne(k, key), write(k)), lambda k: and_(ne(k, key), access(k))
+
+    def take_exec_key(self, key: int) -> None:
+        write, access = self._write, self._access
+        self._exec_key = key
+        self._write, self._access = lambda k: or_(eq(k, key), write(k)), lambda k: or_(eq(k, key), access(k))
 
     def _fresh(self, what: str) -> str:
         return f"engine {super()._fresh(what)}"
@@ -357,6 +385,15 @@ class Held(Contracts):
     def says_of(self, object: Num, offset: Num) -> Bool:
         """What the contract says of a place in an object."""
         return eq(self._stored(object, offset), self.now.stored(object, offset))
+
+    def says_of_key(self, key: Num) -> Bool:
+        """What the contract says of a protection key, and of the break."""
+        now = self.now
+        allocated = and_(not_(self.no_keys), between(0, key, 16), now.pkey_allocated(key))
+        return and_(
+            eq(self._write_denied(key), now.write_denied(key)), eq(self._access_denied(key), now.access_denied(key)),
+            eq(self.pkey_allocated(key), allocated), eq(self._exec_key, now.exec_key), eq(self._brk, now.brk),
+        )  # fmt: skip
 
     def says(self, q: z3.ArithRef) -> Bool:
         """What the contract says of the page, and of no page."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Verbs that are no loops keep their contracts: on a window, with all else unknown.
+"""Verbs that are no changing passes keep their contracts: on a window, with all else unknown.
 
 The engine (checker/layout.py) carries out the verb on the VMAs that are listed; the contract (spec/contracts) is run
 with what the engine made of them in the place of everything that it leaves open. Where no way through the contract
@@ -20,10 +20,12 @@ from checker.paths import Run, explore
 from checker.unbounded import Number, Truth, UnboundedSpace, World
 from proofs.lemmas.base import Obligation, terms
 from proofs.lemmas.passes import Branch, Ghosts, Held, Listed, Moment, list_is_well_formed
+from spec.arguments import Nothing
 from spec.contracts import Kind
 from spec.editions import Edition
 from spec.errors import Errno
 from spec.space import AddressSpace, Refused
+from spec.syscalls import environment
 from spec.terms import Bool, Num, all_, and_, eq, implies, larger, le, lt, ne, not_, or_
 from spec.vma import (
     SPECIAL,
@@ -36,7 +38,7 @@ from spec.vma import (
     well_formed_page,
     well_formed_vma,
 )
-from spec.words import TASK_PAGES
+from spec.words import MIN_PAGE, TASK_PAGES
 
 PAGE, VALUE, NEW = z3.Int("at"), z3.Int("value"), symbolic_vma("new")
 PAGES, PLACE, NEW_PAGES = z3.Int("pages"), z3.Int("place"), z3.Int("new_pages")
@@ -46,15 +48,25 @@ FOUND = z3.Function("found", Number, Truth)
 class Answered(Held):
     """The contract of a verb, with the address space after it in the place of everything that it leaves open."""
 
+    result: object = None
+    """What the engine's verb has returned; None if it was refused, or has nothing to return."""
+
+    def _free(self, what: str, refusal: tuple[Errno, str] | None = None) -> bool:
+        return refusal in (None, self.wanted) and self.branch.choose()
+
     def _choice(self, what: str) -> Any:
         return self.branch.choose()
 
     def _number(self, what: str) -> Any:
         if what == "map_count":
             return self.now.count
+        if what in ("free", "pkey", "exec_key"):
+            return z3.Int(what) if self.result is None else self.result
         # what was found, or missed, is where the range begins, or a VMA does or ends
         starts = [larger(PAGE, vma.start) for vma in self.now.vmas]
-        places = {"first": starts, "witness": [PAGE, *starts, *(vma.end for vma in self.now.vmas)]}[what]
+        places = {"first": starts, "stack": starts, "witness": [PAGE, *starts, *(vma.end for vma in self.now.vmas)]}[
+            what
+        ]
         for place in places[1:]:
             if self.branch.choose():
                 return place
@@ -139,6 +151,14 @@ def _moved(source: int, keep_source: bool) -> Callable[[list[Vma]], list[Bool]]:
     return given
 
 
+def _room(vmas: list[Vma]) -> list[Bool]:
+    return [lt(0, PAGES), le(0, PLACE)]
+
+
+def _free_range(hint: Num | None, *, low: bool = False, huge: bool = False) -> Callable[[AddressSpace], object]:
+    return lambda mm: mm.free_range_for(PAGES, hint, low=low, huge=huge)
+
+
 def _move(keep_source: bool) -> Callable[[AddressSpace], object]:
     return lambda mm: mm.move(PAGE, PAGES, PLACE, NEW_PAGES, keep_source=keep_source)
 
@@ -169,6 +189,16 @@ VERBS = (
     Verb("set_page", lambda mm: mm.set_page(PAGE, Page(lazy=True)), _at_the_middle, (1,)),
     Verb("lock", lambda mm: mm.lock(PAGE, VALUE), lambda vmas: [*_at_the_middle(vmas), lt(PAGE, VALUE),
          le(VALUE, vmas[len(vmas) // 2].end)], (1, 3)),
+    Verb("lock (several VMAs)", lambda mm: mm.lock(PAGE, VALUE), _range, (0, 1, 2), local=False),
+    Verb("fork", lambda mm: environment.fork(mm, Nothing()), lambda vmas: [], (0, 1, 2), local=False),
+    Verb("stack_above", lambda mm: mm.stack_above(PAGE), lambda vmas: [le(0, PAGE)], (0, 1, 2), local=False),
+    Verb("free_range", _free_range(None), _room, (0, 1, 2), local=False),
+    Verb("free_range (hint)", _free_range(PLACE), _room, (0, 1, 2), local=False),
+    Verb("free_range (below 2 GiB)", _free_range(PLACE, low=True), _room, (0, 1, 2), local=False),
+    Verb("free_range (huge pages)", _free_range(PLACE, huge=True), lambda vmas: [*_room(vmas), le(MIN_PAGE, PLACE)],
+         (0, 1, 2), local=False),
+    Verb("allocate_pkey", lambda mm: mm.allocate_pkey(), lambda vmas: [], (0,)),
+    Verb("execute_only_pkey", lambda mm: mm.execute_only_pkey(True), lambda vmas: [], (0,)),
 )  # fmt: skip
 
 
@@ -194,17 +224,7 @@ def _rest(now: Moment, q: z3.ArithRef, vmas: list[Vma], verb: Verb) -> Bool:
     """Of a page outside the window: where a verb works within one place, nothing lies between the VMAs that are listed,
     and what lies beside the place is listed. Where it works in several, all VMAs are listed."""
     unlisted = and_(now.function("now_mapped", Number, Truth)(q), not_(now.listed(q)))
-    if verb.name not in (
-        "split",
-        "map",
-        "map (brk)",
-        "expand",
-        "prepare",
-        "store",
-        "store (shared)",
-        "set_page",
-        "lock",
-    ):
+    if not verb.local:
         return not_(unlisted)
     places = [NEW.start, NEW.end] if "map" in verb.name else [PAGE, VALUE] if verb.name == "expand" else []
     if len(vmas) == 3 or verb.name in ("split", "set_page", "store (shared)"):
@@ -260,7 +280,7 @@ def _of_verb(verb: Verb, edition: Edition, size: int) -> Iterator[Obligation]:
                 wrong.append(well_formed_page(mapped, vma, begun.page(page)))
                 wrong.append(implies(mapped, and_(is_placed(vma, page), *(c for c, _ in well_formed_vma(vma)))))
             wrong.append(_rest(begun, q, window.vmas, verb))
-            wrong.append(not_(and_(way.says_of(*place), way.says(q))))
+            wrong.append(not_(and_(way.says_of(*place), way.says(q), way.says_of_key(z3.Int("key")))))
         name = f"verbs: {verb.name} ({size} listed)" + (f": {refused.errno.name}" if refused is not None else "")
         yield Obligation(name, terms(*explored.conditions, *wrong))
         sound = and_(list_is_well_formed(now.vmas), eq(now.count - len(now.vmas), begun.count - size))
@@ -285,7 +305,7 @@ def _ways(
     while pending:
         branch = Branch(pending.pop())
         way = Answered(before, now, nothing, branch)
-        way.wanted = wanted
+        way.wanted, way.result = wanted, result
         ended = None
         try:
             branch.assume(_same(verb.run(way), result))

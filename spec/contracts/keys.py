@@ -16,10 +16,12 @@ class Keys(Contract):
         if self._free("no_pkey"):
             self.assume(self.no_keys)
             raise Refused(Errno.EINVAL, "pkey_alloc: there is no protection key")
-        self.assume(not_(self.no_keys))
         if self._free("taken_pkeys"):
-            self.assume(all_(or_(self.pkey_allocated(key), eq(key, self._exec_key)) for key in range(1, 16)))
+            # where there are no keys, the second call is told so
+            taken = all_(or_(self.pkey_allocated(key), eq(key, self._exec_key)) for key in range(1, 16))
+            self.assume(or_(self.no_keys, taken))
             raise Refused(Errno.ENOSPC, "pkey_alloc: all protection keys are taken")
+        self.assume(not_(self.no_keys))
         key = self._number("pkey")
         self.assume(and_(between(1, key, 16), not_(self.pkey_allocated(key)), ne(key, self._exec_key)))
         old_write, old_access, allocated = self._write_denied, self._access_denied, self._pkey_allocated

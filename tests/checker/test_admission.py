@@ -283,6 +283,12 @@ def test_a_contract_that_keeps_too_little_of_map_count_does_not_admit_the_engine
         admit(unmapping, EDITIONS["v10"])
 
 
+def test_without_keys_the_second_that_is_asked_for_is_refused_otherwise() -> None:
+    state = State(has_pkeys=False)
+    admit(example("pkey_alloc", state, flags=0, rights=0), EDITIONS["v10"])
+    admit(example("pkey_alloc", replace(state, took_no_key=True), flags=0, rights=0), EDITIONS["v10"])
+
+
 DEVIATIONS: dict[str, Callable[[Contracts], None]] = {
     "mapped": lambda space: setattr(space, "_view", lambda q, view=space._view: (True, view(q)[1])),
     "an attribute": lambda space: setattr(

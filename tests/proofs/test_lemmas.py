@@ -14,13 +14,14 @@ import checker.layout as layout
 from checker.calls import explore_arguments
 from checker.layout import LayoutSpace
 from proofs.lemmas import LEMMAS, Lemma, Obligation, decide_lemma, lemma_result
+from proofs.lemmas.passes import Listed
 from spec.arguments import PageRange
 from spec.contracts import Contracts
 from spec.editions import EDITIONS
 from spec.errors import Errno
 from spec.space import Pass
 from spec.syscalls import CALLS
-from spec.terms import Num, le, ne
+from spec.terms import Num, eq, le, ne, or_
 from spec.vma import Vma
 from spec.words import PAGE_SIZE, PAGES, equal
 
@@ -100,6 +101,21 @@ def test_merging_all_that_touches_is_found(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(LayoutSpace, "_merges_left", merges)
     assert "map" in refuted("verbs")
     assert "the invariant is kept" in refuted("pass-lock")
+
+
+def test_a_key_that_keeps_its_rights_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def take(self: Listed, key: int) -> None:
+        allocated = self._allocated
+        self._allocated = lambda k: or_(eq(k, key), allocated(k))
+
+    monkeypatch.setattr(Listed, "take_key", take)
+    assert "allocate_pkey" in refuted("verbs")
+
+
+def test_a_stack_that_is_overlooked_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The contract with one answer only: it says nothing where no stack is near, so that only the answer tells."""
+    monkeypatch.setattr(Contracts, "stack_above", lambda self, page: False)
+    assert "stack_above" in refuted("verbs")
 
 
 def test_a_cut_that_forgets_the_offset_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
