@@ -13,6 +13,7 @@ import pytest
 import z3
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from z3 import z3util
 
 from checker.bounded import BoundedSpace, Window
 from checker.calls import CallPath, ExploredCall, concrete_arguments, explore_body, finish, symbolic_arguments
@@ -346,6 +347,13 @@ def as_chosen(conditions: Iterable[z3.BoolRef], example: Example, check: str) ->
     return facts
 
 
+def as_made(conditions: Iterable[z3.BoolRef], example: Example, after: State) -> list[Bool]:
+    """A new object is the one that the concrete run made, whose size is known: the bounded reading knows of none."""
+    made = after.sizes.keys() - example.state.sizes.keys()
+    unknown = {str(v): v for c in conditions for v in z3util.get_vars(c) if str(v).startswith("object!")}
+    return [or_(*(eq(v, o) for o in made)) for v in unknown.values()] if made else []
+
+
 def is_bounded_outcome(example: Example, edition: Edition) -> None:
     """With everything pinned, the bounded reading has one path, and it ends as the concrete reading."""
     transition, after = example.run(edition)
@@ -362,6 +370,7 @@ def is_bounded_outcome(example: Example, edition: Edition) -> None:
         (errno, check, value), space = explored.outcome
         solver = z3.SimpleSolver()
         solver.add(*explored.conditions, *_z(as_chosen(explored.conditions, example, transition.check)))
+        solver.add(*_z(as_made(explored.conditions, example, after)))
         if transition.errno is errno is Errno.OK:
             solver.add(*_z([eq(value, transition.value)]))
         if solver.check() == z3.unsat:
