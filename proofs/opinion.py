@@ -6,13 +6,14 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from pydantic import TypeAdapter
 
+from checker.temporary import temporary_folder
 from proofs.certificate import CallGoals, GoalText, LemmaGoals, used
 from proofs.goals import Found, carry_out, goal_tasks, lost
 from proofs.results import Doubt, LemmaResult, ProofReport, SecondOpinion, TheoremResult
@@ -41,6 +42,15 @@ class GoalStore:
     def path(self, goal: str) -> Path:
         """The file of a goal."""
         return self.folder / f"{goal}.smt2"
+
+    def keep(self, goals: Iterable[str]) -> None:
+        """Move the files of these goals to a folder that stays, if there are any."""
+        chosen = sorted(goals)
+        if chosen:
+            folder = Path(tempfile.mkdtemp(prefix="sealspec-goals-"))
+            for goal in chosen:
+                shutil.move(self.path(goal), folder)
+            self.folder = folder
 
     @property
     def count(self) -> int:
@@ -116,23 +126,18 @@ def second_opinion(
     goal or a goal that the solver does not confirm by its answer, is an `error`; where it has no answer, the report
     says so. On Ctrl-C the report is not complete. Raises OSError if no files can be written."""
     begun = time.perf_counter()
-    folder = Path(tempfile.mkdtemp(prefix="sealspec-goals-"))
-    store = GoalStore(folder)
     answers: dict[str, Answer] = {}
     complete = True
-    try:
+    with temporary_folder() as folder:
+        store = GoalStore(folder)
         try:
             store.collect(report.edition, timeout_ms, jobs, on_step, properties=properties, calls=calls, lemmas=lemmas)
             answers = store.ask(solver, timeout_ms, jobs, on_step)
         except KeyboardInterrupt:
             complete = False
+        if complete:
+            store.keep(goal for goal, said in answers.items() if said.said != store.goals[goal].goal.expected)
         doubts = _doubts(store, answers) if complete else []
-    finally:
-        kept = {answer for answer, said in answers.items() if said.said != store.goals[answer].goal.expected}
-        for goal in store.goals.keys() - kept:
-            store.path(goal).unlink(missing_ok=True)
-        if not kept or not complete:
-            shutil.rmtree(folder, ignore_errors=True)
     opinion = SecondOpinion(
         solver=f"{solver.name} ({solver.version})",
         goals=store.count,
