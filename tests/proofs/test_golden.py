@@ -27,15 +27,6 @@ REPLACED = {
 """Checks that survived when an edition was recorded and are no more, and those in their place; v10 is recorded anew."""
 
 
-WITHOUT_LEMMAS = ("v6.11", "v6.17", "v7.3", "two-pass", "munmap-variant", "mimmutable")
-"""Editions of which the lemmas have not been recorded since they are about the verbs that run."""
-
-
-BEFORE_THE_NEW_PROPERTIES = ("two-pass", "munmap-variant")
-"""Editions that have not been recorded since execute-only-has-its-key, move-keeps-charges and what success promises of
-fork, reclaim and keys are properties."""
-
-
 def test_these_editions_are_recorded() -> None:
     nine = ("v10", "v6.11", "v6.12", "v6.17", "v6.18", "v7.3", "two-pass", "munmap-variant", "mimmutable")
     assert set(nine) <= set(NAMES) <= set(EDITIONS)
@@ -53,13 +44,10 @@ def test_what_is_recorded_is_what_is_expected(edition: str) -> None:
     named = EDITIONS[edition]
     wanted = {f"{t.property.name} {t.call}": t.expected for t in theorems(named)}
     found = of_kind(edition, "theorem")
-    if edition in BEFORE_THE_NEW_PROPERTIES:
-        assert set(found) < set(wanted)
-        wanted = {name: wanted[name] for name in found}
     assert found == wanted
     broken = {name: "refuted" for name, where in LEMMAS_BROKEN if where == edition}
     lemmas = dict.fromkeys(lemmas_of(named), "proved") | broken
-    assert of_kind(edition, "lemma") == ({} if edition in WITHOUT_LEMMAS else lemmas)
+    assert of_kind(edition, "lemma") == lemmas
     for ending, told in of_kind(edition, "ending").items():
         head, check = ending.split(": ", 1)
         _, editions = UNREACHABLE.get((head.split()[0], check), ("", ()))
