@@ -9,7 +9,8 @@ edition, executes them on the concrete reading and asks of each transition that
 - the contract of each verb that the call used admits what the list engine did (checker/admission.py).
 
 What is found is made smaller and saved as a JSON file, which `--again FILE` judges anew. The last line says how to
-repeat the run. Exit status: 0 nothing found, 1 something found, 130 interrupted (what was run until then is printed).
+repeat the run. Exit status: 0 nothing found, 1 something found, 128 and the number of the signal that ended it (what
+was run until then is printed).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from checker.documents.layouts import LayoutDoc
 from checker.examples import Example, problems, violation
 from checker.machine import WordGuards
 from checker.random_cases import RandomCases, environment_of
+from checker.signals import caught, exit_code
 from proofs.theorems import theorems
 from spec.editions import EDITIONS, Edition
 from spec.properties import Property
@@ -39,6 +41,8 @@ from spec.transition import Transition
 
 CALLS_A_STATE = 4
 """How many calls are tried on each address space."""
+MINUTE = 60.0
+"""So many seconds pass between two lines that say how far a run is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,16 +237,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     judges = {name: Judge(EDITIONS[name]) for name in chosen.edition or EDITIONS}
     soak = Soak(Random(seed), judges, chosen.out, Counter(), {})
     end, interrupted = time.monotonic() + chosen.seconds, False
-    try:
-        while time.monotonic() < end:
-            for case in soak.draw():
-                soak.judge(case)
-    except KeyboardInterrupt:
-        interrupted = True
+    told = time.monotonic() + MINUTE
+    with caught():
+        try:
+            while (now := time.monotonic()) < end:
+                if now >= told:
+                    left = max(0, end - now)
+                    print(f"soak: {soak.transitions.total()} transitions; {left:.0f} s are left", file=sys.stderr)
+                    told = now + MINUTE
+                for case in soak.draw():
+                    soak.judge(case)
+        except KeyboardInterrupt:
+            interrupted = True
     counts = ", ".join(f"{name} {count}" for name, count in sorted(soak.transitions.items()))
     print(f"{soak.transitions.total()} transitions ({counts}); {len(soak.found)} found")
     print(f"to repeat: python -m proofs.soak --seed {seed} --seconds {chosen.seconds:g}")
-    return 130 if interrupted else int(bool(soak.found))
+    return exit_code() if interrupted else int(bool(soak.found))
 
 
 if __name__ == "__main__":
