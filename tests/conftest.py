@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,9 @@ settings.register_profile("shared", deadline=None, suppress_health_check=[Health
 settings.register_profile("repeatable", settings.get_profile("shared"), derandomize=True, print_blob=True)
 settings.load_profile("repeatable" if os.environ.get("CI") else "shared")
 
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job: Ctrl-C is tested all the same
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TOGETHER = {
     "reports/test_formats.py": "reviews",

@@ -201,7 +201,7 @@ def test_the_program_imports_nothing_of_the_package(tmp_path: Path) -> None:
 
 
 DIES_ONCE = """
-import os, pathlib, signal, sys
+import os, pathlib, shlex, signal, sys
 marks = pathlib.Path({folder!r})
 mark = marks / str(len(list(marks.iterdir())))
 if int(mark.name) < {times}:
@@ -210,7 +210,9 @@ if int(mark.name) < {times}:
     os.kill(os.getpid(), signal.SIGKILL)
 os.execv(sys.executable, [sys.executable, "-S", "-s", "-B", "-P", {live!r}, *sys.argv[1:]])
 """
-GREETS = 'os.system("%s -S -s -B -P %s /proc/self/fd/0 | head -n 1" % (sys.executable, {live!r}))'
+GREETS = """os.system(
+        shlex.join([sys.executable, "-S", "-s", "-B", "-P", {live!r}, "/proc/self/fd/0"]) + " | head -n 1"
+    )"""
 
 
 @pytest.mark.parametrize("first", ["pass", GREETS], ids=["before it speaks", "in a scenario"])

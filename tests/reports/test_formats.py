@@ -342,7 +342,7 @@ def test_sarif_has_what_code_scanning_insists_on(review: Review) -> None:
             assert file["uriBaseId"] in run["originalUriBaseIds"]
             lines = (ROOT / file["uri"]).read_text().splitlines()
             steps = result["properties"]["counterexample"]["steps"]
-            named = {steps[-1]["result"]["check"].partition(": ")[2], f"def {result['ruleId']}"} - {""}
+            named = {steps[-1]["result"]["check"].rpartition(": ")[2], f"def {result['ruleId']}"} - {""}
             line = lines[place["region"]["startLine"] - 1]
             assert line.lstrip().startswith("def ") or any(name in line for name in named), (line, named)
 
