@@ -528,6 +528,13 @@ MostVmas = Annotated[
 Patience = Annotated[
     float, typer.Option(parser=_seconds, metavar="SECONDS", help="Of the processor, for each comparison.")
 ]
+Proving = Annotated[
+    int,
+    typer.Option(
+        "--prove", min=0, max=3600, metavar="SECONDS",
+        help="As many besides, to prove that a call is equal for any number of VMAs; 0: do not try.",
+    ),
+]  # fmt: skip
 
 
 @command(
@@ -544,6 +551,7 @@ def review(
     editions: Editions = None,
     vmas: MostVmas = 3,
     timeout: Patience = 30.0,
+    prove: Proving = 60,
     json_file: Json = None,
     out: Annotated[
         str | None, typer.Option("--out", "-o", metavar="FOLDER", help="Write the review and its scenarios here.")
@@ -552,10 +560,11 @@ def review(
     """Judge a patch of the kernel: what every call that it touches does, before and after.
 
     The C is read, not built: functions of the patch and the tree are executed over the model's address spaces, beside
-    the specification. A call is [b]equal up to N VMAs[/b] (every argument, every layout of up to N; no proof for
-    more), [b]differs[/b] (with the smallest case, executed on both sides), [b]sampled[/b] (random cases only), or
-    [b]not covered[/b]: what is not known is named, never guessed. Without --tree only functions that stand whole in
-    the patch are read. What is trusted: docs/REVIEW.md.
+    the specification. A call is [b]equal, any number of VMAs[/b] (proved: its loops go in lockstep), [b]equal up to N
+    VMAs[/b] (every argument, every layout of up to N; no proof for more), [b]differs[/b] (with the smallest case,
+    executed on both sides), [b]sampled[/b] (random cases only), or [b]not covered[/b]: what is not known is named,
+    never guessed. Without --tree only functions that stand whole in the patch are read. What is trusted:
+    docs/REVIEW.md.
 
     Examples:
 
@@ -576,6 +585,7 @@ def review(
             editions=editions or [],
             vmas=vmas,
             seconds=timeout,
+            proving=prove,
             json_file=json_file,
             out=out,
         )
@@ -595,6 +605,7 @@ def derive(
         int, typer.Option("-n", "--vmas", min=0, max=6, metavar="N", help="Explore every layout of up to N VMAs.")
     ] = 1,
     timeout: Patience = 60.0,
+    prove: Proving = 60,
     json_file: Json = None,
 ) -> ExitCode:
     """Say what a kernel tree is: which edition each call equals, which advice it blocks, its map-count inequalities.
@@ -613,7 +624,13 @@ def derive(
 
     return derived(
         DeriveRequest(
-            tree=tree, config=config, editions=editions or [], vmas=vmas, seconds=timeout, json_file=json_file
+            tree=tree,
+            config=config,
+            editions=editions or [],
+            vmas=vmas,
+            seconds=timeout,
+            proving=prove,
+            json_file=json_file,
         )
     )
 

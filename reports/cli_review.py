@@ -32,6 +32,7 @@ class Request:
     editions: list[str]
     vmas: int
     seconds: float
+    proving: int
     json_file: str | None
     out: str | None
 
@@ -69,7 +70,7 @@ def _review(request: Request, outputs: Outputs) -> ExitCode:
     else:
         before, after = sides_of_tree(patches, tree.path, tree.config)
     reviewer = Reviewer(
-        patches, before, after, _label(tree), editions, Limits(request.vmas, request.seconds),
+        patches, before, after, _label(tree), editions, Limits(request.vmas, request.seconds, request.proving),
         chosen=bool(request.editions), say=say,
     )  # fmt: skip
     complete = True
@@ -105,6 +106,7 @@ class DeriveRequest:
     editions: list[str]
     vmas: int
     seconds: float
+    proving: int
     json_file: str | None
 
 
@@ -129,7 +131,7 @@ def derive(request: DeriveRequest) -> ExitCode:
     except (BadPatch, LabError) as bad:
         raise BadUsage(str(bad)) from None
     editions = editions_for(request.editions, tree)
-    deriver = Deriver(tree, editions, Limits(request.vmas, request.seconds), say)
+    deriver = Deriver(tree, editions, Limits(request.vmas, request.seconds, request.proving), say)
     complete = True
     try:
         with interruptible():

@@ -28,8 +28,11 @@ def bounds(c: Comparison) -> str:
     if c.verdict == "sampled":
         told.append(f"sampled: {c.sampled} random cases, the same in all")
     elif c.verdict == "equal":
-        told.append(f"equal up to {c.vmas} VMA{'s' if c.vmas != 1 else ''}")
-        if c.sampled:
+        if c.any_number:
+            told.append("equal, any number of VMAs")
+        else:
+            told.append(f"equal up to {c.vmas} VMA{'s' if c.vmas != 1 else ''}")
+        if c.sampled and not c.any_number:
             told.append(f"{c.sampled} random cases of more besides")
     else:
         told.append("differs")
@@ -55,6 +58,8 @@ def subject_lines(s: SubjectReview, width: int) -> Iterator[str]:
     if s.why and s.verdict != "equal":
         place = f"{s.why_file}:{s.why_line}: " if s.why_file and s.verdict == "not covered" else ""
         yield from wrapped(f"{place}{printable(s.why)}", width, "  ")
+    if s.comparison is not None and s.comparison.not_proved:
+        yield from wrapped(f"not proved for more: {printable(s.comparison.not_proved)}", width, "  ")
     if s.change == "new":
         yield from wrapped(f"the same as: {names(s.equals)}", width, "  ")
     elif s.verdict != "not covered":
@@ -91,9 +96,10 @@ def shown_case(s: SubjectReview) -> CaseDoc | None:
     """The case that a subject is told with."""
     if s.comparison is not None and s.comparison.case is not None:
         return s.comparison.case
-    if s.verdict == "differs":
-        return next((c.case for c in s.editions if c.case is not None), None)
-    return None
+    if s.verdict != "differs":
+        return None
+    there = [c for c in s.editions if c.case is not None]
+    return next((c.case for c in there if s.change == "new" or set(c.against) & set(s.equals_before)), None)
 
 
 def advice_lines(a: AdviceReview, width: int) -> Iterator[str]:

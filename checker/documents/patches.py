@@ -13,7 +13,8 @@ from checker.documents.layouts import LayoutDoc
 from checker.version import WrittenBy
 
 Verdict: TypeAlias = Literal["equal", "differs", "sampled", "not covered"]
-"""`equal` for every argument and every layout of up to `vmas` VMAs, which is no proof for more; `differs`, with a case
+"""`equal` for every argument and every layout of up to `vmas` VMAs, which is no proof for more unless `any_number` says
+so; `differs`, with a case
 that was executed where one could be made; `sampled`: only random cases, and none differs; `not covered`: the C has what
 is neither read nor assumed, so that nothing is said."""
 Change: TypeAlias = Literal["none", "changed", "mended", "worse", "new", "unknown"]
@@ -47,6 +48,11 @@ class Comparison(Document):
     against: tuple[str, ...] = Field(description="the editions, or `before`: they agree in all that was read")
     verdict: Verdict
     vmas: int = Field(description="every layout of up to so many VMAs was explored; -1: of none")
+    any_number: bool = Field(
+        default=False,
+        description="equal for any number of VMAs: the loops of both sides go in lockstep (docs/REVIEW.md)",
+    )
+    not_proved: str = Field(default="", description="why the proof for any number does not go through, if it was tried")
     sampled: int = Field(description="random cases that were executed besides")
     paths: int
     why: str = ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import z3
@@ -30,8 +30,8 @@ from spec.terms import Bool, eq, not_, or_
 from spec.vma import ANONYMOUS, ATTRIBUTES, well_formed_page
 
 MOST_PATHS = 200_000
-MOST_APART, PLAINER_SECONDS = 24, 4.0
-"""So many paths on which two sides part are looked at for a plain one, for so long."""
+MOST_APART, ENOUGH_PLAIN, PLAINER_SECONDS = 24, 3, 4.0
+"""So many paths on which two sides part are looked at for so many plain ones, for so long."""
 
 
 class OutOfTime(Exception):
@@ -56,7 +56,8 @@ class BodyEnd:
     """What came of the windows of one size."""
 
     paths: int = 0
-    apart: Apart | None = None
+    apart: list[Apart] = field(default_factory=list)
+    """Those found, the plainest first."""
 
 
 class Case:
@@ -102,7 +103,7 @@ def compare_bodies(subject: Subject, edition: Edition, first: Side, second: Side
     try:
         _compare_bodies(subject, edition, first, second, n, deadline, end)
     except OutOfTime:
-        if end.apart is None:
+        if not end.apart:
             raise
     return end
 
@@ -131,11 +132,10 @@ def _compare_bodies(
             conditions = [*case.background, *explored.conditions, *([differ] if isinstance(differ, z3.BoolRef) else [])]
             apart = Apart(why, conditions, case.window, case.arguments, case.free, a.killed or b.killed)
             apart.odd = _oddness(apart, asked, explored)
-            if end.apart is None or apart.odd < end.apart.odd:
-                end.apart = apart
+            end.apart = sorted([*end.apart, apart], key=lambda a: a.odd)
             found += 1
             deadline = min(deadline, time.process_time() + PLAINER_SECONDS) if found == 1 else deadline
-            if end.apart.odd == 0 or found == MOST_APART:
+            if sum(a.odd == 0 for a in end.apart) == ENOUGH_PLAIN or found == MOST_APART:
                 return
         elif answer == z3.unknown:
             raise OutOfTime
@@ -185,7 +185,7 @@ def _differ(
     both = f"{_said(first, a)}; {_said(second, b)}"
     if a.faulted or b.faulted:
         return (False, "") if a.faulted and b.faulted else (True, both)
-    unlike = _values_differ(a.value, b.value)
+    unlike = values_differ(a.value, b.value)
     if unlike is True:
         return True, both
     states, why = states_differ(one, two, any_)
@@ -194,7 +194,7 @@ def _differ(
     return or_(unlike, states), f"{both}; or {why}"
 
 
-def _values_differ(a: Any, b: Any) -> Bool:
+def values_differ(a: Any, b: Any) -> Bool:
     for one, other in ((a, b), (b, a)):
         if isinstance(one, Addr):
             if one.byte:

@@ -65,6 +65,8 @@ def comparison(subject: Subject, compared: Compared, against: Sequence[str], fir
         against=tuple(against),
         verdict=compared.status,
         vmas=compared.vmas,
+        any_number=compared.any_number,
+        not_proved=compared.proof.why if compared.proof is not None and compared.status == "equal" else "",
         sampled=compared.sampled,
         paths=compared.paths,
         why=compared.why,

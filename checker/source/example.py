@@ -128,6 +128,8 @@ def _wishes(apart: Apart) -> Iterator[Any]:
     yield eq(window.elsewhere, 0)
     yield eq(window.max_map_count, 65530)
     yield eq(window.exec_key, 0)
+    if isinstance(getattr(to, "exec", None), z3.BoolRef):  # memory that may only be executed takes a key
+        yield z3.Implies(to.exec, to.read)
     yield eq(window.start_brk, 0)
     yield eq(window.brk, 0)
     for vma in window.vmas:

@@ -17,6 +17,7 @@ from checker.source.bridge import ArgumentsEnd, compare_arguments
 from checker.source.compare import OutOfTime, compare_bodies
 from checker.source.errors import Fault, NotCovered
 from checker.source.example import Case, End, example_of
+from checker.source.lockstep import Lockstep, in_lockstep
 from checker.source.machine import Boundary, Machine
 from checker.source.sample import sample
 from checker.source.sides import CSide, Side, SpecSide, named, number_of
@@ -41,6 +42,8 @@ class Limits:
     vmas: int = 3
     seconds: float = 30.0
     """Of the processor, for one comparison."""
+    proving: float = 0.0
+    """As many besides, to prove that two sides are equal for any number of VMAs; 0: that is not tried."""
 
 
 @dataclass(slots=True)
@@ -50,6 +53,8 @@ class Compared:
     status: Status
     vmas: int = -1
     """Every layout of up to so many VMAs was explored; -1: not even that of none."""
+    proof: Lockstep | None = None
+    """The attempt to prove it for any number."""
     sampled: int = 0
     paths: int = 0
     why: str = ""
@@ -60,8 +65,15 @@ class Compared:
     reads: frozenset[str] = frozenset()
 
     @property
+    def any_number(self) -> bool:
+        """It is proved that the two are equal, however many VMAs there are."""
+        return self.status == "equal" and self.proof is not None and self.proof.proved
+
+    @property
     def verdict(self) -> str:
         """In the words of a report."""
+        if self.any_number:
+            return "equal, any number of VMAs"
         if self.status == "equal":
             return f"equal up to {self.vmas} VMA{'s' if self.vmas != 1 else ''}"
         return self.status
@@ -95,11 +107,21 @@ def _compare(
                     deadline = min(deadline, time.process_time() + SMALLER_SECONDS)
             body = compare_bodies(subject, watched, first, second, n, deadline)
             found.paths += body.paths
-            if body.apart is not None:
-                found.status, found.why = "differs", body.apart.why
-                found.case = example_of(body.apart, subject, edition, first, second) or found.case
+            if body.apart:
+                found.status, found.why = "differs", body.apart[0].why
+                examples = ((a, example_of(a, subject, edition, first, second)) for a in body.apart)
+                confirmed = next(((a, case) for a, case in examples if case is not None), None)
+                if confirmed is not None:
+                    found.why, found.case = confirmed[0].why, confirmed[1]
                 return found
             found.vmas = n
+            if n == 1 and limits.proving:
+                began = time.process_time()
+                found.proof = in_lockstep(subject, watched, first, second, began + limits.proving)
+                found.paths += found.proof.paths
+                if found.proof.proved:
+                    break
+                deadline += time.process_time() - began
         if limits.vmas < 1:
             _sampled(found, subject, watched, first, second, deadline)
     except NotCovered as error:

@@ -7,7 +7,7 @@ the body an address is a page number.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -271,12 +271,15 @@ class Machine:
                 elif s.iffalse is not None:
                     self._statement(s.iffalse)
             case c_ast.While():
+                turn = 0
                 while self.is_true(self.value(s.cond)):
-                    if self._once(s.stmt):
+                    if self._once(s, turn):
                         break
+                    turn += 1
             case c_ast.DoWhile():
-                while not self._once(s.stmt) and self.is_true(self.value(s.cond)):
-                    pass
+                turn = 0
+                while not self._once(s, turn) and self.is_true(self.value(s.cond)):
+                    turn += 1
             case c_ast.For():
                 self._for(s)
             case c_ast.Return():
@@ -296,13 +299,17 @@ class Machine:
             case _:
                 self.value(s)
 
-    def _once(self, body: Any) -> bool:
+    def turn(self, loop: Any, turn: int) -> None:
+        """The body of a loop is about to be executed, for the first time if `turn` is 0."""
+
+    def _once(self, loop: Any, turn: int) -> bool:
         """Execute the body of a loop; the loop ends."""
         self.steps += 1
         if self.steps > MOST_STEPS:
             raise NotCovered(f"the C has not ended after {MOST_STEPS} statements")
+        self.turn(loop, turn)
         try:
-            self._statement(body)
+            self._statement(loop.stmt)
         except Break:
             return True
         except Continue:
@@ -318,9 +325,11 @@ class Machine:
         try:
             if s.init is not None:
                 self._do(s.init)
+            turn = 0
             while s.cond is None or self.is_true(self.value(s.cond)):
-                if self._once(s.stmt):
+                if self._once(s, turn):
                     break
+                turn += 1
                 if s.next is not None:
                     self.value(s.next)
         finally:
@@ -635,6 +644,13 @@ class Machine:
         if self.lock != "write":
             raise Fault("a VMA is changed without the mmap lock held for writing")
         self.space.vmas[self.index(s)] = vma
+
+    def removing(self, step: Callable[[], None]) -> None:
+        """Make a step that removes VMAs, and frees them."""
+        before = list(zip(self.space.vmas, self.structs, strict=True))
+        step()
+        left = {id(vma) for vma in self.space.vmas}
+        self.structs[:] = [struct for vma, struct in before if id(vma) in left]
 
     def field(self, of: Any, name: str) -> Any:
         """`of->name`."""

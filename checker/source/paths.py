@@ -17,7 +17,8 @@ from checker.paths import TooManyPaths
 from spec.terms import Bool
 
 Outcome = TypeVar("Outcome")
-NO_TIMEOUT = (1 << 32) - 1
+MOST_MILLISECONDS = 10_000
+"""For one question."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,8 @@ class Explored(Generic[Outcome]):
     outcome: Outcome
     ask: Callable[[z3.BoolRef, int], z3.CheckSatResult]
     """Whether something more can hold on the path, within so many milliseconds; before the next one is taken."""
+    model_of: Callable[[z3.BoolRef], tuple[bool, z3.ModelRef | None]]
+    """As `ask`, and a model if there is one that the solver can find."""
 
 
 @dataclass(slots=True)
@@ -43,6 +46,7 @@ class _Solver:
 
     def __init__(self, background: list[z3.BoolRef]) -> None:
         self.solver = z3.SimpleSolver()
+        self.solver.set("timeout", MOST_MILLISECONDS)  # where it cannot tell, both answers are explored
         self.solver.add(*background)
         self.depth = 0
 
@@ -64,7 +68,7 @@ class _Solver:
         self.solver.add(cond)
         self.solver.set("timeout", milliseconds)
         answer: z3.CheckSatResult = self.solver.check()
-        self.solver.set("timeout", NO_TIMEOUT)
+        self.solver.set("timeout", MOST_MILLISECONDS)
         self.solver.pop()
         return answer
 
@@ -96,7 +100,8 @@ class Path:
     def assume(self, fact: Bool) -> None:
         """Add a fact to the path."""
         if isinstance(fact, z3.BoolRef):
-            self._take(fact, free=True, forced=True)
+            if self._known.get(fact.get_id()) is not True:
+                self._take(fact, free=True, forced=True)
         elif not fact:
             self._take(z3.BoolVal(False), free=True, forced=True)
 
@@ -110,6 +115,12 @@ class Path:
             return bool(cond)
         known = self._known.get(cond.get_id())
         return self._take(cond, free=False) if known is None else known
+
+    def entails(self, cond: Bool) -> bool:
+        """The condition holds on the path. Where decisions are repeated it was asked before, and held."""
+        if not isinstance(cond, z3.BoolRef):
+            return cond
+        return len(self._decisions) < self._replayed or not self._solver.model_of(z3.Not(cond))[0]
 
     def _take(self, cond: z3.BoolRef, *, free: bool, forced: bool = False) -> bool:
         step = len(self._decisions)
@@ -168,4 +179,4 @@ class Exploration(Generic[Outcome]):
             path = Path(solver, pending.pop())
             outcome = self.run(path)
             pending.extend(path.open)
-            yield Explored(tuple(path.conditions), outcome, solver.ask)
+            yield Explored(tuple(path.conditions), outcome, solver.ask, solver.model_of)

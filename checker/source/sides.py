@@ -87,9 +87,10 @@ class CSide:
     source: Source
     note: Callable[[Machine], None] = lambda machine: None
     """Told of each machine when it has ended."""
+    machine: Callable[[Source, Any, Any], Machine] = Machine
 
     def run(self, space: Any, subject: Subject, arguments: Any, free: Free) -> Ended:
-        machine = Machine(self.source, space, space)
+        machine = self.machine(self.source, space, space)
         given = subject.given(arguments, free)
         if not subject.whole:
             machine.lock = "write"

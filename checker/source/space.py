@@ -99,6 +99,9 @@ class _Repeatable:
     def assume(self, fact: Bool) -> None:
         self.run.assume(fact)
 
+    def entails(self, cond: Bool) -> bool:
+        return bool(self.run.entails(cond))
+
     def choose(self, choice: z3.BoolRef) -> bool:
         name = str(choice)
         if name not in self.chosen:

@@ -14,7 +14,8 @@ from checker.source.table.flags import flags_from
 from checker.source.table.vmas import page_of
 from checker.source.values import ErrPtr, Iter, Record, Struct, flags_of, unsayable, with_flags
 from spec.errors import Errno
-from spec.terms import Bool, larger, lt, not_, or_, smaller
+from spec.space import Refused
+from spec.terms import Bool, larger, not_, or_, smaller
 from spec.vma import Vma
 
 
@@ -113,10 +114,7 @@ def vms_complete_munmap_vmas(m: Any, vms: Any, mas: Any) -> None:
 def unmap(m: Any, start: Any, end: Any) -> None:
     """Remove the VMAs of a range."""
     _written(m, "a range is unmapped")
-    before = list(zip(m.space.vmas, m.structs, strict=True))
-    m.space.unmap(start, end)
-    left = {id(vma) for vma in m.space.vmas}
-    m.structs[:] = [struct for vma, struct in before if id(vma) in left]
+    m.removing(lambda: m.space.unmap(start, end))
 
 
 @assumed("populate_vma_page_range", says="faults the range in, as far as that goes", source="mm/gup.c")
@@ -140,16 +138,11 @@ def mm_populate(m: Any, start: Any, length: Any, ignore_errors: Any) -> Any:
     last = first + page_of(m, length)
     space = m.space
     space.lock(first, last)
-    for vma in space.vmas[space.index(first) :]:
-        if not m.decide(_below(vma, last)):
-            break
-        if m.decide(_stuck(space, vma, first, last)):
-            return failure(Errno.EFAULT)
+    try:
+        space.check_each(first, last, lambda vma: _stuck(space, vma, first, last), Errno.EFAULT, "a page is missing")
+    except Refused as refused:
+        return failure(refused.errno)
     return OK
-
-
-def _below(vma: Vma, last: Any) -> Bool:
-    return lt(vma.start, last)
 
 
 def _stuck(space: Any, vma: Vma, first: Any, last: Any) -> Bool:
