@@ -98,11 +98,12 @@ def _tests(mm: AddressSpace, to: Any) -> Num:
 
 
 def _tests_advice(mm: AddressSpace, to: Any) -> Num:
-    discards = one_of(to.advice, madvise_spec.treated_as_discard(mm.edition))
+    if not mm.decide(one_of(to.advice, madvise_spec.treated_as_discard(mm.edition))):
+        return 0
     mm.check_each(
         to.start,
         to.end,
-        lambda vma: and_(discards, vma.sealed, madvise_spec.is_protected(mm, vma)),
+        lambda vma: and_(vma.sealed, madvise_spec.is_protected(mm, vma)),
         Errno.EPERM,
         "a read-only anonymous VMA of the range is sealed",
     )
