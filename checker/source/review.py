@@ -24,6 +24,7 @@ from checker.source.changes import Changed, Changes, changes_of, reached
 from checker.source.config import Config
 from checker.source.document import advice_document, assumed_documents, comparison
 from checker.source.errors import NotCovered
+from checker.source.example import Case, ended
 from checker.source.judge import Compared, Limits, Readings, compare, matches
 from checker.source.patch import FilePatch, apply
 from checker.source.properties import Decided, decide_properties
@@ -227,7 +228,8 @@ class Reviewer:
             few = Limits(min(self.limits.vmas, 2), self.limits.seconds / 3)
             found = matches(subject, after, self.editions, few, self.say, until_equal=True)
             editions = tuple(comparison(subject, m.compared, m.editions, m.editions[0], after.name) for m in found)
-            now = tuple(name for m in found if m.compared.status in ("equal", "sampled") for name in m.editions)
+            alike = [name for m in found if m.compared.status in ("equal", "sampled") for name in m.editions]
+            now = tuple(n for n in alike if n not in was and self._agrees(subject, n, compared.case))
             properties = self._properties(subject, base, before, after) if subject.whole else ()
             change = _change(properties, compared)
         return SubjectReview(
@@ -235,6 +237,15 @@ class Reviewer:
             change=change, why=compared.why, why_file=compared.file, why_line=compared.line, equals_before=was,
             equals=now, comparison=told, editions=editions, properties=properties,
         )  # fmt: skip
+
+    def _agrees(self, subject: Subject, edition: str, case: Case | None) -> bool:
+        """The edition ends the case as the C after the patch does: so it must, to be equal to that."""
+        if case is None or case.arguments is None:
+            return True
+        chosen = next(e for e in self.editions if e.name == edition)
+        free = {name: bool(made(case.words or {})) for name, made in subject.free.items() if case.words}
+        end = ended(SpecSide(edition), subject, chosen, (case.before, case.arguments, free, case.failures))
+        return end.key == case.second.key
 
     def _base(self, subject: Subject, before: Side) -> tuple[Edition, tuple[str, ...]]:
         """The edition that the C before the patch equals, and all that it equals: of fewer VMAs, for it is the same

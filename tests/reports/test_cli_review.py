@@ -186,3 +186,14 @@ def test_a_tree_says_which_edition_its_calls_equal(tmp_path: Path, capsys: pytes
     document = json.loads(out.read_text("utf-8"))
     jsonschema.validate(document, json.loads((SCHEMAS / "tree.json").read_text("utf-8")))
     assert [x["text"] for x in document["inequalities"]] == ["map_count + 2 > limit"]
+
+
+def test_what_differs_from_the_c_before_is_not_called_the_same_as_its_edition(tmp_path: Path) -> None:
+    """The cursor is stale only behind a merge, of three VMAs: what is compared with the editions has fewer."""
+    out = tmp_path / "r.json"
+    patch = put(tmp_path, change("unsigned long a = max(vma->vm_start, from);", "unsigned long a = from;"))
+    main(["review", patch, "--tree", tree_of(tmp_path), *FAST, "--json", str(out)])
+    (subject,) = PatchReview.model_validate_json(out.read_text("utf-8")).subjects
+    assert subject.verdict == "differs"
+    assert "v6.18" in subject.equals_before and "v6.18" not in subject.equals
+    assert subject.comparison is not None and subject.comparison.case is not None
