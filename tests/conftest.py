@@ -21,6 +21,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background jo
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TOGETHER = {
+    "reports/test_cli_diff.py": "diffs",
     "reports/test_formats.py": "reviews",
     "reports/test_thread.py": "reviews",
     "reports/test_rst.py": "reviews",

@@ -182,7 +182,7 @@ def test_a_tree_says_which_edition_its_calls_equal(tmp_path: Path, capsys: pytes
     out = tmp_path / "t.json"
     full = "\nstatic int full(void)\n{\n\treturn current->mm->map_count + 2 > sysctl_max_map_count;\n}\n"
     tree = tree_of(tmp_path, MSEAL + full)
-    assert main(["derive", "--tree", tree, "--edition", "v6.18", "--json", str(out)]) == 0
+    assert main(["derive", "--tree", tree, "--edition", "v6.18", "--prove", "0", "--json", str(out)]) == 0
     assert "the same as: v6.18" in capsys.readouterr().out
     document = json.loads(out.read_text("utf-8"))
     jsonschema.validate(document, json.loads((SCHEMAS / "tree.json").read_text("utf-8")))
