@@ -149,6 +149,23 @@ LATE = {
          "\t\tif (!second)\n\t\t\tsecond = vma->vm_end;\n\t\telse if (vma->vm_start > second)"
          "\n\t\t\tbreak;\n\t\tbefore = vma;\n\t\treached"),
     ),
+    "what another one follows is marked": (
+        ("*vma, *before;", "*vma, *before, *next;"),
+        ("\t\t\tvm_flags_clear(vma, VM_LOCKED);",
+         "\t\t\tvm_flags_clear(vma, VM_LOCKED);\n\t\t\tnext = find_vma(current->mm, vma->vm_end);"
+         "\n\t\t\tif (next && next->vm_start < last)\n\t\t\t\tvm_flags_set(vma, VM_DONTCOPY);"),
+    ),
+    "ends where another one follows": (
+        ("*vma, *before;", "*vma, *before, *next;"),
+        ("\t\treached = vma_iter_end(&it);",
+         "\t\treached = vma_iter_end(&it);\n\t\tnext = find_vma(current->mm, reached);"
+         "\n\t\tif (next && next->vm_start == reached && reached < last) {"
+         "\n\t\t\treached = last;\n\t\t\tbreak;\n\t\t}"),
+    ),
+    "changes the last VMA once more": (
+        ("\tif (!error && reached < last)",
+         "\tif (!error)\n\t\tvm_flags_set(before, VM_DONTCOPY);\n\tif (!error && reached < last)"),
+    ),
 }  # fmt: skip
 """C that is right for the first VMAs of a range, and wrong behind them."""
 SAID = "ends after seven"
