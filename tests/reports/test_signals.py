@@ -313,13 +313,11 @@ def test_random_moments(
 ) -> None:
     """SIGKILL is for the parent, whose workers end with it; the others are answered."""
     monkeypatch.chdir(tmp_path)
-    chance = random.Random(f"{arguments[0]} {number}")
-    for _ in range(3):
-        with closing(start(*arguments)) as session:
-            session.wait_for(partial(heeds, session))
-            time.sleep(chance.uniform(0, 6))
-            if session.process.poll() is not None:
-                continue
+    moment = random.Random(f"{arguments[0]} {number}").uniform(0, 6)
+    with closing(start(*arguments)) as session:
+        session.wait_for(partial(heeds, session))
+        time.sleep(moment)
+        if session.process.poll() is None:
             session.send(number)
             result = session.result()
             assert not session.left(10)
