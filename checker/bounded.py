@@ -19,7 +19,7 @@ from checker.unbounded import Number, Truth
 from spec.editions import Edition
 from spec.errors import Errno
 from spec.space import Refused
-from spec.terms import Bool, Num, and_, any_, between, eq, ite, le, lt, ne, not_, or_
+from spec.terms import Bool, Num, Unknown, and_, any_, between, eq, ite, le, lt, ne, not_, or_
 from spec.transition import PageView
 from spec.vma import EMPTY_PAGE, Page, Vma, choose_page, choose_vma, visible, well_formed_page, well_formed_vma
 from spec.words import MIN_PAGE, TASK_PAGES
@@ -42,13 +42,13 @@ class Window:
         self.brk, self.start_brk = z3.Int("brk"), z3.Int("start_brk")
         self.exec_key = z3.Int("execute_only_pkey")
         self.page_functions = {
-            f.name: z3.Function(f"page_{f.name}", Number, Truth if f.type == "Bool" else Number) for f in fields(Page)
+            f.name: Unknown(f"page_{f.name}", Number, Truth if f.type == "Bool" else Number) for f in fields(Page)
         }
-        self.stored = z3.Function("stored", Number, Number, Number)
-        self.object_pages = z3.Function("object_pages", Number, Number)
-        self.write_denied = z3.Function("write_denied", Number, Truth)
-        self.access_denied = z3.Function("access_denied", Number, Truth)
-        self.pkey_allocated = z3.Function("pkey_allocated", Number, Truth)
+        self.stored = Unknown("stored", Number, Number, Number)
+        self.object_pages = Unknown("object_pages", Number, Number)
+        self.write_denied = Unknown("write_denied", Number, Truth)
+        self.access_denied = Unknown("access_denied", Number, Truth)
+        self.pkey_allocated = Unknown("pkey_allocated", Number, Truth)
 
     def page(self, number: Num) -> Page:
         """What a page holds in the arbitrary address space."""

@@ -24,7 +24,7 @@ from spec.contracts import Contracts, Kind, PageFact
 from spec.editions import Edition
 from spec.errors import Errno
 from spec.space import AddressSpace
-from spec.terms import Bool, Num, all_, and_, between, eq, implies, le, lt, not_, plain_sum
+from spec.terms import Bool, Num, Unknown, all_, and_, between, eq, implies, le, lt, not_, plain_sum
 from spec.transition import PageView
 from spec.vma import Page, Vma, choose_vma, visible, well_formed_page, well_formed_vma
 from spec.words import TASK_PAGES
@@ -42,7 +42,7 @@ class World:
     which pages were ever named, and what well-formedness says of each."""
 
     def __init__(self) -> None:
-        self.functions: dict[str, z3.FuncDeclRef] = {}
+        self.functions: dict[str, Unknown] = {}
         self._valued: set[int] = set()
         self.views: dict[int, tuple[z3.ArithRef, Bool, Vma, Page]] = {}
         self._plain_terms: dict[int, tuple[z3.ArithRef, z3.ArithRef]] = {}
@@ -99,10 +99,10 @@ class World:
         wanted: list[tuple[int, ...]] = [(), *((key,) for key in keys), *itertools.combinations(keys, 2)]
         return [fact for key in wanted for fact in self._of_pages.get(key, ())]
 
-    def function(self, name: str, *sorts: z3.SortRef) -> z3.FuncDeclRef:
+    def function(self, name: str, *sorts: z3.SortRef) -> Unknown:
         """The uninterpreted function of that name."""
         if name not in self.functions:
-            self.functions[name] = z3.Function(name, *sorts)
+            self.functions[name] = Unknown(name, *sorts)
         return self.functions[name]
 
     def stored(self, object: Num, offset: Num) -> Num:

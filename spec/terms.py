@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from typing import TypeAlias, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 import z3
 
@@ -49,11 +49,6 @@ def plain_sum(a: Num, b: Num) -> Num:
     return cast(z3.ArithRef, z3.simplify(total)) if isinstance(total, z3.ExprRef) else total
 
 
-def unknown_truth(name: str, number: Num) -> Bool:
-    """An uninterpreted predicate of a number."""
-    return cast(z3.BoolRef, z3.Function(name, z3.IntSort(), z3.BoolSort())(number))
-
-
 def whole(number: Num) -> int:
     """A decided number as the int that it is. Raises TypeError for a symbolic one."""
     if not isinstance(number, int):
@@ -76,6 +71,36 @@ def _joined(make: Callable[..., object], parts: Sequence[z3.BoolRef]) -> z3.Bool
 @cache
 def _number(value: int) -> z3.ArithRef:
     return cast(z3.ArithRef, z3.IntVal(value))
+
+
+class Unknown(z3.FuncDeclRef):
+    """An uninterpreted function of numbers and truth values."""
+
+    def __init__(self, name: str, *sorts: z3.SortRef) -> None:
+        super().__init__(z3.Function(name, *sorts).ast, _CONTEXT)  # type: ignore[no-untyped-call]
+        self._answer = z3.BoolRef if sorts[-1].kind() == z3.Z3_BOOL_SORT else z3.ArithRef
+        self._arity = len(sorts) - 1
+
+    def __call__(self, *arguments: z3.ExprRef | int) -> Any:
+        """The term of its answer."""
+        assert len(arguments) == self._arity, f"{self} takes {self._arity} arguments"
+        terms = [a if isinstance(a, z3.ExprRef) else _constant(a) for a in arguments]
+        asts = (z3.Ast * len(terms))(*(term.ast for term in terms))
+        return self._answer(z3.Z3_mk_app(_CONTEXT.ref(), self.ast, len(terms), asts), _CONTEXT)
+
+
+def unknown_truth(name: str, number: Num) -> Bool:
+    """An uninterpreted predicate of a number."""
+    return cast(z3.BoolRef, _predicate(name)(number))
+
+
+@cache
+def _predicate(name: str) -> Unknown:
+    return Unknown(name, z3.IntSort(), z3.BoolSort())
+
+
+def _constant(value: int) -> z3.ExprRef:
+    return cast(z3.ExprRef, z3.BoolVal(value)) if isinstance(value, bool) else _number(value)
 
 
 def _compared(make: Callable[..., object], reverse: Callable[..., object], a: Num, b: Num) -> z3.BoolRef:
@@ -166,7 +191,7 @@ def ite_bool(cond: Bool, yes: Bool, no: Bool) -> Bool:
         return or_(cond, no) if yes else and_(not_(cond), no)
     if not isinstance(no, z3.ExprRef):
         return or_(not_(cond), yes) if no else and_(cond, yes)
-    return cast(z3.BoolRef, z3.If(cond, yes, no))
+    return _built(z3.Z3_mk_ite, cond, yes, no)
 
 
 def ite(cond: Bool, yes: Num, no: Num) -> Num:
@@ -175,7 +200,10 @@ def ite(cond: Bool, yes: Num, no: Num) -> Num:
         return yes if cond else no
     if _same_object(yes, no) or (not isinstance(yes, z3.ExprRef) and not isinstance(no, z3.ExprRef) and yes == no):
         return yes
-    return cast(z3.ArithRef, z3.If(cond, yes, no))
+    if isinstance(yes, z3.BitVecRef) or isinstance(no, z3.BitVecRef):
+        return cast(z3.ArithRef, z3.If(cond, yes, no))
+    operands = (cond, *(n if isinstance(n, z3.ExprRef) else _number(n) for n in (yes, no)))
+    return z3.ArithRef(z3.Z3_mk_ite(_CONTEXT.ref(), *(operand.ast for operand in operands)), _CONTEXT)
 
 
 def lt(a: Num, b: Num) -> Bool:

@@ -55,7 +55,8 @@ def decide_lemma(lemma: Lemma, edition: Edition, timeout_ms: int) -> LemmaOutcom
     for obligation in lemma.obligations(edition):
         count += 1
         solver = z3.SimpleSolver()
-        solver.set("timeout", timeout_ms)
+        solver.set(timeout=timeout_ms, relevancy=0)  # so a third faster, as is this way with sums
+        solver.set("arith.solver", 2)
         if obligation.as_integers:
             solver.set("bv.solver", 2)
         solver.add(*obligation.query)

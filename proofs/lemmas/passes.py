@@ -33,7 +33,24 @@ from spec.editions import Edition
 from spec.errors import Errno
 from spec.space import AddressSpace, Done, Gap, Pass, Refused, Visit
 from spec.syscalls import CALLS
-from spec.terms import Bool, Num, all_, and_, between, eq, implies, ite, larger, le, lt, ne, not_, or_, smaller
+from spec.terms import (
+    Bool,
+    Num,
+    all_,
+    and_,
+    between,
+    eq,
+    implies,
+    ite,
+    larger,
+    le,
+    lt,
+    ne,
+    not_,
+    once_for_each,
+    or_,
+    smaller,
+)
 from spec.vma import Page, Vma, choose_vma, offset_at, same_flags, well_formed_page, well_formed_vma
 
 
@@ -145,12 +162,13 @@ class Moment:
         self.pkey_allocated, self.exec_key, self.brk = engine._allocated, engine.exec_key, engine.brk
         self.count = engine.counter
         self.function = engine.function
+        self.view = once_for_each(self._view)
 
     def listed(self, q: Num) -> Bool:
         """The page is in a VMA of the window."""
         return or_(*(between(vma.start, q, vma.end) for vma in self.vmas))
 
-    def view(self, q: Num) -> tuple[Bool, Vma]:
+    def _view(self, q: Num) -> tuple[Bool, Vma]:
         """Whether a VMA holds the page, and which."""
         rest = Vma(**{
             f.name: self.function(f"now_vma_{f.name}", Number, Truth if f.type == "Bool" else Number)(q)
@@ -176,10 +194,10 @@ class Listed(KeySpace, BoundedSpace):
         super().__init__(window, edition, run)
         self.function = keys.world.function
         self.counter = z3.Int("now_map_count")
-        self._page = lambda q: Page(**{
+        self._page = once_for_each(lambda q: Page(**{
             f.name: self.function(f"now_page_{f.name}", Number, Truth if f.type == "Bool" else Number)(q)
             for f in fields(Page)
-        })  # fmt: skip
+        }))  # fmt: skip
         self._stored = lambda o, at: cast(z3.ArithRef, self.function("now_stored", Number, Number, Number)(o, at))
         self._write, self._access = keys._write_denied, keys._access_denied
         self._allocated, self._exec_key, self._no_keys = keys._pkey_allocated, keys._exec_key, keys.no_keys

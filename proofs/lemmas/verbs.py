@@ -213,8 +213,8 @@ MOVES = tuple(
 class Alone(Moment):
     """An address space of which all VMAs are listed."""
 
-    def view(self, q: Num) -> tuple[Bool, Vma]:
-        return self.listed(q), super().view(q)[1]
+    def _view(self, q: Num) -> tuple[Bool, Vma]:
+        return self.listed(q), super()._view(q)[1]
 
     def cut(self, q: Num) -> Bool:
         return or_(*(or_(eq(q, vma.start), eq(q, vma.end)) for vma in self.vmas))
