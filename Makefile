@@ -12,7 +12,7 @@ ARGS ?=
 .DEFAULT_GOAL := help
 KERNEL ?= 6.18.15
 
-.PHONY: help sabotage soak prove test check golden test-guest lint bench replays clean
+.PHONY: help sabotage soak prove test check golden record test-guest lint bench replays clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 18
@@ -28,6 +28,9 @@ check: lint ## ruff, mypy and the fast tests
 
 golden: $(READY) ## the verdicts of all editions, decided anew, against tests/golden
 	$(BIN)/python -m proofs.golden $(ARGS)
+
+record: $(READY) ## proofs/cases.jsonl anew: the cases that the proofs would else search for
+	$(BIN)/python -m proofs.record $(ARGS)
 
 test-guest: $(READY) ## the tests that ask a kernel, in QEMU: another kernel (KERNEL), processor, user, limit
 	$(BIN)/python -m tests.guest $(KERNEL) $(ARGS)

@@ -25,8 +25,8 @@ from spec.editions import Edition
 from spec.errors import Errno
 from spec.space import Refused
 from spec.syscalls import CALLS
-from spec.terms import Bool, Num, whole
-from spec.vma import EMPTY_PAGE, Page, Vma, offset_at
+from spec.terms import Bool, Num, larger, whole
+from spec.vma import EMPTY_PAGE, Page, Vma, in_whole_pages, offset_at
 
 NOWHERE = Vma(start=-7, end=-7)
 """Stands where there is no VMA: a contract that looks at it says so by being broken."""
@@ -360,12 +360,16 @@ class AdmittedSpace(Contracts):
         pages = list(self._tried)
         return lambda object, offset: any(backs(page, object, offset) for page in pages)
 
-    def move_each(self, *arguments: Any, **options: Any) -> None:
+    def move_each(self, start: Num, end: Num, *arguments: Any, **options: Any) -> None:
         def contract() -> None:
             self.queue = list(self.step.steps)  # of the first VMA, if none was moved before
-            Contracts.move_each(self, *arguments, **options)
+            mapped, last = self._view(end - 1)
+            first = larger(start, last.start)
+            # the contract is about whole huge pages (assumption HUGE_SIZES)
+            whole_end = first + in_whole_pages(last, end - first) if mapped else end
+            Contracts.move_each(self, start, whole_end, *arguments, **options)
 
-        self.admit("move_each", contract, arguments)
+        self.admit("move_each", contract, (start, end, *arguments))
 
     @property
     def max_map_count(self) -> Num:

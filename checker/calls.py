@@ -169,8 +169,8 @@ def explore_arguments(name: str, edition: Edition, dropped: str | None = None) -
 def words_for(
     name: str, edition: Edition, values: Decoded, also: Iterable[z3.BoolRef] = ()
 ) -> Mapping[str, int] | None:
-    """Words that the argument stage turns into these decoded arguments, whole pages where that is possible, and for
-    which `also` holds; None if there are none. Raises GaveUp where the solver cannot tell."""
+    """Words that the argument stage turns into these decoded arguments, and for which `also` holds, the least of them,
+    whole pages where that is possible; None if there are none. Raises GaveUp where the solver cannot tell."""
     call = CALLS[name]
     words = words_of(call)
     for path in explore_arguments(name, edition):
@@ -187,13 +187,27 @@ def words_for(
                 known = term if isinstance(term, bool | z3.ExprRef) else term % (1 << 64)
                 solver.add(known == number)
         if is_sat(solver):
-            model = solver.model()
-            for wish in (w for word in words.values() for w in (word == 0, word & 0xFFF == 0)):
-                solver.push()
-                solver.add(wish)
-                if solver.check() == z3.sat:
-                    model = solver.model()
-                else:
-                    solver.pop()
-            return {n: model.eval(w, model_completion=True).as_long() for n, w in words.items()}
+            return {name: _least(solver, word) for name, word in words.items()}
     return None
+
+
+def _least(solver: z3.Solver, word: z3.BitVecRef) -> int:
+    """The least value that the word can have, of whole pages if it can; it is asserted to have that."""
+    solver.push()
+    solver.add(word & 0xFFF == 0)
+    if solver.check() != z3.sat:
+        solver.pop()
+        solver.check()
+    for bit in reversed(range(word.size())):
+        if solver.model().eval(word, model_completion=True).as_long() >> bit & 1:
+            solver.push()
+            solver.add(z3.Extract(bit, bit, word) == 0)
+            if solver.check() != z3.sat:
+                solver.pop()
+                solver.add(z3.Extract(bit, bit, word) == 1)
+                solver.check()
+        else:
+            solver.add(z3.Extract(bit, bit, word) == 0)
+    found: int = solver.model().eval(word, model_completion=True).as_long()
+    solver.add(word == found)
+    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -31,6 +31,10 @@ MOST_PATHS = 6
 """Paths of one degree of plainness on which an example is made, to choose the plainest from."""
 
 
+MOST_PAGES = 64
+"""Pages of all VMAs of an example together, where only their number counts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What the unbounded reading says of one property of one call."""
@@ -45,6 +49,8 @@ class Decision:
     why: str = ""
     paths: int = 0
     """How many paths of the call were accounted for."""
+    searched: bool = False
+    """Its example was searched for: none that was known is the smallest."""
 
 
 @dataclass(slots=True)
@@ -147,14 +153,18 @@ class Prover:
         self.solver.pop()
         return answer, why
 
-    def decide(self, props: Sequence[Property]) -> dict[str, Decision]:
+    def decide(
+        self, props: Sequence[Property], recorded: Callable[[Property], Iterable[Example]] = lambda prop: ()
+    ) -> dict[str, Decision]:
         """Decide the properties on all paths. What breaks one often breaks another, so that the examples of those that
-        few paths break are tried on the others before anything is searched for."""
+        few paths break are tried on the others before anything is searched for; what was `recorded` of a property comes
+        before that."""
         examined = self.examine(props)
         decided: dict[str, Decision] = {}
         for prop in sorted(props, key=lambda prop: len(examined[prop.name].opened)):
             known = [d.example for d in decided.values() if d.example is not None]
-            decided[prop.name] = self.conclude(prop, examined[prop.name], known)
+            opened = examined[prop.name].opened
+            decided[prop.name] = self.conclude(prop, examined[prop.name], [*(recorded(prop) if opened else ()), *known])
         return {prop.name: decided[prop.name] for prop in props}
 
     def examine(self, props: Sequence[Property]) -> dict[str, Examination]:
@@ -229,7 +239,7 @@ class Prover:
 
     def conclude(self, prop: Property, examined: Examination, known: Sequence[Example] = ()) -> Decision:
         """The verdict: where the property may be broken, the smallest example is looked for. `known`: examples that
-        were found for other properties of this call; if one breaks this property too, only smaller ones are sought."""
+        were found before, of this property or of others; if one breaks it, only smaller ones are sought."""
         queries, seconds, paths = examined.queries, examined.seconds, len(examined.accounts)
         if examined.lost:
             return Decision("error", queries, seconds, why=examined.lost, paths=paths)
@@ -240,7 +250,10 @@ class Prover:
         begun = time.perf_counter()
         self.ran_out = ""
         shared = self._smallest_known(prop, known)
-        found = self._smallest(prop, examined.opened, None if shared is None else shared[0].state.size) or shared
+        searched = shared is None or not self._nothing_smaller(examined.opened, shared[0].state.size)
+        found = shared
+        if searched:
+            found = self._smallest(prop, examined.opened, None if shared is None else shared[0].state.size) or shared
         if found is None:
             found, ran_out = find_bounded(prop, self.explored.call.name, self.explored.edition)
             self.ran_out = self.ran_out or ran_out
@@ -251,7 +264,7 @@ class Prover:
         if found is None:
             why = "satisfiable, but no model was a counterexample"
             return Decision("open", queries, seconds, why=why, paths=paths)
-        return Decision("refuted", queries, seconds, *found, paths=paths)
+        return Decision("refuted", queries, seconds, *found, paths=paths, searched=searched)
 
     @staticmethod
     def goal(path: CallPath, prop: Property) -> Bool:
@@ -270,6 +283,23 @@ class Prover:
             if of_every_page is not None:
                 wanted += [of_every_page(path.transition, q) for q in list(path.space.named.values())]
         return [w if isinstance(w, z3.ExprRef) else z3.BoolVal(w) for w in wanted]
+
+    def case_of(self, prop: Property, path: CallPath, dropped: str) -> Example | None:
+        """A concrete case in which the property is broken, with this check left out; None if none was found."""
+        goal = self.goal(path, prop)
+        if goal is False:
+            return None
+
+        def broken(example: Example) -> int | None:
+            found = violation(prop, example, self.explored.edition, dropped)
+            return None if found is None else found[0]
+
+        with self._few_steps():
+            for vmas in (1, 2, 0, 3):
+                found = self._some_example(path, self.wanted(path, prop, goal), vmas, 5, broken)
+                if found is not None:
+                    return found[0]
+        return None
 
     # witnesses --------------------------------------------------------------------------------------------------------
 
@@ -348,6 +378,19 @@ class Prover:
         with self._few_steps():
             return self._search(prop, opened, below)
 
+    def _nothing_smaller(self, opened: Sequence[_Open], size: tuple[int, int]) -> bool:
+        """No path has room for fewer VMAs, nor for as many with fewer pages: an example of this size is the smallest.
+        False also where the solver cannot tell."""
+        vmas, pages = size
+        with self._few_steps():
+            room = any(
+                (vmas > 0 and self._fits(item, vmas - 1, MOST_PAGES))
+                or (pages > vmas and self._fits(item, vmas, pages - 1))
+                for item in opened
+            )
+        sure, self.ran_out = not self.ran_out, ""
+        return sure and not room
+
     @contextmanager
     def _few_steps(self) -> Iterator[None]:
         """Within, queries are limited in steps too."""
@@ -377,7 +420,7 @@ class Prover:
                     if found:
                         return min(found, key=lambda pair: pair[0])[1]
                 if items is opened:  # the smallest size is too small: which paths have room for more pages at all?
-                    items = [item for item in opened if self._fits(item, vmas, 64)] if vmas else []
+                    items = [item for item in opened if self._fits(item, vmas, MOST_PAGES)] if vmas else []
                 if not items:
                     break
         return None

@@ -24,6 +24,7 @@ import z3
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from checker.output import write_text
+from proofs import recorded
 from proofs.tasks import Task
 from spec.editions import EDITIONS, Edition
 from spec.syscalls import CALLS
@@ -33,7 +34,7 @@ VARIABLE = "MSEAL_SPEC_CACHE"
 FORMAT = "mseal-spec/verdicts/2"
 CALLS_PACKAGE = "spec.syscalls"
 """It imports every call; a question about one call depends on that call's module only."""
-ASKS_THEOREM = ("proofs.theorems", "proofs.evidence", "proofs.results", "checker.prove")
+ASKS_THEOREM = ("proofs.theorems", "proofs.evidence", "proofs.recorded", "proofs.results", "checker.prove")
 ASKED_BY: dict[str, tuple[str, ...]] = {
     "theorem": ASKS_THEOREM,
     "property": ASKS_THEOREM,
@@ -127,6 +128,7 @@ class VerdictCache:
                 "question": [task.kind, task.name, task.properties],
                 "edition": _values(EDITIONS[task.edition]),
                 "modules": {name: _hash(text) for name, text in texts.items()},
+                "cases": _hash(recorded.text()),
                 "z3": z3.get_version_string(),
                 "python": list(sys.version_info[:2]),
             }

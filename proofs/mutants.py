@@ -13,8 +13,11 @@ import z3
 
 from checker.answers import why_unknown
 from checker.calls import ExploredCall, explore_arguments, walk_body, words_of
+from checker.examples import violation
 from checker.prove import Prover
-from proofs.results import MutantResult
+from proofs.evidence import witness_of
+from proofs.recorded import Cases, kills
+from proofs.results import MutantResult, Witness
 from proofs.survivors import expected_survivors, why_it_survives
 from proofs.theorems import theorems
 from spec.documented import DOCUMENTED
@@ -43,21 +46,40 @@ def holding(call: str, edition: Edition) -> list[Property]:
 
 
 def kill_body_mutant(
-    call: str, edition: Edition, check: str, props: Sequence[Property], timeout_ms: int
+    call: str,
+    edition: Edition,
+    check: str,
+    props: Sequence[Property],
+    timeout_ms: int,
+    cases: Cases | None = None,
+    *,
+    with_case: bool = False,
 ) -> MutantResult:
-    """Drop a check of the body and look for a theorem that breaks."""
+    """Drop a check of the body and look for a theorem that breaks: a recorded case that breaks one is executed, or else
+    the solver is asked; `with_case`: and a case is looked for that shows it."""
     started = time.perf_counter()
+    for case in cases.that(kills(check)) if cases is not None else ():
+        broken = next((prop for prop in props if violation(prop, case, edition, check) is not None), None)
+        if broken is not None and cases is not None:
+            cases.answered(check, by_case=True)
+            return _result(call, check, broken.name, "", started, edition, witness_of(case, edition))
     explored, paths = walk_body(call, edition, check)
     prover = Prover(explored, timeout_ms)
-    killed, unknown = "", ""
+    killed, unknown, example = "", "", None
     for path in paths:
         if not path.space.let_passed:
             continue  # this path never came to the check, or the check would have let it pass: nothing is different
-        killed, why = prover.first_broken(props, path)
+        name, why = prover.first_broken(props, path)
         unknown = why or unknown
-        if killed:
+        killed = killed or name
+        if name and with_case:
+            example = prover.case_of(next(prop for prop in props if prop.name == name), path, check)
+        if killed and (example is not None or not with_case):
             break
-    return _result(call, check, killed, unknown, started, edition)
+    if cases is not None and killed:
+        cases.answered(f"{call} without the check: {check}", by_case=False)
+    shown = witness_of(example, edition) if example is not None else None
+    return _result(call, check, killed, unknown, started, edition, shown)
 
 
 def kill_argument_mutant(call: str, edition: Edition, check: str, timeout_ms: int) -> MutantResult:
@@ -85,7 +107,15 @@ def kill_argument_mutant(call: str, edition: Edition, check: str, timeout_ms: in
     return _result(call, check, killed, unknown, started, edition)
 
 
-def _result(call: str, check: str, killed: str, unknown: str, started: float, edition: Edition) -> MutantResult:
+def _result(
+    call: str,
+    check: str,
+    killed: str,
+    unknown: str,
+    started: float,
+    edition: Edition,
+    case: Witness | None = None,
+) -> MutantResult:
     reason = why_it_survives(call, check, edition)
     undecided = "" if killed or not unknown else f"undecided: {unknown}"
     survived = not killed and not undecided
@@ -97,17 +127,26 @@ def _result(call: str, check: str, killed: str, unknown: str, started: float, ed
         as_expected=not undecided and survived == bool(reason),
         reason=reason,
         why=undecided,
+        case=case,
         seconds=round(time.perf_counter() - started, 3),
     )
 
 
-def mutants_of(call: str, edition: Edition, explored: ExploredCall, timeout_ms: int) -> Iterator[MutantResult]:
+def mutants_of(
+    call: str,
+    edition: Edition,
+    explored: ExploredCall,
+    timeout_ms: int,
+    cases: Cases | None = None,
+    *,
+    with_cases: bool = False,
+) -> Iterator[MutantResult]:
     """Drop every check of a call in turn; and say what is listed as a survivor and is no check of the call."""
     for check in argument_checks(call, edition):
         yield kill_argument_mutant(call, edition, check, timeout_ms)
     props = holding(call, edition)
     for check in body_checks(explored):
-        yield kill_body_mutant(call, edition, check, props, timeout_ms)
+        yield kill_body_mutant(call, edition, check, props, timeout_ms, cases, with_case=with_cases)
     known = explored.world.checks | set(argument_checks(call, edition))
     for check in expected_survivors(call, edition):
         if check not in known:

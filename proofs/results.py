@@ -119,6 +119,8 @@ class MutantResult(Frozen):
     seconds: float
     why: str = ""
     """Why it is undecided whether a theorem breaks; empty if that is decided."""
+    case: Witness | None = None
+    """A case in which the theorem breaks, executed without the check; None: the solver says that there is one."""
 
 
 class Advised(Frozen):
@@ -126,6 +128,15 @@ class Advised(Frozen):
 
     value: int
     name: str
+
+
+class RecordedUse(Frozen):
+    """What became of recorded cases in a run, or in a part of it."""
+
+    used: int = 0
+    """How many questions a recorded case has answered, executed and judged anew."""
+    searched: list[str] = []
+    """What had to be searched for, because no recorded case shows it."""
 
 
 class Doubt(Frozen):
@@ -180,6 +191,7 @@ class ProofReport(Frozen):
     second: SecondOpinion | None = None
     """What another solver says, if one was asked."""
     problems: list[Problem] = []
+    recorded: RecordedUse = RecordedUse()
     from_cache: int = 0
     """How many of the results were decided in an earlier run, by the same specification and solver."""
     seconds: float

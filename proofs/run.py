@@ -22,6 +22,7 @@ from proofs.cases import BY_HAND
 from proofs.evidence import counterexample_of, witness_of
 from proofs.lemmas import LEMMAS, lemma_result, lemmas_of
 from proofs.mutants import mutants_of
+from proofs.recorded import Cases, breaks, ends, says
 from proofs.results import (
     Advised,
     FindResult,
@@ -30,6 +31,7 @@ from proofs.results import (
     Problem,
     ProofReport,
     ReachableResult,
+    RecordedUse,
     TheoremResult,
     Verdict,
     Witness,
@@ -88,7 +90,7 @@ class Event:
 """The verdict that is as expected."""
 
 OnEvent = Callable[[Event], None]
-Result = TheoremResult | LemmaResult | ReachableResult | MutantResult | Advised | Problem
+Result = TheoremResult | LemmaResult | ReachableResult | MutantResult | Advised | Problem | RecordedUse
 RESULTS: TypeAdapter[list[Result]] = TypeAdapter(list[Result])
 
 
@@ -129,8 +131,8 @@ def prove(
     try:
         for _, result, known in carry_out_tasks(tasks, carry_out, RESULTS, is_decided, lost, jobs=jobs, cache=cache):
             results.append(result)
-            from_cache += known
-            if on_event is not None and not isinstance(result, Advised | Problem):
+            from_cache += known and not isinstance(result, RecordedUse)
+            if on_event is not None and not isinstance(result, Advised | Problem | RecordedUse):
                 on_event(_event(result, results, totals))
     except KeyboardInterrupt:
         complete = False
@@ -145,7 +147,7 @@ def is_decided(result: Result) -> bool:
         return result.reachable or result.as_expected
     if isinstance(result, MutantResult):
         return bool(result.killed_by) or result.as_expected
-    return isinstance(result, Advised)
+    return isinstance(result, Advised | RecordedUse)
 
 
 def lost(task: Task, found: Sequence[Result], why: str) -> Iterator[Result]:
@@ -192,6 +194,10 @@ def _report(
         ),
         blocked_advice=[r for r in results if isinstance(r, Advised)],
         problems=[r for r in results if isinstance(r, Problem)],
+        recorded=RecordedUse(
+            used=sum(r.used for r in results if isinstance(r, RecordedUse)),
+            searched=[question for r in results if isinstance(r, RecordedUse) for question in r.searched],
+        ),
         from_cache=from_cache,
         seconds=round(seconds, 3),
         complete=complete and len(found) == len(chosen),
@@ -228,7 +234,9 @@ def carry_out(task: Task) -> Iterator[Result]:
             explored = explore_body(name, edition)
         except (TooManyPaths, LostPaths):
             return  # the theorems of this call are undecided, and say so
-        yield from mutants_of(name, edition, explored, timeout_ms)
+        cases = Cases(name, edition)
+        yield from mutants_of(name, edition, explored, timeout_ms, cases)
+        yield RecordedUse(used=cases.used, searched=cases.searched)
     elif name == "mseal32":
         yield from _arguments_only(name, edition, properties or (), timeout_ms)
     else:
@@ -246,15 +254,19 @@ def _theorems_of(
     except (TooManyPaths, LostPaths) as failed:
         yield from _undecided(call, edition, names, failed)
         return
-    prover = Prover(explored, timeout_ms)
+    prover, cases = Prover(explored, timeout_ms), Cases(call, edition)
     chosen = theorems(edition, list(names), [call])
-    decisions = prover.decide([t.property for t in chosen])
-    pool, reached = _reachable(prover, explored) if reachability else ([], [])
+    decisions = prover.decide([t.property for t in chosen], lambda prop: cases.that(breaks(prop.name)))
+    for name, decision in decisions.items():
+        if decision.verdict == "refuted":
+            cases.answered(f"{name}({call}): a case that breaks it", by_case=not decision.searched)
+    pool, reached = _reachable(prover, explored, cases) if reachability else ([], [])
     for theorem in chosen:
-        yield _theorem_result(theorem, decisions[theorem.property.name], prover, pool)
+        yield _theorem_result(theorem, decisions[theorem.property.name], prover, pool, cases)
     if reachability:
         yield from reached
         yield from _reachable_arguments(call, edition, timeout_ms)
+    yield RecordedUse(used=cases.used, searched=cases.searched)
 
 
 def _undecided(
@@ -267,7 +279,9 @@ def _undecided(
         yield _as_result(theorem, nothing, verdict, None, None, nothing.why)
 
 
-def _theorem_result(theorem: Theorem, decision: Decision, prover: Prover, pool: list[Example]) -> TheoremResult:
+def _theorem_result(
+    theorem: Theorem, decision: Decision, prover: Prover, pool: list[Example], cases: Cases
+) -> TheoremResult:
     edition = theorem.edition
     verdict: Verdict
     counterexample, why = None, decision.why
@@ -284,7 +298,7 @@ def _theorem_result(theorem: Theorem, decision: Decision, prover: Prover, pool: 
         )
         witness = witness_of(decision.example, edition)
     elif decision.verdict == "proved":
-        found = _vacuity(theorem, prover, pool)
+        found = _vacuity(theorem, prover, pool, cases)
         if found is None and prover.ran_out:
             why = f"nothing breaks it, but {prover.ran_out} in the search for a case in which it says something"
             return _as_result(theorem, decision, "unknown", None, None, why)
@@ -328,18 +342,23 @@ def _as_result(
     )
 
 
-def _vacuity(theorem: Theorem, prover: Prover, pool: list[Example]) -> Example | None:
+def _vacuity(theorem: Theorem, prover: Prover, pool: list[Example], cases: Cases) -> Example | None:
     """A concrete case in which the theorem says something; None if there is none."""
+    for example in cases.that(says(theorem.property.name)):
+        if witnesses(theorem.property, example, theorem.edition):
+            cases.answered("", by_case=True)
+            return example
     for example in pool:
         if witnesses(theorem.property, example, theorem.edition):
             return example
+    cases.answered(f"{theorem.property.name}({theorem.call}): a case in which it says something", by_case=False)
     return prover.witness(theorem.property)
 
 
 # reachability ---------------------------------------------------------------------------------------------------------
 
 
-def _reachable(prover: Prover, explored: ExploredCall) -> tuple[list[Example], list[ReachableResult]]:
+def _reachable(prover: Prover, explored: ExploredCall, cases: Cases) -> tuple[list[Example], list[ReachableResult]]:
     """For each way that a body can end, a concrete case that ends so."""
     call, edition = explored.call.name, explored.edition
     groups: dict[tuple[str, str], list[CallPath]] = {}
@@ -351,7 +370,14 @@ def _reachable(prover: Prover, explored: ExploredCall) -> tuple[list[Example], l
     pool: list[Example] = []
     results: list[ReachableResult] = []
     for (errno, check), paths in groups.items():
-        found = prover.reach(paths) or _case_by_hand(call, errno, check, edition)
+        prover.ran_out = ""
+        found = next((case for case in cases.that(ends(errno, check)) if _ends(case, errno, check, edition)), None)
+        if found is not None:
+            cases.answered("", by_case=True)
+        else:
+            found = prover.reach(paths) or _case_by_hand(call, errno, check, edition)
+            if found is not None:
+                cases.answered(f"{call}: a case that ends with {errno}: {check or 'success'}", by_case=False)
         why = f"undecided: {prover.ran_out} in the search for a case" if found is None and prover.ran_out else ""
         if found is not None:
             pool.append(found)
@@ -376,8 +402,13 @@ def _case_by_hand(call: str, errno: str, check: str, edition: Edition) -> Exampl
     if (call, check) not in BY_HAND:
         return None
     example = BY_HAND[call, check]()
+    return example if _ends(example, errno, check, edition) else None
+
+
+def _ends(example: Example, errno: str, check: str, edition: Edition) -> bool:
+    """The call ends so."""
     outcome, _ = example.run(edition)
-    return example if (outcome.errno.name, outcome.check) == (errno, check) else None
+    return (outcome.errno.name, outcome.check) == (errno, check)
 
 
 def _reachable_arguments(call: str, edition: Edition, timeout_ms: int) -> Iterator[ReachableResult]:

@@ -23,6 +23,18 @@ MODULE: Final = "cvc5"
 """The solver that may be there as a Python module instead of a program."""
 OPTIONS: Final = {"cvc5": ("--lang", "smt2"), "z3": ("-smt2",)}
 """What a program must be told to read SMT-LIB, by its name."""
+STRATEGIES: Final = {
+    "cvc5": (
+        ("--decision=stoponly",),
+        ("--arith-prop=none",),
+        ("--simplification=none", "--decision=justification"),
+        (),
+    )
+}
+"""Ways to decide a goal, one after the other until there is an answer: now and then one of them takes minutes for a
+goal of 60 facts that another decides in a tenth of a second."""
+SHARE: Final = 0.1
+"""Of the time for a goal, for each way but the last."""
 MIXED: Final = {"cvc5": ("--solve-bv-as-int=sum",), "z3": ("sat.smt=true", "smt.bv.solver=2")}
 """The same for a goal that mixes words and integers: words are to be reasoned about as integers."""
 EXAMPLES: Final = ("cvc5", "z3", "yices-smt2")
@@ -47,11 +59,17 @@ class Solver:
     """What comes before that for a goal that mixes words and integers."""
     version: str
     """What it says of itself, in a line."""
+    strategies: tuple[tuple[str, ...], ...] = ((),)
+    """Options of the ways to decide a goal."""
 
-    def deciding(self, file: Path) -> tuple[str, ...]:
-        """The command that decides a goal. Raises OSError if it cannot be read."""
+    def deciding(self, file: Path, way: int = 0) -> tuple[str, ...]:
+        """The command that decides a goal in one of the ways. Raises OSError if it cannot be read."""
         mixes = "(set-logic ALL)" in file.read_text(encoding="utf-8", errors="replace")
-        return (*self.command, *(self.mixed if mixes else ()), str(file))
+        return (*self.command, *(self.mixed if mixes else ()), *self.strategies[way], str(file))
+
+    def seconds(self, way: int, seconds: float) -> float:
+        """Of the time for a goal, that for one way."""
+        return seconds if way == len(self.strategies) - 1 else seconds * SHARE
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +87,13 @@ def find_solver(name: str) -> Solver:
     if found is not None:
         base, program_file = Path(name).name, os.path.abspath(found)
         command = (program_file, *OPTIONS.get(base, ()))
-        return Solver(name, command, MIXED.get(base, ()), _version((program_file, "--version")) or name)
+        version = _version((program_file, "--version")) or name
+        return Solver(name, command, MIXED.get(base, ()), version, STRATEGIES.get(base, ((),)))
     if name == MODULE and importlib.util.find_spec(MODULE) is not None:
         command = (sys.executable, "-P", str(Path(__file__).with_name("cvc5_module.py")))
-        return Solver(name, command, MIXED[MODULE], _version((*command, "--version")) or name)
-    module = f", and the Python module {MODULE} is not installed (pip install {MODULE})" if name == MODULE else ""
-    raise NoSolver(f"no solver {name!r}: there is no such program on PATH{module}; {', '.join(EXAMPLES)} would do")
+        return Solver(name, command, MIXED[MODULE], _version((*command, "--version")) or name, STRATEGIES[MODULE])
+    missing = f", and the Python module {MODULE} is not installed (pip install {MODULE})" if name == MODULE else ""
+    raise NoSolver(f"no solver {name!r}: there is no such program on PATH{missing}; {', '.join(EXAMPLES)} would do")
 
 
 def _version(command: tuple[str, ...]) -> str:
@@ -89,6 +108,8 @@ def _version(command: tuple[str, ...]) -> str:
 @dataclass(slots=True)
 class _Running:
     key: str
+    path: Path
+    way: int
     stack: ExitStack
     process: subprocess.Popen[bytes]
     until: float
@@ -97,32 +118,40 @@ class _Running:
 def decide(
     solver: Solver, files: Iterable[tuple[str, Path]], seconds: float, jobs: int
 ) -> Iterator[tuple[str, Answer]]:
-    """What the solver says of each file (by a key), in the order in which it says so. `seconds` is for each of them,
-    `jobs` how many are decided at a time. What is left when this ends early is killed."""
-    waiting = iter(files)
+    """What the solver says of each file (by a key), in the order in which it says so.
+
+    `seconds` is for each of them (for each way but the last, SHARE of that), `jobs` how many are decided at a time.
+    What is left when this ends early is killed.
+    """
+    waiting = ((key, path, 0) for key, path in files)
+    again: list[tuple[str, Path, int]] = []
     running: list[_Running] = []
     with ExitStack() as all_of_them:
         done = False
-        while running or not done:
-            while not done and len(running) < max(jobs, 1):
-                one = next(waiting, None)
+        while running or again or not done:
+            while (again or not done) and len(running) < max(jobs, 1):
+                one = again.pop() if again else next(waiting, None)
                 if one is None:
                     done = True
                     break
-                key, path = one
+                key, path, way = one
                 stack = all_of_them.enter_context(ExitStack())
                 try:
-                    process = stack.enter_context(program(solver.deciding(path)))
+                    process = stack.enter_context(program(solver.deciding(path, way)))
                 except OSError as error:
                     yield key, Answer("unknown", f"cannot be run: {error.strerror or error}")
                     continue
-                running.append(_Running(key, stack, process, time.monotonic() + seconds))
+                until = time.monotonic() + solver.seconds(way, seconds)
+                running.append(_Running(key, path, way, stack, process, until))
             ended = [item for item in running if item.process.poll() is not None or time.monotonic() > item.until]
             for item in ended:
                 running.remove(item)
                 answer = _answer(item.process)
                 item.stack.close()
-                yield item.key, answer
+                if answer.said == "unknown" and item.way + 1 < len(solver.strategies):
+                    again.append((item.key, item.path, item.way + 1))
+                else:
+                    yield item.key, answer
             if not ended and running:
                 time.sleep(PAUSE)
 

@@ -305,6 +305,8 @@ def _print_summary(out: Console, report: ProofReport) -> None:
         for m in report.mutants
     )
     _row(out, "mutants", len(report.mutants), killed)
+    used, searched = report.recorded.used, len(report.recorded.searched)
+    _row(out, "cases", used + searched, Counter({"recorded, and executed anew": used, "searched for": searched}))
     wrong = sum(
         not result.as_expected
         for results in (report.theorems, report.lemmas, report.reachability, report.mutants)

@@ -8,7 +8,7 @@ Z3 discharges in 64-bit vectors; see docs/METHOD.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from spec.advice import known_advice
@@ -17,7 +17,7 @@ from spec.errors import Errno
 from spec.mapping import NO_FILE
 from spec.space import Guards
 from spec.terms import Bool, Num, and_, between, eq, implies, ite, le, lt, not_, one_of, or_
-from spec.vma import HUGE_PAGES
+from spec.vma import HUGE_PAGES, Vma, in_whole_pages
 from spec.words import PAGE_SIZE, PAGES, TASK_PAGES, WORD, Word, add, below, equal, mask, page_align, page_number
 
 
@@ -98,11 +98,13 @@ class Map(Decoded):
             eq(self.fits, fits_in_space(self.page, self.pages, self.aligned)),
             eq(self.small, le(self.pages, TASK_PAGES)),
             implies(self.noreplace, self.fixed),
+            implies(or_(self.noreplace, self.sync), self.unsupported),
             between(0, self.type, 16),
             between(0, self.file, 4),
             le(0, self.object),
             eq(eq(self.file, NO_FILE), eq(self.object, 0)),
-            le(0, self.offset),
+            between(0, self.offset, PAGES),
+            implies(and_(eq(self.file, NO_FILE), not_(self.huge)), eq(self.offset, 0)),
             implies(self.huge, eq(self.file, NO_FILE)),
             implies(self.huge, and_(le(0, self.huge_pages), eq(self.pages, HUGE_PAGES * self.huge_pages))),
             implies(self.exec_only, and_(self.exec, not_(self.read), not_(self.write))),
@@ -166,6 +168,14 @@ class Move(Decoded):
         """Where the test of the old range for seals ends: a range that ends where addresses do is tested as a whole,
         one that wraps around further is empty (can_modify_mm counts to old_end - 1)."""
         return ite(and_(eq(self.old_end, 0), lt(0, self.old_pages)), PAGES, self.old_end)
+
+    def in_huge_pages(self, vma: Vma) -> Move:
+        """The sizes in whole huge pages, if the VMA has huge pages."""
+        old_pages, new_pages = in_whole_pages(vma, self.old_pages), in_whole_pages(vma, self.new_pages)
+        if old_pages is self.old_pages and new_pages is self.new_pages:
+            return self
+        old_end = self.old_end + (old_pages - self.old_pages)
+        return replace(self, old_pages=old_pages, new_pages=new_pages, old_end=old_end)
 
     def facts(self, edition: Edition) -> list[Bool]:
         wrapped = self.old + self.old_pages

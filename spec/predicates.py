@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from spec.advice import HWPOISON, SOFT_OFFLINE
 from spec.arguments import Advise, Map, Move, PageRange
 from spec.errors import Errno
-from spec.terms import Bool, Num, all_, and_, between, eq, implies, lt, not_, one_of, or_
+from spec.terms import Bool, Num, all_, and_, between, eq, implies, larger, lt, not_, one_of, or_
 from spec.transition import Transition
-from spec.vma import ATTRIBUTES, EMPTY_PAGE, HUGE_PAGES, Page, Vma, has_file, offset_at
+from spec.vma import ATTRIBUTES, EMPTY_PAGE, HUGE_PAGES, Page, Vma, has_file, in_whole_pages, offset_at
 from spec.words import MIN_PAGE
 
 PKEYS: Final = 16
@@ -200,6 +201,22 @@ def same_vma(t: Transition, p: Num, q: Num) -> Bool:
 
 
 # what calls ask for --------------------------------------------------------------------------------------------------
+
+
+def asked_move(t: Transition) -> Move:
+    """What mremap was asked for, its sizes in whole huge pages: by the VMA at the old address, or, of a range that may
+    hold several, by the one that it ends in. Unknown sizes are taken for whole ones (assumption HUGE_SIZES)."""
+    to = t.asked(Move)
+    if not isinstance(to.old_pages, int) or not isinstance(to.old, int):
+        return to
+    if not to.fixed or to.old_pages != to.new_pages or to.old_pages == 0:
+        return to.in_huge_pages(t.before.at(to.old).vma)
+    last = t.before.at(to.old + to.old_pages - 1)
+    if not last.mapped:
+        return to
+    part = to.old + to.old_pages - larger(to.old, last.vma.start)
+    more = in_whole_pages(last.vma, part) - part
+    return replace(to, old_pages=to.old_pages + more, new_pages=to.new_pages + more, old_end=to.old_end + more)
 
 
 def eperm_for_another_reason(t: Transition) -> Bool:

@@ -9,10 +9,11 @@ from spec.advice import (
     DISCARDING,
     GUARD_INSTALL,
 )
-from spec.arguments import Advise, Break, Map, Move
+from spec.arguments import Advise, Break, Map
 from spec.errors import Errno
 from spec.predicates import (
     Formula,
+    asked_move,
     eperm_for_another_reason,
     in_range,
     not_writable,
@@ -45,7 +46,7 @@ def _kind_madvise(t: Transition, q: Num) -> Bool:
 
 
 def _kind_mremap(t: Transition, q: Num) -> Bool:
-    to = t.asked(Move)
+    to = asked_move(t)
     acts = or_(ne(to.old_pages, to.new_pages), to.fixed, to.dontunmap)
     source = or_(between(to.old, q, to.old + to.old_pages), eq(q, to.old))
     onto = and_(to.fixed, between(to.new, q, to.new + to.new_pages))

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from spec.arguments import Move
 from spec.predicates import (
+    asked_move,
     newly_sealed,
     same_vma,
     succeeded,
@@ -50,7 +50,7 @@ def _is_moved_onto(t: Transition, p: Num) -> Bool:
     """mremap moves something to a given address, and the page is there."""
     if t.call != "mremap":
         return False
-    to = t.asked(Move)
+    to = asked_move(t)
     return and_(to.fixed, between(to.new, p, to.new + to.new_pages))
 
 

@@ -32,7 +32,7 @@ from spec.advice import (
     UNMERGEABLE,
     WIPEONFORK,
 )
-from spec.arguments import NO_PKEY, Advise, Break, Map, Move, NewKey, Protect, Reclaim, Rights, Write
+from spec.arguments import NO_PKEY, Advise, Break, Map, NewKey, Protect, Reclaim, Rights, Write
 from spec.editions import System
 from spec.mapping import (
     DEV_ZERO,
@@ -51,6 +51,7 @@ from spec.predicates import (
     Formula,
     alike_in,
     alike_pages,
+    asked_move,
     faulted_in,
     in_range,
     is_empty,
@@ -323,7 +324,7 @@ def mremap(t: Transition, p: Num) -> Bool:
     """mremap(2): the pages of the old range are at the returned address, as many as were asked for, with all that they
     were; the rest is as before. A range that is moved to a given address without a change of its size may hold several
     VMAs and gaps: what is at the place of a gap stays."""
-    to, now = t.asked(Move), t.after.at(p)
+    to, now = asked_move(t), t.after.at(p)
     there, here = _in_new_range(t, p), _in_old_range(t, p)
     carries = _carries(t, p)
     left = and_(here, not_(there), or_(_moves(t), le(to.old + to.new_pages, p)))
@@ -338,34 +339,34 @@ def mremap(t: Transition, p: Num) -> Bool:
 
 
 def _in_old_range(t: Transition, p: Num) -> Bool:
-    to = t.asked(Move)
+    to = asked_move(t)
     return between(to.old, p, to.old + to.old_pages)
 
 
 def _in_new_range(t: Transition, p: Num) -> Bool:
-    return between(t.value, p, t.value + t.asked(Move).new_pages)
+    return between(t.value, p, t.value + asked_move(t).new_pages)
 
 
 def _moves(t: Transition) -> Bool:
     """The mapping is now elsewhere, or a copy of it is."""
-    to = t.asked(Move)
+    to = asked_move(t)
     return or_(to.fixed, to.dontunmap, ne(t.value, to.old))
 
 
 def _several(t: Transition) -> Bool:
     """A range that may hold several VMAs and gaps."""
-    to = t.asked(Move)
+    to = asked_move(t)
     return and_(to.fixed, eq(to.old_pages, to.new_pages))
 
 
 def _came_from(t: Transition, p: Num) -> PageView:
     """The page of the old range that belongs at page p of the new one."""
-    return t.before.at(t.asked(Move).old + (p - t.value))
+    return t.before.at(asked_move(t).old + (p - t.value))
 
 
 def _remaps_well(t: Transition) -> Bool:
     """What mremap(2) says is refused was not asked for."""
-    to, start = t.asked(Move), t.value
+    to, start = asked_move(t), t.value
     source = t.before.at(to.old)
     vma = source.vma
     at_address = or_(to.fixed, to.dontunmap)
@@ -397,7 +398,7 @@ def _remaps_well(t: Transition) -> Bool:
 
 def _carried(t: Transition, p: Num) -> Bool:
     """The mapping at the page of the new range has every attribute of the one that it came from, or that grew to it."""
-    to, now = t.asked(Move), t.after.at(p).vma
+    to, now = asked_move(t), t.after.at(p).vma
     origin = to.old + (p - t.value)
     source = choose_vma(lt(p, t.value + to.old_pages), t.before.at(origin).vma, t.before.at(to.old).vma)
     place = eq(offset_at(now, p), offset_at(source, origin))
@@ -412,7 +413,7 @@ def _carried(t: Transition, p: Num) -> Bool:
 
 def _carried_page(t: Transition, p: Num) -> Bool:
     """The page of the new range holds what the one held that it came from; one beyond the old size is new."""
-    to, now, came = t.asked(Move), t.after.at(p), _came_from(t, p)
+    to, now, came = asked_move(t), t.after.at(p), _came_from(t, p)
     held = and_(alike_pages(now.page, came.page), eq(now.visible, came.visible))
     backing = t.before.stored(now.vma.object, offset_at(now.vma, p))
     shows = eq(now.visible, ite(is_anonymous(now.vma), 0, ite(has_file(now.vma), backing, 0)))
@@ -423,7 +424,7 @@ def _carried_page(t: Transition, p: Num) -> Bool:
 
 def _left_behind(t: Transition, p: Num) -> Bool:
     """What was moved away is unmapped; with MREMAP_DONTUNMAP it stays mapped, unlocked and holding nothing."""
-    to, was, now = t.asked(Move), t.before.at(p), t.after.at(p)
+    to, was, now = asked_move(t), t.before.at(p), t.after.at(p)
     alike = alike_in(was.vma, now.vma, *(name for name in MEANT if name not in ("locked", "account")))
     anew = and_(eq(was.vma.backing, ANONYMOUS), eq(offset_at(now.vma, p), p))
     place = or_(eq(offset_at(was.vma, p), offset_at(now.vma, p)), anew)
@@ -435,7 +436,7 @@ def _left_behind(t: Transition, p: Num) -> Bool:
 def _stays_but_lock(t: Transition, p: Num) -> Bool:
     """Nothing is otherwise than before; of the lock and the charge of a VMA that MREMAP_DONTUNMAP takes a part of, see
     move-keeps-locks and move-keeps-charges."""
-    to, was, now = t.asked(Move), t.before.at(p).vma, t.after.at(p).vma
+    to, was, now = asked_move(t), t.before.at(p).vma, t.after.at(p).vma
     lost = and_(
         to.dontunmap,
         unchanged_but(t, p, "locked", "account"),
@@ -761,14 +762,14 @@ CONTRACTS: dict[str, Formula] = {
 
 def _carries(t: Transition, p: Num) -> Bool:
     """A page of the old range, or new memory behind it, was put at this page of the new one."""
-    to = t.asked(Move)
+    to = asked_move(t)
     gap = and_(_several(t), not_(_came_from(t, p).mapped))
     return and_(_in_new_range(t, p), or_(_moves(t), le(to.old + to.old_pages, p)), not_(gap))
 
 
 def _keeps(t: Transition, p: Num, name: str) -> Bool:
     """The page has this attribute as the page had it that was here before, or that was moved here."""
-    to, was, now = t.asked(Move), t.before.at(p), t.after.at(p)
+    to, was, now = asked_move(t), t.before.at(p), t.after.at(p)
     origin = to.old + (p - t.value)
     source = choose_vma(lt(p, t.value + to.old_pages), t.before.at(origin).vma, t.before.at(to.old).vma)
     moved = and_(now.mapped, eq(getattr(now.vma, name), getattr(source, name)))
@@ -816,7 +817,7 @@ PROPERTIES: Final = (
         "mlock(2), mremap(2): memory is locked until munlock, or until it is unmapped",
         ("mremap",),
         outcomes=succeeded,
-        when=lambda t, p: not_(and_(_in_old_range(t, p), t.asked(Move).dontunmap)),
+        when=lambda t, p: not_(and_(_in_old_range(t, p), asked_move(t).dontunmap)),
         holds=lambda t, p: _keeps(t, p, "locked"),
     ),
     Property(

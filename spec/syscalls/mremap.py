@@ -15,7 +15,7 @@ from spec.errors import Errno
 from spec.space import AddressSpace, Guards, Test
 from spec.syscalls.munmap import unmap_range
 from spec.terms import Num, and_, eq, le, lt, ne, not_, or_, smaller
-from spec.vma import DEVZERO, HUGETLB, Vma, in_whole_pages, is_special, offset_at, refuses_split, starts_huge_page
+from spec.vma import DEVZERO, HUGETLB, Vma, is_special, offset_at, refuses_split, starts_huge_page
 from spec.words import (
     PAGES,
     TASK_PAGES,
@@ -97,18 +97,10 @@ def mremap(mm: AddressSpace, to: Move) -> Num:
 
 def check_huge(mm: AddressSpace, to: Move, vma: Vma) -> Move:
     """Huge pages move and shrink whole, and do not grow; their sizes are rounded up. Returns what is asked for then."""
-    to = in_huge_pages(to, vma)
+    to = to.in_huge_pages(vma)
     for test in huge_tests(to, vma):
         mm.fail_if(*test)
     return to
-
-
-def in_huge_pages(to: Move, vma: Vma) -> Move:
-    """The sizes in whole huge pages, if the VMA has huge pages."""
-    old_pages, new_pages = in_whole_pages(vma, to.old_pages), in_whole_pages(vma, to.new_pages)
-    if old_pages is to.old_pages and new_pages is to.new_pages:
-        return to
-    return replace(to, old_pages=old_pages, new_pages=new_pages, old_end=to.old_end + (old_pages - to.old_pages))
 
 
 def huge_tests(to: Move, vma: Vma) -> list[Test]:

@@ -235,7 +235,7 @@ def _map(draw: Draw, state: State) -> Map:
     pages = draw(st.sampled_from((1, 1, 2, 2, 3, 4)))
     if draw(st.integers(0, 19)) == 19:
         pages = draw(st.sampled_from((TASK_PAGES + 1, PAGES - 1)))
-    noreplace = draw(RARELY)
+    noreplace, sync = draw(RARELY), draw(RARELY)
     file = draw(st.sampled_from((0, 0, 0, 1, 2, 3)))
     read, write, execute = draw(OFTEN), draw(OFTEN), draw(RARELY)
     huge_pages = draw(st.integers(1, 2)) if file == 0 and draw(RARELY) else 0
@@ -263,10 +263,10 @@ def _map(draw: Draw, state: State) -> Map:
         populate=draw(RARELY),
         low=draw(RARELY),
         stack=draw(RARELY),
-        sync=draw(RARELY),
+        sync=sync,
         huge=huge_pages > 0,
         huge_pages=huge_pages,
-        unsupported=noreplace or draw(RARELY),
+        unsupported=noreplace or sync or draw(RARELY),
     )
 
 

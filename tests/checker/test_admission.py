@@ -26,7 +26,7 @@ from spec.errors import Errno
 from spec.properties import PROPERTIES
 from spec.syscalls import CALLS
 from spec.terms import eq
-from spec.vma import DEVZERO, FILE, Page, Vma
+from spec.vma import DEVZERO, FILE, HUGETLB, Page, Vma
 from spec.words import MIN_PAGE, PAGE_SIZE, TASK_PAGES
 
 LINUX = [name for name, edition in EDITIONS.items() if edition.has("mremap")]
@@ -363,3 +363,21 @@ def test_a_finding_is_made_smaller_saved_and_judged_again() -> None:
     assert again.words == found.words
     assert again.state.vmas == state.vmas
     assert shrunk(found, judge).state.vmas == []
+
+
+HUGE = Vma(start=WINDOW, end=WINDOW + 512, read=True, write=True, backing=HUGETLB, object=4)
+HUGE_NEXT = replace(HUGE, start=WINDOW + 512, end=WINDOW + 1536, object=5)
+WHOLE_PLAIN = replace(PLAIN, end=WINDOW + 512)
+
+
+@pytest.mark.parametrize("edition", ["v10", "v6.12", "v6.18", "v7.3"])
+@pytest.mark.parametrize("vmas", [(HUGE,), (HUGE, HUGE_NEXT), (WHOLE_PLAIN, HUGE_NEXT)], ids=["one", "two", "mixed"])
+@pytest.mark.parametrize(("old", "new"), [(496, 1), (511, 511), (513, 513), (513, 1024), (1023, 1023), (512, 1)])
+def test_sizes_of_huge_mappings_need_not_be_whole(edition: str, vmas: tuple[Vma, ...], old: int, new: int) -> None:
+    """The kernel rounds them up; the soak found what did not."""
+    far = WINDOW + 4096
+    words = {"addr": WINDOW, "old_len": old, "new_len": new, "flags": 0, "new_addr": far}
+    words = {name: pages * PAGE_SIZE for name, pages in words.items()}
+    state = State(vmas=list(vmas), sizes={4: 512, 5: 1024})
+    for flags in (0, 1, 3):
+        assert Judge(EDITIONS[edition]).wrong(case("mremap", state, edition, **(words | {"flags": flags}))) == ""

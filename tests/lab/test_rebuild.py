@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from checker.calls import words_for
+from checker.documents.base import NotModelled
 from checker.documents.counterexamples import Counterexample
 from checker.documents.layouts import LayoutDoc
 from checker.documents.scenarios import Scenario
@@ -306,7 +307,7 @@ def test_any_document_is_rebuilt_truly_or_not_at_all(data: st.DataObject) -> Non
     reason = "(rebuilt)"
     try:
         check(document, has_pkeys=has_pkeys)
-    except CannotTry as cannot:
+    except (CannotTry, NotModelled) as cannot:  # the latter: it hangs on a fact of the machine, as mmap_min_addr
         reason = cannot.reason
     assert reason
     assert "\n" not in reason

@@ -24,7 +24,7 @@ from proofs.lemmas import LEMMAS
 from proofs.opinion import second_opinion
 from proofs.results import ProofReport
 from proofs.run import prove
-from proofs.second import find_solver
+from proofs.second import decide, find_solver
 from proofs.theorems import theorems
 from spec.editions import EDITIONS
 from spec.properties import Property
@@ -221,6 +221,25 @@ def test_what_is_no_answer_is_never_agreement(
     assert report.second is not None and report.second.agreed == 0
     assert {doubt.said for doubt in report.second.doubts} == {"unknown"}
     assert why in report.second.doubts[0].why
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("case $* in *--version*) ;; *arith-prop*) echo unsat;; *) sleep 60;; esac", "unsat"),
+        ("case $* in *stoponly*) echo unknown;; *) echo sat;; esac", "sat"),
+        ("[ $1 = --version ] || sleep 60", "unknown"),
+    ],
+)
+def test_where_one_way_has_no_answer_another_is_tried(
+    body: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake(tmp_path, monkeypatch, body)
+    (tmp_path / "fake-solver").rename(tmp_path / "cvc5")
+    goal = tmp_path / "goal.smt2"
+    goal.write_text("(check-sat)\n")
+    [(key, answer)] = decide(find_solver("cvc5"), [("goal", goal)], 2, 1)
+    assert (key, answer.said) == ("goal", said)
 
 
 def test_a_solver_that_contradicts_is_an_error_and_the_goal_is_kept(

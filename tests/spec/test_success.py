@@ -224,14 +224,6 @@ def ended_well(case: Case) -> Transition | None:
     return transition if transition is not None and transition.errno is Errno.OK else None
 
 
-def is_whole(t: Transition) -> bool:
-    """Sizes of huge mappings are whole (assumption HUGE_SIZES)."""
-    if not isinstance(t.to, Move):
-        return True
-    huge = t.before.at(t.to.old).vma.backing == HUGETLB
-    return not huge or (t.to.old_pages % 512 == 0 and t.to.new_pages % 512 == 0)  # type: ignore[no-any-return]
-
-
 @cache
 def transitions(name: str) -> dict[str, list[Transition]]:
     """Transitions that succeed, by kind: those made by hand, and random ones."""
@@ -248,7 +240,7 @@ def transitions(name: str) -> dict[str, list[Transition]]:
             if call == "mseal32" or not edition.has(call):
                 continue
             made = ended_well(Case(edition, call, cases.words(call, state, edition), state))
-            if made is not None and is_whole(made):
+            if made is not None:
                 kind = kind_of(made)
                 if len(found[kind]) < few.get(kind, MOST):
                     found[kind].append(made)
