@@ -544,7 +544,8 @@ Proving = Annotated[
 )
 def review(
     patches: Annotated[
-        list[str], typer.Argument(metavar="PATCH...", help="A diff, a mail with one, an mbox; - is stdin.")
+        list[str],
+        typer.Argument(metavar="PATCH...", help="A diff, a mail with one, an mbox; several are a series; - is stdin."),
     ],
     tree: Tree = None,
     config: Configuration = None,
@@ -563,8 +564,9 @@ def review(
     the specification. A call is [b]equal, any number of VMAs[/b] (proved: its loops go in lockstep), [b]equal up to N
     VMAs[/b] (every argument, every layout of up to N; no proof for more), [b]differs[/b] (with the smallest case,
     executed on both sides), [b]sampled[/b] (random cases only), or [b]not covered[/b]: what is not known is named,
-    never guessed. Without --tree only functions that stand whole in the patch are read. What is trusted:
-    docs/REVIEW.md.
+    never guessed. Without --tree only functions that stand whole in the patch are read. With it, a series is judged
+    patch by patch, each on top of those before it, and as a whole; the exit code is 1 also if a kernel in the middle
+    differs or is not covered. What is trusted: docs/REVIEW.md.
 
     Examples:
 

@@ -15,7 +15,8 @@ from reports.cli_interrupt import interruptible
 from reports.outputs import Outputs
 
 if TYPE_CHECKING:
-    from checker.source.review import Named
+    from checker.source.series import Named
+    from checker.source.source import Source
     from checker.source.tree import Tree
     from spec.editions import Edition
 
@@ -52,11 +53,12 @@ def review(request: Request) -> ExitCode:
 def _review(request: Request, outputs: Outputs) -> ExitCode:
     from checker.source.config import Config, from_file
     from checker.source.judge import Limits
-    from checker.source.review import Reviewer, sides_of_pieces, sides_of_tree
+    from checker.source.review import Reviewer, SeriesReviewer
+    from checker.source.series import read_series, sides_of_pieces, steps_of_tree
     from checker.source.tree import open_tree
 
     screen, error = console(error=outputs.standard), console(error=True)
-    patches = [_read(name) for name in request.patches]
+    series = read_series([_read(name) for name in request.patches])
 
     def say(text: str) -> None:
         if sys.stderr.isatty():
@@ -66,21 +68,24 @@ def _review(request: Request, outputs: Outputs) -> ExitCode:
     editions = editions_for(request.editions, tree)
     if tree is None:
         config = from_file(Path(request.config)) if request.config else Config()
-        before, after = sides_of_pieces(patches, config)
+        steps = [*sides_of_pieces(series.patches, config)]
     else:
-        before, after = sides_of_tree(patches, tree.path, tree.config)
-    reviewer = Reviewer(
-        patches, before, after, _label(tree), editions, Limits(request.vmas, request.seconds, request.proving),
-        chosen=bool(request.editions), say=say,
-    )  # fmt: skip
-    complete = True
+        steps = steps_of_tree(series.patches, tree.path, tree.config)
+    limits = Limits(request.vmas, request.seconds, request.proving)
+
+    def reviewer(patches: Sequence[Named], before: Source, after: Source, there: str) -> Reviewer:
+        label = _label(tree)
+        chosen = bool(request.editions)
+        return Reviewer(patches, before, after, label and label + there, editions, limits, chosen=chosen, say=say)
+
+    judging = SeriesReviewer(series, steps, reviewer)
     try:
         with interruptible():
-            for _ in reviewer.run():
+            for _ in judging.run():
                 pass
     except KeyboardInterrupt:
-        complete = False
-    document = reviewer.document(complete=complete)
+        pass  # the document says that it is not complete
+    document = judging.document()
     from reports.review_text import review_lines
 
     width = min(screen.width, WIDTH)
@@ -89,10 +94,9 @@ def _review(request: Request, outputs: Outputs) -> ExitCode:
     outputs.write_document("--json", document)
     if request.out is not None:
         from reports.review_files import write_review
-        from reports.review_mail import thread_of
 
-        write_review(document, request.out, thread_of(patches[0].text))
-    if not complete:
+        write_review(document, request.out, series.head)
+    if not document.complete:
         return ExitCode.INTERRUPTED
     return ExitCode.OK if document.fine else ExitCode.DIFFERS
 
@@ -156,9 +160,9 @@ def _label(tree: Tree | None) -> str:
     return f"{tree.label}{version}"
 
 
-def _read(name: str) -> Named:
-    from checker.source.patch import MAX_BYTES, read_patch
-    from checker.source.review import Named
+def _read(name: str) -> tuple[str, str]:
+    """The name and the text of a file with patches. Raises BadUsage."""
+    from checker.source.patch import MAX_BYTES
 
     shown = "standard input" if name == "-" else printable(name)
     try:
@@ -175,8 +179,7 @@ def _read(name: str) -> Named:
         raise BadUsage(f"{shown}: larger than {MAX_BYTES >> 20} MiB: no patch is")
     if b"\0" in raw:
         raise BadUsage(f"{shown}: not a patch: it is not text")
-    text = raw.decode("utf-8", "replace")
-    return Named(shown, read_patch(text, shown), text)
+    return shown, raw.decode("utf-8", "replace")
 
 
 def editions_for(given: Sequence[str], tree: Tree | None) -> list[Edition]:

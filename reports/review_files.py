@@ -11,9 +11,10 @@ from checker.documents.files import dump_document
 from checker.documents.patches import CaseDoc, PatchReview, SubjectReview
 from checker.output import write_text
 from checker.source.document import scenario_of
+from checker.source.mails import Mail
 from checker.version import stamped
 from reports.cli_common import BadUsage, printable
-from reports.review_mail import Thread, mail, sarif
+from reports.review_mail import mail, sarif
 from reports.review_text import review_lines
 from spec.editions import EDITIONS
 
@@ -33,7 +34,7 @@ def cases(s: SubjectReview) -> Iterator[tuple[CaseDoc, str]]:
             yield case, name
 
 
-def write_review(document: PatchReview, folder: str, thread: Thread) -> None:
+def write_review(document: PatchReview, folder: str, thread: Mail) -> None:
     """Write it. Raises BadUsage where that fails."""
     texts = {
         "review.json": dump_document(stamped(document)),
@@ -41,16 +42,24 @@ def write_review(document: PatchReview, folder: str, thread: Thread) -> None:
         "review.eml": mail(document, thread),
         "review.sarif": sarif(document),
     }
-    for s in document.subjects:
-        for n, (case, edition) in enumerate(cases(s), 1):
-            title = f"{s.name}: {case.first.side} and {case.second.side} part"
-            scenario = scenario_of(case, edition, title)
-            if scenario is not None:
-                name = re.sub(r"\W+", "-", s.name)
-                texts[f"scenario-{name}-{n}.json"] = dump_document(stamped(scenario))
+    texts |= dict(_scenarios(document, "scenario"))
+    for p in document.series:
+        if p.review is not None:
+            texts |= dict(_scenarios(p.review, f"scenario-patch-{p.n}"))
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
             write_text(Path(folder) / name, text)
     except OSError as error:
         raise BadUsage(f"--out {printable(folder)}: {error.strerror or error}") from None
+
+
+def _scenarios(document: PatchReview, prefix: str) -> Iterator[tuple[str, str]]:
+    """Scenarios of all cases, by file name."""
+    for s in document.subjects:
+        for n, (case, edition) in enumerate(cases(s), 1):
+            title = f"{s.name}: {case.first.side} and {case.second.side} part"
+            scenario = scenario_of(case, edition, title)
+            if scenario is not None:
+                name = re.sub(r"\W+", "-", s.name)
+                yield f"{prefix}-{name}-{n}.json", dump_document(stamped(scenario))

@@ -5,13 +5,11 @@ the patched tree as its places."""
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
 from checker.documents.patches import PatchReview, SubjectReview
-from checker.text import printable
+from checker.source.mails import Mail
 from checker.version import NAME, signature, version
 from reports.review_text import headline, review_lines, verdict
 from reports.sarif import ROOT, SCHEMA
@@ -25,32 +23,8 @@ RULES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Thread:
-    """What a mail with a patch says of itself."""
-
-    subject: str = ""
-    message_id: str = ""
-    sender: str = ""
-
-
-def thread_of(text: str) -> Thread:
-    """The headers of a mail, an mbox or a page of an archive; empty where it is none."""
-    head = text[:20_000]
-
-    def header(pattern: str) -> str:
-        m = re.search(pattern, head, re.M | re.I)
-        return " ".join(printable(m[1]).split()) if m else ""
-
-    return Thread(
-        header(r"^Subject: *(.*(?:\n[ \t].*)*)"),
-        header(r"^Message-?ID:? *<?([^\s<>]+@[^\s<>]+)>?"),
-        header(r"^From: *(.*)"),
-    )
-
-
-def mail(document: PatchReview, thread: Thread) -> str:
-    """The mail, headers first."""
+def mail(document: PatchReview, thread: Mail) -> str:
+    """The mail, headers first, in reply to `thread`."""
     title = thread.subject or (document.patches[0] if document.patches else "patch")
     subject = title if title.lower().startswith("re:") else f"Re: {title}"
     head = [f"Subject: {subject}"]

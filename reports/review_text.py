@@ -4,9 +4,19 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from checker.documents.patches import AdviceReview, CaseDoc, Comparison, PatchReview, SubjectReview, TreeFacts
+from checker.documents.patches import (
+    AdviceReview,
+    CaseDoc,
+    Comparison,
+    FunctionReview,
+    LooseReview,
+    PatchReview,
+    SeriesPatch,
+    SubjectReview,
+    TreeFacts,
+)
 from checker.text import printable
 from reports.review_case import drawn
 
@@ -52,8 +62,8 @@ def names(editions: Sequence[str]) -> str:
     return ", ".join(editions) or "none"
 
 
-def subject_lines(s: SubjectReview, width: int) -> Iterator[str]:
-    """All that is said of a subject."""
+def subject_lines(s: SubjectReview, width: int, *, draw: bool = True) -> Iterator[str]:
+    """All that is said of a subject; `draw`: with its case."""
     yield from wrapped(headline(s), width)
     if s.why and s.verdict != "equal":
         place = f"{s.why_file}:{s.why_line}: " if s.why_file and s.verdict == "not covered" else ""
@@ -87,7 +97,7 @@ def subject_lines(s: SubjectReview, width: int) -> Iterator[str]:
             if p.case:
                 yield from wrapped(p.case, width, "    ")
     case = shown_case(s)
-    if case is not None:
+    if draw and case is not None:
         yield ""
         yield from ("  " + line if line else "" for line in drawn(case, width - 2).rstrip("\n").split("\n"))
 
@@ -128,6 +138,7 @@ def review_lines(r: PatchReview, width: int) -> Iterator[str]:
     yield from wrapped(f"{', '.join(map(printable, r.patches))}", width)
     yield from wrapped(f"read: {'the patch alone' if not r.tree else r.tree}; #if by {r.configuration}", width, "  ")
     yield ""
+    yield from series_lines(r, width)
     for s in r.subjects:
         yield from subject_lines(s, width)
         yield ""
@@ -137,7 +148,56 @@ def review_lines(r: PatchReview, width: int) -> Iterator[str]:
         yield ""
     yield from function_lines(r, width)
     yield ""
+    yield from between_lines(r, width)
     yield from wrapped(verdict(r), width)
+
+
+def series_lines(r: PatchReview, width: int) -> Iterator[str]:
+    """Each patch of a series in a few lines; nothing for a series of one."""
+    if len(r.series) < 2:
+        return
+    if all(p.review is None and p.why == r.series[0].why for p in r.series):
+        yield from wrapped(f"{len(r.series)} patches: {r.series[0].why}", width)
+        yield ""
+        return
+    for p in r.series:
+        yield from wrapped(f"{p.label}: {printable(p.subject or p.name)}", width)
+        if p.review is None:
+            yield from wrapped(f"not judged: {p.why}", width, "  ")
+        else:
+            yield from (f"  {line}" if line else "" for line in _patch_lines(r, p, p.review, width - 2))
+    yield ""
+    yield from wrapped(f"all {len(r.series)} patches together:", width)
+    yield ""
+
+
+def _patch_lines(r: PatchReview, p: SeriesPatch, own: PatchReview, width: int) -> Iterator[str]:
+    """What is said of one patch: a case is drawn here if it is not below, with all patches together."""
+    drawn_below = {s.name for s in r.subjects if shown_case(s) is not None}
+    for s in own.subjects:
+        yield from subject_lines(s, width, draw=s.name not in drawn_below)
+    if not own.complete:
+        yield "interrupted: calls may be missing"
+    elif not own.subjects:
+        yield "it touches no call that is judged"
+    yield from uncovered_lines(p.uncovered(r.read), own.loose, width)
+
+
+def between_lines(r: PatchReview, width: int) -> Iterator[str]:
+    """What is so with a patch of the series, and not with all of them."""
+    in_the_end = {s.name for s in r.subjects if not s.is_fine}
+    for p in r.open_patches:
+        subjects = p.review.subjects if p.review is not None else ()
+        told = [
+            f"{s.name}: {s.verdict}{', for the worse' if s.change == 'worse' else ''}"
+            for s in subjects
+            if not s.is_fine and s.name not in in_the_end
+        ]
+        if not told and r.whole_is_fine:
+            told = ["a change is not covered"]
+        if told:
+            met = "" if p is r.series[-1] else " (bisecting may meet it)"
+            yield from wrapped(f"{p.label}, not all patches together: {'; '.join(told)}{met}", width)
 
 
 def tree_lines(facts: TreeFacts, width: int) -> Iterator[str]:
@@ -169,23 +229,38 @@ def function_lines(r: PatchReview, width: int) -> Iterator[str]:
     if counts["read"]:
         told = ", ".join(f"{f.name}()" for f in counts["read"])
         yield from wrapped(f"changed and read: {told}", width)
-    for status in ("assumed", "not covered"):
-        for f in counts[status]:
-            yield from wrapped(f"{status}: {f.name}() ({f.file}:{f.line}, {f.change}): {f.why}", width)
-    for x in r.loose:
-        yield from wrapped(f"not covered: {x.file}:{x.line}: {x.what}", width)
+    yield from uncovered_lines([*counts["assumed"], *counts["not covered"]], r.loose, width)
     for text in r.aside:
-        yield from wrapped(f"left aside: {text}", width)
+        yield from wrapped(f"left aside: {printable(text)}", width)
     if r.assumed:
         told = ", ".join(f"{a.name}()" for a in r.assumed)
         yield from wrapped(f"assumed, not read ({len(r.assumed)}, see docs/REVIEW.md): {told}", width)
 
 
+def uncovered_lines(functions: Iterable[FunctionReview], loose: Iterable[LooseReview], width: int) -> Iterator[str]:
+    """What a patch changes and was not read."""
+    for f in functions:
+        yield from wrapped(f"{f.status}: {f.name}() ({f.file}:{f.line}, {f.change}): {f.why}", width)
+    for x in loose:
+        yield from wrapped(f"not covered: {x.file}:{x.line}: {x.what}", width)
+
+
+def _with_patches(r: PatchReview, s: SubjectReview) -> str:
+    """A subject's name, and with which patches of the series it has its verdict."""
+    found = [
+        p.label
+        for p in r.series
+        if p.review is not None
+        and any(t.name == s.name and (t.verdict, t.is_fine) == (s.verdict, s.is_fine) for t in p.review.subjects)
+    ]
+    return f"{s.name} ({', '.join(found)})" if found else s.name
+
+
 def verdict(r: PatchReview) -> str:
     """The last line: what it comes to."""
-    differ = [s.name for s in r.subjects if s.verdict == "differs" and s.change != "mended"]
-    mended = [s.name for s in r.subjects if s.change == "mended"]
-    open_ = [s.name for s in r.subjects if s.verdict in ("not covered", "sampled")]
+    differ = [_with_patches(r, s) for s in r.subjects if s.verdict == "differs" and s.change != "mended"]
+    mended = [_with_patches(r, s) for s in r.subjects if s.change == "mended"]
+    open_ = [_with_patches(r, s) for s in r.subjects if s.verdict in ("not covered", "sampled")]
     parts = []
     if differ:
         parts.append(f"differs: {', '.join(differ)}")
@@ -195,6 +270,8 @@ def verdict(r: PatchReview) -> str:
         parts.append(f"not decided: {', '.join(open_)}")
     if r.uncovered:
         parts.append(f"{r.uncovered} change{'s are' if r.uncovered != 1 else ' is'} not covered")
+    if r.whole_is_fine and r.open_patches:
+        parts.append(f"fine with all patches together, not with {', '.join(p.label for p in r.open_patches)}")
     if not r.complete:
         parts.insert(0, "interrupted: calls may be missing")
     elif not r.subjects:

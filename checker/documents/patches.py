@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Set
 from typing import Final, Literal, TypeAlias
 
 from pydantic import Field
@@ -96,6 +97,11 @@ class SubjectReview(Document):
     properties_agree: bool | None = None
     """Where there is no before: the properties have the same verdicts on the C and on the edition. None: not asked."""
 
+    @property
+    def is_fine(self) -> bool:
+        """It was decided, and nothing changes for the worse."""
+        return self.verdict == "equal" or self.change == "mended"
+
 
 class AdviceReview(Document):
     """Which advice the C takes for discarding, found from its text."""
@@ -156,6 +162,7 @@ class PatchReview(Document):
     assumed: tuple[AssumedReview, ...]
     complete: bool = Field(description="false: interrupted")
     seconds: float
+    series: tuple[SeriesPatch, ...] = Field(default=(), description="the patches one by one, in the order applied")
 
     @property
     def uncovered(self) -> int:
@@ -164,12 +171,65 @@ class PatchReview(Document):
 
     @property
     def fine(self) -> bool:
-        """Everything that the patch changes was read, and nothing changes for the worse."""
-        return (
-            self.complete
-            and self.uncovered == 0
-            and all(s.verdict == "equal" or s.change == "mended" for s in self.subjects)
+        """Everything that the patch changes was read, and nothing changes for the worse: with all patches of a series,
+        and after each of them."""
+        return self.whole_is_fine and not self.open_patches
+
+    @property
+    def whole_is_fine(self) -> bool:
+        """The same, of all patches together only."""
+        return self.complete and self.uncovered == 0 and all(s.is_fine for s in self.subjects)
+
+    @property
+    def open_patches(self) -> tuple[SeriesPatch, ...]:
+        """Patches with which a kernel in the middle of the series differs, or is not decided or covered; the last one
+        only if it makes something worse, for after it the series is whole."""
+        return tuple(
+            p
+            for p in self.series
+            if p.review is not None and (p.makes_worse if p is self.series[-1] else not p.is_fine(self.read))
         )
+
+    @property
+    def read(self) -> Set[tuple[str, str]]:
+        """File and name of each function that is changed and was read."""
+        return {(f.file, f.name) for f in self.functions if f.status == "read"}
+
+
+class SeriesPatch(Document):
+    """One patch of a series."""
+
+    n: int = Field(description="which it is, as the subjects say if all of them do; else its place, from 1")
+    of: int
+    name: str = Field(description="the file that it is in")
+    line: int = Field(description="where it begins there, from 1")
+    subject: str = Field(description="empty: it is no mail")
+    message_id: str = Field(description="without <>; empty: there is none")
+    review: PatchReview | None = Field(
+        description="this patch on top of those before it, as a review of its own; null: `why` says why not"
+    )
+    why: str = ""
+
+    @property
+    def label(self) -> str:
+        """Which it is of its series."""
+        return f"patch {self.n}/{self.of}"
+
+    def uncovered(self, read: Set[tuple[str, str]]) -> list[FunctionReview]:
+        """Functions that are changed and not read. Not those that come or go with nothing that is judged coming to
+        them, if they are among `read`: (file, name) of what was read in the whole series."""
+        functions = self.review.functions if self.review is not None else ()
+        return [f for f in functions if f.status != "read" and (f.change == "changed" or (f.file, f.name) not in read)]
+
+    @property
+    def makes_worse(self) -> bool:
+        """A call changes for the worse with it."""
+        return self.review is not None and any(s.change == "worse" for s in self.review.subjects)
+
+    def is_fine(self, read: Set[tuple[str, str]]) -> bool:
+        """With this patch nothing changes for the worse, and everything was read; see `uncovered`."""
+        r = self.review
+        return r is not None and all(s.is_fine for s in r.subjects) and not r.loose and not self.uncovered(read)
 
 
 class Inequality(Document):

@@ -83,9 +83,18 @@ def _path(text: str, name: str) -> str:
 
 
 def read_patch(text: str, name: str) -> list[FilePatch]:
-    """The files that a diff, a mail with one or an mbox of several changes, in order. Raises BadPatch, in one line
-    that begins with `name`."""
-    lines = text.split("\n")
+    """The files that a diff, or a text with one, changes, in order. Raises BadPatch, in one line that begins with
+    `name`."""
+    found = read_diffs(text, name)
+    if not found:
+        raise BadPatch(f"{name}: not a patch: it has no unified diff")
+    return found
+
+
+def read_diffs(text: str, name: str, first: int = 1) -> list[FilePatch]:
+    """The files that the diffs of a text change, in order; none if it has no diff. `first` is the number of its first
+    line in the file `name`. Raises BadPatch, in one line that begins with `name`."""
+    lines = [*[""] * (first - 1), *text.split("\n")]  # so that all numbers are those of the file
     found: list[FilePatch] = []
     i = 0
     while i < len(lines):
@@ -111,8 +120,6 @@ def read_patch(text: str, name: str) -> list[FilePatch]:
         elif _HUNK.match(line):
             raise BadPatch(f"{name}:{i + 1}: a hunk without the names of its files")
         i += 1
-    if not found:
-        raise BadPatch(f"{name}: not a patch: it has no unified diff")
     return found
 
 
@@ -164,7 +171,7 @@ def apply(text: str | None, patch: FilePatch, name: str) -> str | None:
         raise BadPatch(f"{name}: does not apply: there is no {patch.old_path}")
     lines = text.split("\n")
     shift, floor = 0, 0
-    for hunk in patch.hunks:
+    for number, hunk in enumerate(patch.hunks, 1):
         before, after = hunk.before(), hunk.after()
         wanted = max(hunk.old - (1 if before else 0), 0) + shift
         last = len(lines) - len(before)
@@ -173,7 +180,8 @@ def apply(text: str | None, patch: FilePatch, name: str) -> str | None:
             None,
         )
         if place is None:
-            raise BadPatch(f"{name}:{hunk.at}: does not apply: the lines around {patch.old_path}:{hunk.old} differ")
+            where = f"hunk {number}: the lines around {patch.old_path}:{hunk.old} differ"
+            raise BadPatch(f"{name}:{hunk.at}: does not apply: {where}")
         lines[place : place + len(before)] = after
         shift += len(after) - len(before)
         floor = place + len(after)

@@ -6,7 +6,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from checker.documents.patches import (
     AdviceReview,
@@ -16,20 +15,20 @@ from checker.documents.patches import (
     LooseReview,
     PatchReview,
     PropertyChange,
+    SeriesPatch,
     SubjectReview,
     Verdict,
 )
 from checker.source.advice import advice_test
 from checker.source.changes import Changed, Changes, changes_of, reached
-from checker.source.config import Config
 from checker.source.document import advice_document, assumed_documents, comparison
 from checker.source.errors import NotCovered
 from checker.source.example import Case, ended
 from checker.source.judge import Compared, Limits, Readings, compare, matches
-from checker.source.patch import FilePatch, apply
 from checker.source.properties import Decided, decide_properties
+from checker.source.series import Named, Series
 from checker.source.sides import CSide, Side, SpecSide
-from checker.source.source import Piece, Source
+from checker.source.source import Source
 from checker.source.subjects import ADVICE_TESTS, SUBJECTS, Subject
 from checker.source.table import TABLE
 from spec.editions import Edition
@@ -39,59 +38,6 @@ Say = Callable[[str], None]
 MOST_PROPERTY_VMAS = 2
 OLD, NEW, ALONE = "the old C", "the new C", "the patch"
 """Names of the sides."""
-
-
-@dataclass(slots=True)
-class Named:
-    """A patch and where it came from."""
-
-    name: str
-    files: list[FilePatch]
-    text: str = ""
-
-
-def sides_of_pieces(patches: Sequence[Named], config: Config) -> tuple[Source, Source]:
-    """What the patches show of files by themselves: functions that stand whole in a hunk."""
-    before: dict[str, list[Piece] | None] = {}
-    after: dict[str, list[Piece] | None] = {}
-    created: dict[str, str] = {}
-    for patch in patches:
-        for file in patch.files:
-            if file.created or file.path in created:
-                text = apply(None if file.created else created[file.path], file, patch.name) or ""
-                created[file.path] = text
-                after[file.path] = [Piece(text)]
-                before.setdefault(file.path, None)
-                continue
-            before[file.path] = [*(before.get(file.path) or []), *(_piece(h.before(), h.old) for h in file.hunks)]
-            after[file.path] = [*(after.get(file.path) or []), *(_piece(h.after(), h.new) for h in file.hunks)]
-    table = frozenset(TABLE)
-    return Source(config, None, before, table), Source(config, None, after, table)
-
-
-def _piece(lines: list[str], first: int) -> Piece:
-    return Piece("\n".join(lines), max(first, 1))
-
-
-def sides_of_tree(patches: Sequence[Named], tree: Path, config: Config) -> tuple[Source, Source]:
-    """A tree, and the tree with the patches applied. Raises BadPatch where one does not apply."""
-    table = frozenset(TABLE)
-    before = Source(config, tree, {}, table)
-    changed: dict[str, list[Piece] | None] = {}
-
-    def text_of(path: str) -> str | None:
-        pieces = changed[path] if path in changed else before.read_file(path)
-        return None if pieces is None else pieces[0].text
-
-    for patch in patches:
-        for file in patch.files:
-            if file.binary:
-                continue
-            text = apply(text_of(file.path if file.created else file.old_path), file, patch.name)
-            if file.old_path != file.path and not file.created:
-                changed[file.old_path] = None
-            changed[file.path] = None if text is None else [Piece(text)]
-    return before, Source(config, tree, changed, table)
 
 
 @dataclass
@@ -114,6 +60,8 @@ class Reviewer:
     readings: Readings = field(default_factory=Readings)
     changes: Changes = field(default_factory=Changes)
     reach: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
+    done: bool = False
+    """Nothing is left to judge."""
 
     def run(self) -> Iterator[SubjectReview]:
         """Judge subject after subject."""
@@ -124,6 +72,7 @@ class Reviewer:
             found = self._subject(subject)
             self.subjects.append(found)
             yield found
+        self.done = True
 
     # which ------------------------------------------------------------------------------------------------------------
 
@@ -293,11 +242,11 @@ class Reviewer:
 
     # the document -----------------------------------------------------------------------------------------------------
 
-    def document(self, *, complete: bool) -> PatchReview:
+    def document(self) -> PatchReview:
         """What there is."""
         config = self.after.config
         return PatchReview(
-            patches=tuple(p.name for p in self.patches),
+            patches=tuple(dict.fromkeys(p.name for p in self.patches)),
             tree=self.tree,
             configuration=config.origin,
             symbols=dict(sorted(config.asked.items())),
@@ -307,7 +256,7 @@ class Reviewer:
             loose=tuple(LooseReview(file=x.file, line=x.line, what=x.what) for x in self.changes.loose),
             aside=tuple(self.changes.aside),
             assumed=assumed_documents(self.readings.assumed),
-            complete=complete,
+            complete=self.done,
             seconds=round(time.monotonic() - self.began, 1),
         )
 
@@ -329,6 +278,55 @@ class Reviewer:
                 "name": changed.name, "file": changed.file, "line": changed.line, "change": changed.change,
                 "status": status, "why": why, "calls": calls,
             }
+        )  # fmt: skip
+
+
+@dataclass
+class SeriesReviewer:
+    """Works on a series, patch after patch and then as a whole, and knows at any time what there is of it."""
+
+    series: Series
+    steps: Sequence[Source]
+    """Before the first patch, and after each; or before and after all of them, if no patch is judged by itself."""
+    make: Callable[[Sequence[Named], Source, Source, str], Reviewer]
+    """Makes the reviewer of patches, the C before and after them, and a word on what the C before has already."""
+    each: list[Reviewer] = field(default_factory=list)
+    """Of the patches that were begun, each on top of those before it."""
+
+    def __post_init__(self) -> None:
+        self.whole = self.make(self.series.patches, self.steps[0], self.steps[-1], "")
+
+    def run(self) -> Iterator[SubjectReview]:
+        """Judge subject after subject. A series of one patch is judged once."""
+        patches = self.series.patches
+        if len(patches) > 1 and len(self.steps) > 2:
+            for patch, before, after in zip(patches, self.steps, self.steps[1:], strict=False):
+                there = f", with what comes before {patch.label}" if self.each else ""
+                self.each.append(self.make([patch], before, after, there))
+                self.whole.say(f"{patch.label}: {patch.mail.title}")
+                yield from self.each[-1].run()
+            self.whole.say("the whole series")
+        yield from self.whole.run()
+
+    def document(self) -> PatchReview:
+        """What there is."""
+        whole = self.whole.document()
+        series = tuple(self._entry(i, patch) for i, patch in enumerate(self.series.patches))
+        return whole.model_copy(update={"series": series, "aside": (*whole.aside, *self.series.aside)})
+
+    def _entry(self, i: int, patch: Named) -> SeriesPatch:
+        review, why = None, ""
+        if i < len(self.each):
+            review = self.each[i].document()
+        elif len(self.series.patches) == 1:
+            why = "it is the whole series"
+        elif len(self.steps) == 2:
+            why = "the series is judged as a whole only: without a tree, functions must stand whole in the patch"
+        else:
+            why = "interrupted before it"
+        return SeriesPatch(
+            n=patch.n, of=patch.of, name=patch.name, line=patch.mail.first, subject=patch.mail.subject,
+            message_id=patch.mail.message_id, review=review, why=why,
         )  # fmt: skip
 
 

@@ -4,15 +4,18 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import json
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
 
 from checker.documents.patches import PatchReview, schemas
+from checker.source.judge import compare
 from reports.cli import main
 from tests.source.own_c import MSEAL, as_patch
 
@@ -202,3 +205,154 @@ def test_what_differs_from_the_c_before_is_not_called_the_same_as_its_edition(tm
     assert (subject.verdict, subject.equals_before, subject.equals) == ("differs", ("v6.18",), ())
     assert subject.comparison is not None and subject.comparison.case is not None
     assert [e.verdict for e in subject.editions] == ["equal"]
+
+
+NO_VMA = ("-n", "0", *FAST[2:])
+HOLE, NO_HOLE = "return seen < to;", "return false;"
+
+
+def diff(old: str, new: str) -> str:
+    """A patch from one text of the file to the next."""
+    lines = difflib.unified_diff(old.splitlines(), new.splitlines(), "a/mm/mseal.c", "b/mm/mseal.c", lineterm="")
+    return "\n".join(lines) + "\n"
+
+
+def mail_with(subject: str, body: str, number: int = 1) -> str:
+    """A mail of an mbox."""
+    head = f"From git@z Thu Jan  1 00:00:00 1970\nFrom: A <a@example.org>\nSubject: {subject}\n"
+    return f"{head}Message-ID: <{number}@example.org>\n\ntext\n---\n{body}-- \n2.43.0\n\n"
+
+
+def series_of(*texts: str) -> list[str]:
+    """Mails that lead from one text to the next."""
+    steps = itertools.pairwise(texts)
+    return [mail_with(f"[PATCH {n}/{len(texts) - 1}] step {n}", diff(*two), n) for n, two in enumerate(steps, 1)]
+
+
+COMMENTED = MSEAL.replace("int error = 0;", "int error = 0; /* so far */")
+WORSE = COMMENTED.replace(HOLE, NO_HOLE)
+
+
+def test_the_patch_of_a_series_that_makes_the_difference_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The mbox has its cover letter last, and its patches the wrong way round."""
+    mails = series_of(MSEAL, COMMENTED, WORSE)
+    cover = mail_with("[PATCH 0/2] all", " mm/mseal.c | 2 +-\n", 9)
+    mbox, out = put(tmp_path, "".join([*reversed(mails), cover]), "s.mbx"), tmp_path / "out"
+    assert main(["review", mbox, "--tree", tree_of(tmp_path), *NO_VMA, "--out", str(out)]) == 1
+    said = capsys.readouterr().out
+    assert re.search(r"patch 1/2: \[PATCH 1/2\] step 1\n +it touches no call that is judged\n", said)
+    assert re.search(r"patch 2/2: \[PATCH 2/2\] step 2\n +mseal .*differs; it changes for the worse\n", said)
+    assert "differs: mseal (patch 2/2)" in said and "bisects" not in said
+    assert said.count("the old C: -1 ENOMEM") == 1
+    document = json.loads((out / "review.json").read_text("utf-8"))
+    jsonschema.validate(document, json.loads((SCHEMAS / "patch-review.json").read_text("utf-8")))
+    series = PatchReview.model_validate(document).series
+    assert [(p.n, p.of, p.subject, p.message_id) for p in series] == [
+        (1, 2, "[PATCH 1/2] step 1", "1@example.org"),
+        (2, 2, "[PATCH 2/2] step 2", "2@example.org"),
+    ]
+    assert [[s.verdict for s in p.review.subjects] for p in series if p.review] == [[], ["differs"]]
+    mail = (out / "review.eml").read_text("ascii")
+    assert mail.startswith("Subject: Re: [PATCH 0/2] all\nIn-Reply-To: <9@example.org>\n")
+    assert "patch 2/2: [PATCH 2/2] step 2" in mail
+
+
+def test_what_is_worse_in_the_middle_of_a_series_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = [put(tmp_path, text, f"{n}.patch") for n, text in enumerate(series_of(MSEAL, WORSE, COMMENTED), 1)]
+    out = tmp_path / "out"
+    assert main(["review", *names, "--tree", tree_of(tmp_path), *NO_VMA, "--out", str(out)]) == 1
+    said = capsys.readouterr().out
+    assert "patch 1/2, not all patches together: mseal: differs, for the worse" in said
+    assert "the old C: -1 ENOMEM" in said
+    review = PatchReview.model_validate_json((out / "review.json").read_text("utf-8"))
+    assert main(["run", str(out / "scenario-patch-1-mseal-1.json")]) == 0
+    assert review.subjects == () and review.whole_is_fine and not review.fine
+    assert [p.label for p in review.open_patches] == ["patch 1/2"]
+
+
+def test_a_helper_that_comes_a_patch_before_its_call_is_fine(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    helper = "static bool is_less(unsigned long a, unsigned long b)\n{\n\treturn a < b;\n}\n\n"
+    added = MSEAL.replace("/* A hole", helper + "/* A hole")
+    mbox = put(tmp_path, "".join(series_of(MSEAL, added, added.replace(HOLE, "return is_less(seen, to);"))))
+    assert main(["review", mbox, "--tree", tree_of(tmp_path), *NO_VMA]) == 0
+    assert "not covered" not in capsys.readouterr().out
+
+
+def test_a_series_without_a_tree_is_judged_as_a_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    patches = [put(tmp_path, as_patch(MSEAL), "1.patch"), put(tmp_path, diff(MSEAL, COMMENTED), "2.patch")]
+    out = tmp_path / "r.json"
+    assert main(["review", *patches, *NO_VMA, "--json", str(out)]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "2 patches: the series is judged as a whole only: without a tree, functions must stand whole" in said
+    series = PatchReview.model_validate_json(out.read_text("utf-8")).series
+    assert [(p.n, p.of, p.review) for p in series] == [(1, 2, None), (2, 2, None)]
+
+
+def test_a_patch_in_a_series_that_does_not_apply_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = series_of(MSEAL, COMMENTED, WORSE)
+    mbox = put(tmp_path, first + second.replace("-\t" + HOLE, "-\treturn 7;"), "s.mbx")
+    assert main(["review", mbox, "--tree", tree_of(tmp_path)]) == 2
+    told = capsys.readouterr()
+    assert told.out == "" and told.err.count("\n") == 1
+    (line,) = [n for n, text in enumerate(Path(mbox).read_text("utf-8").split("\n"), 1) if "return 7" in text]
+    m = re.search(
+        r"s\.mbx:(\d+): does not apply: hunk 1: the lines around mm/mseal\.c:\d+ differ \(patch 2/2\)", told.err
+    )
+    assert m is not None and 0 < line - int(m[1]) < 6
+
+
+ONE, TWO = series_of(MSEAL, COMMENTED, WORSE)
+BAD_SERIES = {
+    "twice": (ONE + TWO + ONE, "s.mbx:43: the same patch as s.mbx:1"),
+    "a mail without its diff": (ONE + mail_with("[PATCH 2/2] b", "ZGlmZg==\n"), "patch 2/2 has no unified diff"),
+    "a cover letter alone": (mail_with("[PATCH 0/2] all", ""), "not a patch"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_SERIES)
+def test_a_bad_series_is_told_in_one_line(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, what = BAD_SERIES[name]
+    put(tmp_path, text, "s.mbx")
+    monkeypatch.chdir(tmp_path)
+    assert main(["review", "s.mbx", "--tree", tree_of(tmp_path)]) == 2
+    told = capsys.readouterr()
+    assert told.out == "" and told.err.count("\n") == 1 and what in told.err
+
+
+def test_an_interrupted_series_has_what_is_judged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C at the second patch."""
+    left = [1, 1]
+
+    def until_interrupted(*arguments: Any) -> Any:
+        if not left:
+            raise KeyboardInterrupt
+        left.pop()
+        return compare(*arguments)
+
+    monkeypatch.setattr("checker.source.review.compare", until_interrupted)
+    mbox, out = put(tmp_path, "".join(series_of(MSEAL, WORSE, MSEAL, COMMENTED))), tmp_path / "r.json"
+    assert main(["review", mbox, "--tree", tree_of(tmp_path), *NO_VMA, "--json", str(out)]) == 130
+    said = capsys.readouterr().out
+    assert "differs; it changes for the worse" in said and "not judged: interrupted before it" in said
+    review = PatchReview.model_validate_json(out.read_text("utf-8"))
+    assert not review.complete
+    assert [p.review and p.review.complete for p in review.series] == [True, False, None]
+
+
+def test_an_answer_with_a_patch_in_it_is_left_aside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It may be an alternative; judged is the series, of one patch here."""
+    (one,) = series_of(MSEAL, COMMENTED)
+    answer = mail_with("Re: [PATCH 1/1] step 1", diff(MSEAL, WORSE), 2)
+    out = tmp_path / "r.json"
+    assert main(["review", put(tmp_path, one + answer), "--tree", tree_of(tmp_path), "--json", str(out)]) == 0
+    assert "Re: [PATCH 1/1] step 1: an answer" in " ".join(capsys.readouterr().out.split())
+    (patch,) = PatchReview.model_validate_json(out.read_text("utf-8")).series
+    assert (patch.label, patch.review, patch.why) == ("patch 1/1", None, "it is the whole series")

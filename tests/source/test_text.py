@@ -124,7 +124,7 @@ def test_a_patch_is_read_and_applied() -> None:
     assert (apply(old, file, "p") or "").split("\n")[10] == "line ten"
     moved = apply("one more\n" + old, file, "p")
     assert moved is not None and moved.split("\n")[11] == "line ten"
-    with pytest.raises(BadPatch, match=r"p:8: does not apply: the lines around mm/x.c:10 differ"):
+    with pytest.raises(BadPatch, match=r"p:8: does not apply: hunk 1: the lines around mm/x.c:10 differ"):
         apply(old.replace("line 11", "line eleven"), file, "p")
 
 
