@@ -163,8 +163,9 @@ def _label(tree: Tree | None) -> str:
 def _read(name: str) -> tuple[str, str]:
     """The name and the text of a file with patches. Raises BadUsage."""
     from checker.source.patch import MAX_BYTES
+    from reports.review_mail import STANDARD_INPUT
 
-    shown = "standard input" if name == "-" else printable(name)
+    shown = STANDARD_INPUT if name == "-" else printable(name)
     try:
         if name == "-":
             raw = sys.stdin.buffer.read(MAX_BYTES + 1)

@@ -74,6 +74,13 @@ class PropertyChange(Document):
     case: str = Field(default="", description="the smallest case that refutes it afterwards, in words")
 
 
+class PatchLine(Document):
+    """A changed line of a patch."""
+
+    file: str = Field(description="the file that the patch is in, as it was given")
+    line: int = Field(description="from 1; of an mbox as of any file")
+
+
 class SubjectReview(Document):
     """A call, or a test within calls, that the patch touches."""
 
@@ -87,6 +94,8 @@ class SubjectReview(Document):
     why: str = ""
     why_file: str = ""
     why_line: int = 0
+    why_in_patch: PatchLine | None = None
+    """The line of the patch, where that line is one that it changes."""
     equals_before: tuple[str, ...] = ()
     """Editions that the C equals before the patch, as far as was explored."""
     equals: tuple[str, ...] = ()
@@ -126,6 +135,7 @@ class FunctionReview(Document):
     status: Literal["read", "assumed", "not covered"]
     why: str = ""
     calls: tuple[str, ...] = Field(description="subjects that reach it")
+    in_patch: PatchLine | None = Field(default=None, description="its first changed line; null: none of its own")
 
 
 class LooseReview(Document):
@@ -134,6 +144,7 @@ class LooseReview(Document):
     file: str
     line: int
     what: str
+    in_patch: PatchLine | None = None
 
 
 class AssumedReview(Document):

@@ -14,7 +14,7 @@ from pycparser import c_ast
 from checker.source.errors import NotCovered
 from checker.source.machine import walk
 from checker.source.macros import OURS
-from checker.source.patch import FilePatch
+from checker.source.patch import FilePatch, Origin
 from checker.source.slices import Slice
 from checker.source.source import CONSTANTS, Source
 from checker.source.table import TABLE
@@ -37,6 +37,8 @@ class Changed:
     line: int
     """Of its definition, after the patch if there is one."""
     doubt: str = ""
+    origin: Origin | None = None
+    """The line of the patch that changes it; None if none does, as where a macro is changed."""
 
 
 @dataclass(slots=True)
@@ -46,6 +48,8 @@ class Loose:
     file: str
     line: int
     what: str
+    origin: Origin | None = None
+    """The line of the patch."""
 
 
 @dataclass(slots=True)
@@ -73,7 +77,9 @@ def changes_of(patches: Sequence[FilePatch], before: Source, after: Source) -> C
         elif any(p.binary for p in mine):
             found.loose.append(Loose(path, 0, "a binary file"))
         elif not path.endswith((".c", ".h")):
-            found.loose.append(Loose(path, mine[0].hunks[0].new if mine[0].hunks else 0, "a file that is not C"))
+            hunk = mine[0].hunks[0] if mine[0].hunks else None
+            origin = Origin(mine[0].name, hunk.first_changed) if hunk else None
+            found.loose.append(Loose(path, hunk.new if hunk else 0, "a file that is not C", origin))
         else:
             _compare(path, mine, before, after, found)
     return found
@@ -83,18 +89,27 @@ def _compare(path: str, patches: list[FilePatch], before: Source, after: Source,
     old, new = before.file(path).slices, after.file(path).slices
     for name in dict.fromkeys([*new, *old]):
         a, b = old.get(name), new.get(name)
+        change, doubt = "", ""
         if a and b and (a.doubt or b.doubt):
-            if a.digest != b.digest:
-                found.functions.append(Changed(name, path, "changed", b.line, f"it hangs on {b.doubt or a.doubt}"))
+            change = "changed" if a.digest != b.digest else ""
+            doubt = b.doubt or a.doubt
         elif a and b:
-            if before.compiled(a) != after.compiled(b):
-                found.functions.append(Changed(name, path, "changed", b.line))
+            change = "changed" if before.compiled(a) != after.compiled(b) else ""
         elif b and not _is_context(name, b, patches):
-            found.functions.append(Changed(name, path, "added", b.line, b.doubt and f"it hangs on {b.doubt}"))
+            change, doubt = "added", b.doubt
         elif a and not b and not _shown_in_part(a, patches):
-            found.functions.append(Changed(name, path, "removed", a.line))
+            change = "removed"
+        cut = b or a
+        if change and cut:
+            origin = after.origin(path, b.line, b.last) if b else _removed(patches, cut.text.split("\n")[0])
+            found.functions.append(Changed(name, path, change, cut.line, doubt and f"it hangs on {doubt}", origin))
     _compare_macros(path, before, after, found)
     _compare_outside(path, patches, before, after, found)
+
+
+def _removed(patches: list[FilePatch], text: str) -> Origin | None:
+    """Where a line is taken away."""
+    return next((o for p in patches if (o := p.origin_of_removed(text)) is not None), None)
 
 
 def _is_context(name: str, cut: Slice, patches: list[FilePatch]) -> bool:
@@ -132,15 +147,16 @@ def _compare_macros(path: str, before: Source, after: Source, found: Changes) ->
         if (a and (a.parameters, a.body)) == (b and (b.parameters, b.body)) or name.startswith("_"):
             continue
         line = (b or a).line if (b or a) else 0  # type: ignore[union-attr]
+        origin = after.origin(path, line, line) if b else None
         if flag_constant(name) is not None:
             if a is None:
                 found.aside.append(f"{path}: {name} is taken for the bit of that name, whatever its number")
             else:
-                found.loose.append(Loose(path, line, f"the bit {name}"))
+                found.loose.append(Loose(path, line, f"the bit {name}", origin))
         elif name in OURS or name in TABLE:
-            found.loose.append(Loose(path, line, f"the macro {name}, which is assumed"))
+            found.loose.append(Loose(path, line, f"the macro {name}, which is assumed", origin))
         elif path.endswith(".h") and path != "mm/internal.h" and path not in CONSTANTS:
-            found.loose.append(Loose(path, line, f"the macro {name}"))
+            found.loose.append(Loose(path, line, f"the macro {name}", origin))
 
 
 def _compare_outside(path: str, patches: list[FilePatch], before: Source, after: Source, found: Changes) -> None:
@@ -164,7 +180,8 @@ def _compare_outside(path: str, patches: list[FilePatch], before: Source, after:
                 what = f"not whole in the patch (in or behind {section})" if section else "code outside of functions"
                 last = found.loose[-1] if found.loose else None
                 if last is None or (last.file, last.what) != (path, what):
-                    found.loose.append(Loose(path, number, what))
+                    here = _removed(patches, text) if lines is old else after.origin(path, number, number)
+                    found.loose.append(Loose(path, number, what, here))
 
 
 _PROTOTYPE: Final = re.compile(r"(static |extern |inline |asmlinkage )*[\w ]+[ *]\w+\([^;{}()]*,")

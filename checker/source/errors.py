@@ -10,6 +10,13 @@ class NotCovered(Exception):
     def __init__(self, what: str, file: str = "", line: int = 0) -> None:
         super().__init__(what)
         self.what, self.file, self.line = what, file, line
+        self.side = ""
+        """Name of the side that was read; empty where none was yet."""
+
+    def of(self, side: str) -> NotCovered:
+        """The same, with the side that was read."""
+        self.side = side
+        return self
 
     def at(self, file: str, line: int) -> NotCovered:
         """The same, with its place unless it has one."""

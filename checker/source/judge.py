@@ -60,6 +60,8 @@ class Compared:
     why: str = ""
     file: str = ""
     line: int = 0
+    side: str = ""
+    """Name of the side that is not covered."""
     case: Case | None = None
     seconds: float = 0.0
     reads: frozenset[str] = frozenset()
@@ -89,6 +91,14 @@ def compare(subject: Subject, edition: Edition, first: Side, second: Side, limit
     return found
 
 
+def _arguments(side: CSide, subject: Subject, watched: Edition) -> ArgumentsEnd:
+    """The stage of the arguments. Raises NotCovered."""
+    try:
+        return compare_arguments(side.source, subject, watched, side.note)
+    except NotCovered as error:
+        raise error.of(side.name) from None
+
+
 def _compare(
     subject: Subject, edition: Edition, watched: Edition, first: Side, second: Side, deadline: float, limits: Limits
 ) -> Compared:
@@ -96,7 +106,7 @@ def _compare(
     try:
         for side in (first, second):
             if isinstance(side, CSide) and subject.whole:
-                end = compare_arguments(side.source, subject, watched, side.note)
+                end = _arguments(side, subject, watched)
                 found.paths += end.paths
                 if not end.equal and (isinstance(first, SpecSide) or side is second):
                     return _arguments_apart(found, subject, edition, end, first, second)
@@ -126,6 +136,7 @@ def _compare(
             _sampled(found, subject, watched, first, second, deadline)
     except NotCovered as error:
         found.status, found.why, found.file, found.line = "not covered", error.what, error.file, error.line
+        found.side = error.side
     except (OutOfTime, TooManyPaths):
         if found.vmas < 1 and found.case is None:
             found.status = "sampled"

@@ -14,6 +14,18 @@ MAX_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """A changed line of a patch."""
+
+    file: str
+    """The file that the patch is in."""
+    line: int
+    """Its number there, from 1."""
+    removed: bool = False
+    """It is taken away: what is known by it is the line behind."""
+
+
+@dataclass(frozen=True, slots=True)
 class Hunk:
     """A piece of a file, before and after: lines with ' ', '-' or '+' in front."""
 
@@ -23,8 +35,15 @@ class Hunk:
     lines: tuple[str, ...]
     at: int
     """Line of the patch on which it begins."""
+    numbers: tuple[int, ...]
+    """Of each of its lines, in the file that the patch is in."""
     section: str = ""
     """What the diff says that it is in, or behind."""
+
+    @property
+    def first_changed(self) -> int:
+        """Number of its first changed line in the file that the patch is in."""
+        return next((n for line, n in zip(self.lines, self.numbers, strict=True) if line[:1] != " "), self.at)
 
     def before(self) -> list[str]:
         """The lines that it expects."""
@@ -33,6 +52,25 @@ class Hunk:
     def after(self) -> list[str]:
         """The lines that it leaves."""
         return [line[1:] for line in self.lines if line[:1] != "-"]
+
+    def origins(self, file: str, before: Sequence[Origin | None]) -> list[Origin | None]:
+        """Where the lines that it leaves come from; `before`: those that it expects. The line behind one that is taken
+        away with nothing in its place comes from that."""
+        found: list[Origin | None] = []
+        known = iter(before)
+        gap: Origin | None = None
+        for line, number in zip(self.lines, self.numbers, strict=True):
+            if line[:1] == "+":
+                found.append(Origin(file, number))
+                gap = None
+            elif line[:1] == "-":
+                next(known, None)
+                gap = gap or Origin(file, number, removed=True)
+            else:
+                old = next(known, None)
+                found.append(gap or old)
+                gap = None
+        return found
 
     def changed(self) -> tuple[set[int], set[int]]:
         """Numbers of the lines that are removed (before), and added (after). Where lines are only removed, the two
@@ -65,6 +103,17 @@ class FilePatch:
     removed: bool = False
     binary: bool = False
     hunks: list[Hunk] = field(default_factory=list)
+    name: str = ""
+    """The file that the patch is in."""
+
+    def origin_of_removed(self, text: str) -> Origin | None:
+        """The first line that is taken away and has that text, white space aside."""
+        words = text.split()
+        for hunk in self.hunks:
+            for line, number in zip(hunk.lines, hunk.numbers, strict=True):
+                if line[:1] == "-" and line[1:].split() == words:
+                    return Origin(self.name, number, removed=True)
+        return None
 
 
 _HUNK = re.compile(r"@@ -(\d{1,9})(?:,(\d{1,9}))? \+(\d{1,9})(?:,(\d{1,9}))? @@ *(.*)")
@@ -106,17 +155,17 @@ def read_diffs(text: str, name: str, first: int = 1) -> list[FilePatch]:
             old, new = _path(line[4:], name), _path(lines[i + 1][4:], name)
             if not old and not new:
                 raise BadPatch(f"{name}:{i + 1}: a file that is neither before nor after the patch")
-            patch = FilePatch(new or old, old or new, created=not old, removed=not new)
+            patch = FilePatch(new or old, old or new, created=not old, removed=not new, name=name)
             i = _read_hunks(lines, i + 2, patch, name)
             found.append(patch)
             continue
         if m := re.match(r"Binary files (?:a/)?(\S+) and (?:b/)?(\S+) differ", line):
             path = m[2] if m[2] != "/dev/null" else m[1]
-            found.append(FilePatch(_path("b/" + path.removeprefix("/"), name), path, binary=True))
+            found.append(FilePatch(_path("b/" + path.removeprefix("/"), name), path, binary=True, name=name))
         elif line == "GIT binary patch":
             header = next((x for x in reversed(lines[:i]) if x.startswith("diff --git ")), "")
             path = _path(header.split(" ")[-1], name) if header else "?"
-            found.append(FilePatch(path, path, binary=True))
+            found.append(FilePatch(path, path, binary=True, name=name))
         elif _HUNK.match(line):
             raise BadPatch(f"{name}:{i + 1}: a hunk without the names of its files")
         i += 1
@@ -130,6 +179,7 @@ def _read_hunks(lines: Sequence[str], i: int, patch: FilePatch, name: str) -> in
         want_old, want_new = int(m[2] or 1), int(m[4] or 1)
         i += 1
         kept: list[str] = []
+        numbers: list[int] = []
         while want_old > 0 or want_new > 0:
             if i >= len(lines):
                 raise BadPatch(f"{name}:{begin + 1}: the patch ends within a hunk of {patch.path}")
@@ -144,11 +194,12 @@ def _read_hunks(lines: Sequence[str], i: int, patch: FilePatch, name: str) -> in
             want_new -= tag != "-"
             kept.append(tag + line[1:])
             i += 1
+            numbers.append(i)
         if want_old < 0 or want_new < 0:
             raise BadPatch(f"{name}:{begin + 1}: a hunk of {patch.path} has other lines than it says")
         if i < len(lines) and lines[i].startswith("\\"):
             i += 1
-        patch.hunks.append(Hunk(old, new, tuple(kept), begin + 1, m[5].strip()))
+        patch.hunks.append(Hunk(old, new, tuple(kept), begin + 1, tuple(numbers), m[5].strip()))
     return i
 
 
@@ -160,29 +211,46 @@ def _places(wanted: int, last: int) -> Iterator[int]:
                 yield place
 
 
-def apply(text: str | None, patch: FilePatch, name: str) -> str | None:
+@dataclass(slots=True)
+class Text:
+    """A file's lines, and where those come from that a patch has changed."""
+
+    lines: list[str]
+    origins: list[Origin | None]
+
+    @staticmethod
+    def of(text: str) -> Text:
+        """A text that no patch has changed."""
+        lines = text.split("\n")
+        return Text(lines, [None] * len(lines))
+
+
+def apply(old: Text | None, patch: FilePatch) -> Text | None:
     """The file after the patch; None: there is none. A hunk may have moved, but must match to the letter. Raises
     BadPatch where it does not apply."""
     if patch.created:
-        if text is not None:
-            raise BadPatch(f"{name}: does not apply: {patch.path} exists already")
-        return "\n".join([line for hunk in patch.hunks for line in hunk.after()]) + "\n"
-    if text is None:
-        raise BadPatch(f"{name}: does not apply: there is no {patch.old_path}")
-    lines = text.split("\n")
+        if old is not None:
+            raise BadPatch(f"{patch.name}: does not apply: {patch.path} exists already")
+        lines = [line for hunk in patch.hunks for line in hunk.after()]
+        return Text([*lines, ""], [*(o for hunk in patch.hunks for o in hunk.origins(patch.name, ())), None])
+    if old is None:
+        raise BadPatch(f"{patch.name}: does not apply: there is no {patch.old_path}")
+    new = Text([*old.lines], [*old.origins])
     shift, floor = 0, 0
     for number, hunk in enumerate(patch.hunks, 1):
         before, after = hunk.before(), hunk.after()
         wanted = max(hunk.old - (1 if before else 0), 0) + shift
-        last = len(lines) - len(before)
+        last = len(new.lines) - len(before)
         place = next(
-            (p for p in _places(wanted, last) if p >= floor and lines[p : p + len(before)] == before),
+            (p for p in _places(wanted, last) if p >= floor and new.lines[p : p + len(before)] == before),
             None,
         )
         if place is None:
             where = f"hunk {number}: the lines around {patch.old_path}:{hunk.old} differ"
-            raise BadPatch(f"{name}:{hunk.at}: does not apply: {where}")
-        lines[place : place + len(before)] = after
+            raise BadPatch(f"{patch.name}:{hunk.at}: does not apply: {where}")
+        end = place + len(before)
+        new.lines[place:end] = after
+        new.origins[place:end] = hunk.origins(patch.name, new.origins[place:end])
         shift += len(after) - len(before)
         floor = place + len(after)
-    return None if patch.removed else "\n".join(lines)
+    return None if patch.removed else new

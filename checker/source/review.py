@@ -13,6 +13,7 @@ from checker.documents.patches import (
     Comparison,
     FunctionReview,
     LooseReview,
+    PatchLine,
     PatchReview,
     PropertyChange,
     SeriesPatch,
@@ -25,6 +26,7 @@ from checker.source.document import advice_document, assumed_documents, comparis
 from checker.source.errors import NotCovered
 from checker.source.example import Case, ended
 from checker.source.judge import Compared, Limits, Readings, compare, matches
+from checker.source.patch import Origin
 from checker.source.properties import Decided, decide_properties
 from checker.source.series import Named, Series
 from checker.source.sides import CSide, Side, SpecSide
@@ -137,10 +139,16 @@ class Reviewer:
                 return cut.file, cut.line
         return "", 0
 
+    def _new_line(self, file: str, line: int) -> PatchLine | None:
+        """The line of the patch that a line of the C after it comes from; None if it was there before."""
+        origin = self.after.origin(file, line, line)
+        return _in_patch(origin) if origin is not None and not origin.removed else None
+
     def _uncovered(self, subject: Subject, place: tuple[str, int], why: str, at: Changed | None) -> SubjectReview:
         return SubjectReview(
             name=subject.name, entry=subject.entry, file=place[0], line=place[1], verdict="not covered",
             change="unknown", why=why, why_file=at.file if at else place[0], why_line=at.line if at else place[1],
+            why_in_patch=_in_patch(at.origin if at else None),
         )  # fmt: skip
 
     def _alone(self, subject: Subject, place: tuple[str, int], side: Side) -> SubjectReview:
@@ -160,7 +168,8 @@ class Reviewer:
             properties, agree = self._properties_alone(subject, edition, side)
         return SubjectReview(
             name=subject.name, entry=subject.entry, file=place[0], line=place[1], verdict=verdict, change="new",
-            why=best.why, why_file=best.file, why_line=best.line, equals=tuple(equal), comparison=best,
+            why=best.why, why_file=best.file, why_line=best.line, why_in_patch=self._new_line(best.file, best.line),
+            equals=tuple(equal), comparison=best,
             editions=tuple(told), properties=properties, properties_agree=agree,
         )  # fmt: skip
 
@@ -183,7 +192,9 @@ class Reviewer:
             change = _change(properties, compared)
         return SubjectReview(
             name=subject.name, entry=subject.entry, file=place[0], line=place[1], verdict=compared.status,
-            change=change, why=compared.why, why_file=compared.file, why_line=compared.line, equals_before=was,
+            change=change, why=compared.why, why_file=compared.file, why_line=compared.line,
+            why_in_patch=self._new_line(compared.file, compared.line) if compared.side == after.name else None,
+            equals_before=was,
             equals=now, comparison=told, editions=editions, properties=properties,
         )  # fmt: skip
 
@@ -253,7 +264,10 @@ class Reviewer:
             subjects=tuple(self.subjects),
             advice=tuple(self.advice),
             functions=tuple(self._function(c) for c in self.changes.functions),
-            loose=tuple(LooseReview(file=x.file, line=x.line, what=x.what) for x in self.changes.loose),
+            loose=tuple(
+                LooseReview(file=x.file, line=x.line, what=x.what, in_patch=_in_patch(x.origin))
+                for x in self.changes.loose
+            ),
             aside=tuple(self.changes.aside),
             assumed=assumed_documents(self.readings.assumed),
             complete=self.done,
@@ -276,7 +290,7 @@ class Reviewer:
         return FunctionReview.model_validate(
             {
                 "name": changed.name, "file": changed.file, "line": changed.line, "change": changed.change,
-                "status": status, "why": why, "calls": calls,
+                "status": status, "why": why, "calls": calls, "in_patch": _in_patch(changed.origin),
             }
         )  # fmt: skip
 
@@ -328,6 +342,10 @@ class SeriesReviewer:
             n=patch.n, of=patch.of, name=patch.name, line=patch.mail.first, subject=patch.mail.subject,
             message_id=patch.mail.message_id, review=review, why=why,
         )  # fmt: skip
+
+
+def _in_patch(origin: Origin | None) -> PatchLine | None:
+    return PatchLine(file=origin.file, line=origin.line) if origin is not None else None
 
 
 def _change(properties: Sequence[PropertyChange], compared: Compared) -> Change:

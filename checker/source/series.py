@@ -10,7 +10,7 @@ from pathlib import Path
 from checker.source.config import Config
 from checker.source.errors import BadPatch
 from checker.source.mails import Mail, mails_of
-from checker.source.patch import FilePatch, apply, read_diffs
+from checker.source.patch import FilePatch, Text, apply, read_diffs
 from checker.source.source import Piece, Source
 from checker.source.table import TABLE
 
@@ -110,45 +110,52 @@ def sides_of_pieces(patches: Sequence[Named], config: Config) -> tuple[Source, S
     """What the patches show of files by themselves: functions that stand whole in a hunk."""
     before: dict[str, list[Piece] | None] = {}
     after: dict[str, list[Piece] | None] = {}
-    created: dict[str, str] = {}
+    created: dict[str, Text | None] = {}
     for patch in patches:
         for file in patch.files:
             if file.created or file.path in created:
-                text = apply(None if file.created else created[file.path], file, patch.name) or ""
-                created[file.path] = text
-                after[file.path] = [Piece(text)]
+                created[file.path] = text = apply(None if file.created else created[file.path], file)
+                after[file.path] = _pieces(text)
                 before.setdefault(file.path, None)
                 continue
-            before[file.path] = [*(before.get(file.path) or []), *(_piece(h.before(), h.old) for h in file.hunks)]
-            after[file.path] = [*(after.get(file.path) or []), *(_piece(h.after(), h.new) for h in file.hunks)]
+            old = (Piece("\n".join(h.before()), max(h.old, 1)) for h in file.hunks)
+            new = (
+                Piece("\n".join(h.after()), max(h.new, 1), tuple(h.origins(file.name, [None] * len(h.lines))))
+                for h in file.hunks
+            )
+            before[file.path] = [*(before.get(file.path) or []), *old]
+            after[file.path] = [*(after.get(file.path) or []), *new]
     table = frozenset(TABLE)
     return Source(config, None, before, table), Source(config, None, after, table)
 
 
-def _piece(lines: list[str], first: int) -> Piece:
-    return Piece("\n".join(lines), max(first, 1))
+def _pieces(text: Text | None) -> list[Piece] | None:
+    """A whole file; None: there is none."""
+    return None if text is None else [Piece("\n".join(text.lines), 1, tuple(text.origins))]
 
 
 def steps_of_tree(patches: Sequence[Named], tree: Path, config: Config) -> list[Source]:
     """A tree, and the tree after each of the patches. Raises BadPatch where one does not apply."""
     table = frozenset(TABLE)
     steps = [Source(config, tree, {}, table)]
-    changed: dict[str, list[Piece] | None] = {}
+    changed: dict[str, Text | None] = {}
 
-    def text_of(path: str) -> str | None:
-        pieces = changed[path] if path in changed else steps[0].read_file(path)
-        return None if pieces is None else pieces[0].text
+    def text_of(path: str) -> Text | None:
+        if path in changed:
+            return changed[path]
+        pieces = steps[0].read_file(path)
+        return None if pieces is None else Text.of(pieces[0].text)
 
     for patch in patches:
         for file in patch.files:
             if file.binary:
                 continue
             try:
-                text = apply(text_of(file.path if file.created else file.old_path), file, patch.name)
+                text = apply(text_of(file.path if file.created else file.old_path), file)
             except BadPatch as error:
                 raise BadPatch(f"{error} ({patch.label})" if len(patches) > 1 else str(error)) from None
             if file.old_path != file.path and not file.created:
                 changed[file.old_path] = None
-            changed[file.path] = None if text is None else [Piece(text)]
-        steps.append(Source(config, tree, dict(changed), table))
+            changed[file.path] = text
+        steps.append(Source(config, tree, {path: _pieces(text) for path, text in changed.items()}, table))
     return steps

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import z3
 
-from checker.source.errors import Fault
+from checker.source.errors import Fault, NotCovered
 from checker.source.machine import Machine
 from checker.source.source import Source
 from checker.source.subjects import Free, Subject
@@ -101,6 +101,8 @@ class CSide:
                 result = subject.as_result(machine.call(subject.entry, given, None))
         except Fault as fault:
             return Ended(None, str(fault), machine.killed)
+        except NotCovered as error:
+            raise error.of(self.name) from None
         finally:
             self.note(machine)
         return Ended(number_of(result), "", machine.killed)

@@ -14,6 +14,7 @@ from checker.source.config import Config
 from checker.source.errors import NotCovered
 from checker.source.macros import OURS, expand
 from checker.source.parsing import parse
+from checker.source.patch import Origin
 from checker.source.slices import Slice, functions
 from checker.source.text import Live, Macro, live
 from checker.source.values import flag_constant
@@ -35,6 +36,8 @@ class Piece:
 
     text: str
     first: int = 1
+    origins: tuple[Origin | None, ...] = ()
+    """Of its lines, where patches have changed them; () if none has."""
 
 
 @dataclass(slots=True)
@@ -115,6 +118,17 @@ class Source:
     def outside(self, path: str) -> list[tuple[int, str]]:
         """Lines of a file that are compiled and in no function that is there whole."""
         return self.file(path).outside
+
+    def origin(self, path: str, first: int, last: int) -> Origin | None:
+        """The first line of a patch that is new among some lines of a file (first and last number, from 1), or else
+        the first that was taken away there. None if no patch has changed them."""
+        gap: Origin | None = None
+        for piece in self.pieces.get(path) or []:
+            for origin in piece.origins[max(first - piece.first, 0) : max(last - piece.first + 1, 0)]:
+                if origin is not None and not origin.removed:
+                    return origin
+                gap = gap or origin
+        return gap
 
     def paths(self) -> Iterable[str]:
         """The files that are searched."""

@@ -45,6 +45,14 @@ def change(old: str, new: str) -> str:
     return head + f" {lines[n - 1]}\n-{lines[n]}\n+{indent}{new}\n {lines[n + 1]}\n"
 
 
+def changed_line(result: Any) -> str:
+    """The line of the patch that a result of SARIF is at."""
+    place = result["locations"][0]["physicalLocation"]
+    assert "uriBaseId" not in place["artifactLocation"]
+    uri = place["artifactLocation"]["uri"]
+    return Path(uri.removeprefix("file://")).read_text("utf-8").split("\n")[place["region"]["startLine"] - 1]
+
+
 def test_schemas_are_fresh() -> None:
     for name, text in schemas().items():
         assert (SCHEMAS / name).read_text("utf-8") == text, f"write {name} again: checker.documents.patches.schemas()"
@@ -177,7 +185,8 @@ def test_the_folder_has_a_mail_and_sarif(tmp_path: Path) -> None:
     sarif = json.loads((tmp_path / "out" / "review.sarif").read_text("utf-8"))
     (result,) = sarif["runs"][0]["results"]
     assert (result["ruleId"], result["level"]) == ("differs", "error")
-    place = result["locations"][0]["physicalLocation"]
+    assert changed_line(result) == "+\treturn false;"
+    place = result["relatedLocations"][0]["physicalLocation"]
     assert place["artifactLocation"]["uri"] == "mm/mseal.c" and place["region"]["startLine"] == 5
 
 
@@ -356,3 +365,48 @@ def test_an_answer_with_a_patch_in_it_is_left_aside(tmp_path: Path, capsys: pyte
     assert "Re: [PATCH 1/1] step 1: an answer" in " ".join(capsys.readouterr().out.split())
     (patch,) = PatchReview.model_validate_json(out.read_text("utf-8")).series
     assert (patch.label, patch.review, patch.why) == ("patch 1/1", None, "it is the whole series")
+
+
+def sarif_of(folder: Path, text: str, tree: str | None, *arguments: str) -> Any:
+    """The results of a review."""
+    given = ["--tree", tree] if tree else []
+    main(["review", put(folder, text, "s.mbx"), *given, *NO_VMA, "--out", str(folder / "out"), *arguments])
+    sarif = json.loads((folder / "out" / "review.sarif").read_text("utf-8"))
+    assert all("relatedLocations" in r for r in sarif["runs"][0]["results"])
+    return sarif["runs"][0]["results"]
+
+
+def test_sarif_is_at_lines_of_the_patch_that_no_later_patch_moves(tmp_path: Path) -> None:
+    """Lines of the tree are two behind where the patches take them to be, and the second moves those of the first."""
+    worse = MSEAL.replace(HOLE, NO_HOLE)
+    later = worse.replace("/* A hole", "/* Holes are no good. */\n\n/* A hole")
+    tree = tree_of(tmp_path, "/* one */\n/* two */\n" + MSEAL)
+    (result,) = sarif_of(tmp_path, "".join(series_of(MSEAL, worse, later)), tree)
+    assert changed_line(result) == "+\treturn false;"
+
+
+def test_sarif_is_at_the_line_that_is_not_covered(tmp_path: Path) -> None:
+    text = MSEAL.replace("int error = 0;", "int error = unheard_of();").replace("seen = from;", "seen = from; /* ! */")
+    results = sarif_of(tmp_path, diff(MSEAL, text), tree_of(tmp_path))
+    assert {changed_line(r) for r in results} == {"+\tint error = unheard_of();"}
+
+
+def test_sarif_of_what_was_not_covered_before_is_in_the_tree(tmp_path: Path) -> None:
+    old = MSEAL.replace("int error = 0;", "int error = unheard_of();")
+    main(["review", put(tmp_path, diff(old, MSEAL)), "--tree", tree_of(tmp_path, old), *NO_VMA, "--out", str(tmp_path)])
+    (result,) = json.loads((tmp_path / "review.sarif").read_text("utf-8"))["runs"][0]["results"][:1]
+    assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "mm/mseal.c"
+
+
+def test_sarif_of_a_line_that_is_taken_away_is_at_that(tmp_path: Path) -> None:
+    text = MSEAL.replace("\tif (!PAGE_ALIGNED(addr))\n\t\treturn -EINVAL;\n", "").replace(
+        "static bool has", "int limit = 7;\nstatic bool has"
+    )
+    results = sarif_of(tmp_path, diff(MSEAL, text), tree_of(tmp_path))
+    assert [changed_line(r) for r in results] == ["-\tif (!PAGE_ALIGNED(addr))", "+int limit = 7;"]
+
+
+def test_sarif_has_what_is_so_in_the_middle_of_a_series(tmp_path: Path) -> None:
+    (result,) = sarif_of(tmp_path, "".join(series_of(MSEAL, WORSE, COMMENTED)), tree_of(tmp_path))
+    assert result["message"]["text"].startswith("patch 1/2, not all patches together: mseal")
+    assert changed_line(result) == "+\treturn false;"

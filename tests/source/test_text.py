@@ -10,7 +10,7 @@ import pytest
 from checker.source.config import Config, from_file
 from checker.source.errors import BadPatch, NotCovered
 from checker.source.macros import expand
-from checker.source.patch import apply, read_patch
+from checker.source.patch import FilePatch, Text, apply, read_patch
 from checker.source.slices import functions
 from checker.source.text import Macro, live
 from tests.source.own_c import MSEAL, as_patch, source_of
@@ -113,6 +113,13 @@ def test_white_space_and_comments_change_no_function() -> None:
 # patches
 
 
+def applied(old: str, file: FilePatch) -> list[tuple[str, int]]:
+    """The lines after a patch, and from which line of it each is (0: from none)."""
+    new = apply(Text.of(old), file)
+    assert new is not None
+    return [(x, origin.line if origin else 0) for x, origin in zip(new.lines, new.origins, strict=True)]
+
+
 def test_a_patch_is_read_and_applied() -> None:
     old = "".join(f"line {i}\n" for i in range(30))
     patch = (
@@ -121,19 +128,19 @@ def test_a_patch_is_read_and_applied() -> None:
     )
     (file,) = read_patch(patch, "p")
     assert (file.path, file.hunks[0].section) == ("mm/x.c", "int f(void)")
-    assert (apply(old, file, "p") or "").split("\n")[10] == "line ten"
-    moved = apply("one more\n" + old, file, "p")
-    assert moved is not None and moved.split("\n")[11] == "line ten"
+    assert applied(old, file)[10] == ("line ten", 11)
+    assert applied("one more\n" + old, file)[11] == ("line ten", 11)
     with pytest.raises(BadPatch, match=r"p:8: does not apply: hunk 1: the lines around mm/x.c:10 differ"):
-        apply(old.replace("line 11", "line eleven"), file, "p")
+        apply(Text.of(old.replace("line 11", "line eleven")), file)
 
 
 def test_a_patch_that_creates_a_file() -> None:
     (file,) = read_patch(as_patch(MSEAL), "p")
     assert file.created
-    assert apply(None, file, "p") == MSEAL
+    text = apply(None, file)
+    assert text is not None and "\n".join(text.lines) == MSEAL
     with pytest.raises(BadPatch, match="exists already"):
-        apply("x", file, "p")
+        apply(Text.of("x"), file)
 
 
 @pytest.mark.parametrize(
