@@ -48,6 +48,8 @@ class _File:
     enumerators: dict[str, int]
     outside: list[tuple[int, str]]
     """Lines that are compiled and in no function that is there whole, by number."""
+    compiled: set[int]
+    """Numbers of all lines that are compiled."""
 
 
 def _enumerators(text: str) -> dict[str, int]:
@@ -99,7 +101,7 @@ class Source:
         """The functions and macros of a file."""
         known = self._files.get(path)
         if known is None:
-            known = _File({}, set(), {}, {}, [])
+            known = _File({}, set(), {}, {}, [], set())
             for piece in self.read_file(path) or []:
                 seen: Live = live(piece.text, self.config)
                 known.macros.update(seen.macros)
@@ -110,8 +112,9 @@ class Source:
                         known.doubles.add(found.name)
                     known.slices[found.name] = found
                     inside.update(range(found.line, found.last + 1))
-                numbered = ((piece.first + i, line) for i, line in enumerate(seen.lines))
-                known.outside += [(n, " ".join(x.split())) for n, x in numbered if x.strip() and n not in inside]
+                numbered = [(piece.first + i, line) for i, line in enumerate(seen.lines) if line.strip()]
+                known.compiled.update(n for n, _ in numbered)
+                known.outside += [(n, " ".join(x.split())) for n, x in numbered if n not in inside]
             self._files[path] = known
         return known
 
@@ -120,15 +123,17 @@ class Source:
         return self.file(path).outside
 
     def origin(self, path: str, first: int, last: int) -> Origin | None:
-        """The first line of a patch that is new among some lines of a file (first and last number, from 1), or else
-        the first that was taken away there. None if no patch has changed them."""
-        gap: Origin | None = None
-        for piece in self.pieces.get(path) or []:
-            for origin in piece.origins[max(first - piece.first, 0) : max(last - piece.first + 1, 0)]:
-                if origin is not None and not origin.removed:
-                    return origin
-                gap = gap or origin
-        return gap
+        """The first line of a patch that is new among some lines of a file (first and last number, from 1): one that
+        is compiled, or else one that was taken away there, or else any. None if no patch has changed them."""
+        there = [
+            (n, origin)
+            for piece in self.pieces.get(path) or []
+            for n, origin in enumerate(piece.origins, piece.first)
+            if first <= n <= last and origin is not None
+        ]
+        compiled = self.file(path).compiled if there else set()
+        there.sort(key=lambda x: 1 if x[1].removed else 0 if x[0] in compiled else 2)
+        return there[0][1] if there else None
 
     def paths(self) -> Iterable[str]:
         """The files that are searched."""

@@ -379,7 +379,7 @@ def sarif_of(folder: Path, text: str, tree: str | None, *arguments: str) -> Any:
 def test_sarif_is_at_lines_of_the_patch_that_no_later_patch_moves(tmp_path: Path) -> None:
     """Lines of the tree are two behind where the patches take them to be, and the second moves those of the first."""
     worse = MSEAL.replace(HOLE, NO_HOLE)
-    later = worse.replace("/* A hole", "/* Holes are no good. */\n\n/* A hole")
+    later = worse.replace("\t\tseen = vma->vm_end;", "\n\t\t/* on */\n\t\tseen = vma->vm_end;")
     tree = tree_of(tmp_path, "/* one */\n/* two */\n" + MSEAL)
     (result,) = sarif_of(tmp_path, "".join(series_of(MSEAL, worse, later)), tree)
     assert changed_line(result) == "+\treturn false;"
