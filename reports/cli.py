@@ -544,9 +544,12 @@ Proving = Annotated[
 )
 def review(
     patches: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(metavar="PATCH...", help="A diff, a mail with one, an mbox; several are a series; - is stdin."),
-    ],
+    ] = None,
+    rev: Annotated[
+        str | None, typer.Option("--rev", metavar="A..B", help="Commits of the git repository --tree as the series.")
+    ] = None,
     tree: Tree = None,
     config: Configuration = None,
     editions: Editions = None,
@@ -574,6 +577,8 @@ def review(
 
       sealspec review series.mbox --tree ~/linux --edition v6.18 --json review.json
 
+      sealspec review --rev v6.18..topic --tree ~/linux
+
       sealspec review mseal-v10-2of5.txt --out review #  the patch alone; scenarios for run and reproduce in review/
     """
     from reports.cli_review import Request as Reviewing
@@ -581,7 +586,8 @@ def review(
 
     return reviewed(
         Reviewing(
-            patches=patches,
+            patches=patches or [],
+            rev=rev,
             tree=tree,
             config=config,
             editions=editions or [],

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from reports.cli_interrupt import interruptible
 from reports.outputs import Outputs
 
 if TYPE_CHECKING:
-    from checker.source.series import Named
+    from checker.source.series import Named, Series
     from checker.source.source import Source
     from checker.source.tree import Tree
     from spec.editions import Edition
@@ -28,6 +28,7 @@ class Request:
     """What the user asked of `sealspec review`."""
 
     patches: list[str]
+    rev: str | None
     tree: str | None
     config: str | None
     editions: list[str]
@@ -54,17 +55,15 @@ def _review(request: Request, outputs: Outputs) -> ExitCode:
     from checker.source.config import Config, from_file
     from checker.source.judge import Limits
     from checker.source.review import Reviewer, SeriesReviewer
-    from checker.source.series import read_series, sides_of_pieces, steps_of_tree
-    from checker.source.tree import open_tree
+    from checker.source.series import sides_of_pieces, steps_of_tree
 
     screen, error = console(error=outputs.standard), console(error=True)
-    series = read_series([_read(name) for name in request.patches])
 
     def say(text: str) -> None:
         if sys.stderr.isatty():
             line(error, printable(text), "dim")
 
-    tree = open_tree(request.tree, request.config, say) if request.tree else None
+    series, tree = _opened(request, say)
     editions = editions_for(request.editions, tree)
     if tree is None:
         config = from_file(Path(request.config)) if request.config else Config()
@@ -99,6 +98,27 @@ def _review(request: Request, outputs: Outputs) -> ExitCode:
     if not document.complete:
         return ExitCode.INTERRUPTED
     return ExitCode.OK if document.fine else ExitCode.DIFFERS
+
+
+def _opened(request: Request, say: Callable[[str], None]) -> tuple[Series, Tree | None]:
+    """The patches, and what they are applied to. Raises BadUsage, BadPatch, LabError."""
+    from checker.source.commits import commits_of
+    from checker.source.series import read_series
+    from checker.source.tree import open_tree
+
+    if request.rev is None:
+        if not request.patches:
+            raise BadUsage("review what? Name a PATCH, or commits: --rev A..B --tree REPOSITORY")
+        series = read_series([_read(name) for name in request.patches])
+        return series, open_tree(request.tree, request.config, say) if request.tree else None
+    if request.patches:
+        raise BadUsage("a PATCH and --rev: name the series by one of them")
+    if request.tree is None:
+        raise BadUsage("--rev needs --tree: the git repository that has the commits")
+    commits = commits_of(request.tree, request.rev)
+    series = read_series([(commits.range, commits.patches())])
+    paths = [path for p in series.patches for file in p.files for path in (file.path, file.old_path)]
+    return series, commits.tree(request.config, paths, say)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,9 +183,8 @@ def _label(tree: Tree | None) -> str:
 def _read(name: str) -> tuple[str, str]:
     """The name and the text of a file with patches. Raises BadUsage."""
     from checker.source.patch import MAX_BYTES
-    from reports.review_mail import STANDARD_INPUT
 
-    shown = STANDARD_INPUT if name == "-" else printable(name)
+    shown = "standard input" if name == "-" else printable(name)
     try:
         if name == "-":
             raw = sys.stdin.buffer.read(MAX_BYTES + 1)

@@ -19,8 +19,6 @@ from reports.sarif import ROOT, SCHEMA
 
 COLUMNS: Final = 72
 DOCUMENT: Final = "https://docs.kernel.org/userspace-api/mseal.html"
-STANDARD_INPUT: Final = "standard input"
-"""The name of a patch that no file is of."""
 RULES: Final = {
     "differs": "A call does something else than before, or than its edition",
     "not-covered": "What the patch changes was neither read nor is it assumed",
@@ -85,7 +83,7 @@ def _result(rule: str, text: str, place: Place, level: str) -> dict[str, Any]:
         "locations": [here],
         "partialFingerprints": {"review/v1": f"{rule}:{place.file}:{text[:80]}"},
     }
-    if place.in_patch is not None and place.in_patch.file != STANDARD_INPUT:
+    if place.in_patch is not None and Path(place.in_patch.file).is_file():  # not standard input, nor commits
         artifact = {"uri": _uri(place.in_patch.file)}
         changed = {"artifactLocation": artifact, "region": {"startLine": place.in_patch.line}}
         result["locations"] = [{"physicalLocation": changed}]

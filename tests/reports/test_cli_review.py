@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -410,3 +411,73 @@ def test_sarif_has_what_is_so_in_the_middle_of_a_series(tmp_path: Path) -> None:
     (result,) = sarif_of(tmp_path, "".join(series_of(MSEAL, WORSE, COMMENTED)), tree_of(tmp_path))
     assert result["message"]["text"].startswith("patch 1/2, not all patches together: mseal")
     assert changed_line(result) == "+\treturn false;"
+
+
+def git(folder: Path, *arguments: str) -> None:
+    who = ("-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "init.defaultBranch=main")
+    subprocess.run(["git", "-C", str(folder), *who, *arguments], check=True, capture_output=True)
+
+
+def repository(folder: Path, *texts: str) -> str:
+    """A repository with a commit of each text of the file, each of which has a tag: c0, c1."""
+    tree = Path(tree_of(folder))
+    git(tree, "init")
+    for n, text in enumerate(texts):
+        (tree / "mm" / "mseal.c").write_text(text)
+        git(tree, "add", "mm")
+        git(tree, "commit", "-m", f"step {n}\n\nFrom x Thu Jan  1 00:00:00 1970\n")
+        git(tree, "tag", f"c{n}")
+    return str(tree)
+
+
+def test_commits_are_a_series(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is checked out, and what the user has configured, is of no account."""
+    tree = repository(tmp_path, MSEAL, COMMENTED, WORSE)
+    git(Path(tree), "config", "diff.noprefix", "true")
+    git(Path(tree), "config", "format.coverLetter", "true")
+    out = tmp_path / "out"
+    assert main(["review", "--rev", "c0..c2", "--tree", tree, *NO_VMA, "--out", str(out)]) == 1
+    assert "differs: mseal (patch 2/2)" in capsys.readouterr().out
+    review = PatchReview.model_validate_json((out / "review.json").read_text("utf-8"))
+    assert [p.subject for p in review.series] == ["[PATCH 1/2] step 1", "[PATCH 2/2] step 2"]
+    assert review.tree.startswith(f"{tree} at ")
+    (result,) = json.loads((out / "review.sarif").read_text("utf-8"))["runs"][0]["results"]
+    assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "mm/mseal.c"
+
+
+BAD_REVISIONS = {
+    "--output=x..HEAD": "no commit has a name that begins with -",
+    "c0..--output=x": "no commit has a name that begins with -",
+    "c0": "not a range of commits",
+    "c0...c1": "not a range of commits",
+    "c0..c9": "no commit c9",
+    "c1..c1": "0 commits",
+    "c0..merged": "there are merges",
+}
+
+
+def test_a_bad_range_of_commits_is_told_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = repository(tmp_path, MSEAL, COMMENTED)
+    git(Path(tree), "checkout", "-b", "side", "c0")
+    git(Path(tree), "commit", "--allow-empty", "-m", "side")
+    git(Path(tree), "merge", "c1")
+    git(Path(tree), "tag", "merged")
+    (tmp_path / "empty").mkdir()
+
+    def told(*arguments: str) -> str:
+        assert main(["review", *arguments]) == 2
+        said = capsys.readouterr()
+        assert said.out == "" and said.err.count("\n") == 1
+        return said.err
+
+    for rev, what in BAD_REVISIONS.items():
+        assert what in told(f"--rev={rev}", "--tree", tree)
+    assert "needs --tree" in told("--rev", "c0..c1")
+    assert "one of them" in told("--rev", "c0..c1", "--tree", tree, "x.patch")
+    assert "review what?" in told()
+    assert "not a git repository" in told("--rev", "c0..c1", "--tree", str(tmp_path / "empty"))
+    assert "no such folder" in told("--rev", "c0..c1", "--tree", "/nowhere")
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    assert "no git on PATH" in told("--rev", "c0..c1", "--tree", tree)
