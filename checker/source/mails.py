@@ -13,7 +13,8 @@ _BEGIN: Final = re.compile(
     r"^From \S+ +(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) .*\d{4}$", re.M
 )
 """The line on which a mail of an mbox begins. Lines of a hunk never do: they have a blank, - or + in front."""
-_NUMBER: Final = re.compile(r"[\s,\[](\d{1,4})/(\d{1,4})\]")
+_NUMBER: Final = re.compile(r"(?:re:\s*)?(?:\[[^\[\]]*\]\s*)*?\[(?:[^\[\]]*[\s,])?(\d{1,4})/(\d{1,4})\]", re.I)
+"""In the brackets in front of a subject."""
 _HEAD: Final = 20_000
 
 
@@ -31,7 +32,7 @@ class Mail:
     @property
     def number(self) -> tuple[int, int] | None:
         """Which patch of how many its subject says that it is; the cover letter is 0. None if it does not say."""
-        m = _NUMBER.search(self.subject)
+        m = _NUMBER.match(self.subject)
         return (int(m[1]), int(m[2])) if m else None
 
     @property
@@ -67,5 +68,9 @@ def mails_of(text: str) -> list[Mail]:
     begins = [m.start() for m in _BEGIN.finditer(text)]
     if not begins or text[: begins[0]].strip():
         begins.insert(0, 0)
-    ends = [*begins[1:], len(text)]
-    return [mail_of(text[a:b], text.count("\n", 0, a) + 1) for a, b in zip(begins, ends, strict=True)]
+    found: list[Mail] = []
+    number = 1
+    for begin, end in zip(begins, [*begins[1:], len(text)], strict=True):
+        found.append(mail_of(text[begin:end], number))
+        number += text.count("\n", begin, end)
+    return found

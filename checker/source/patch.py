@@ -143,7 +143,7 @@ def read_patch(text: str, name: str) -> list[FilePatch]:
 def read_diffs(text: str, name: str, first: int = 1) -> list[FilePatch]:
     """The files that the diffs of a text change, in order; none if it has no diff. `first` is the number of its first
     line in the file `name`. Raises BadPatch, in one line that begins with `name`."""
-    lines = [*[""] * (first - 1), *text.split("\n")]  # so that all numbers are those of the file
+    lines = text.split("\n")
     found: list[FilePatch] = []
     i = 0
     while i < len(lines):
@@ -154,9 +154,9 @@ def read_diffs(text: str, name: str, first: int = 1) -> list[FilePatch]:
                 continue
             old, new = _path(line[4:], name), _path(lines[i + 1][4:], name)
             if not old and not new:
-                raise BadPatch(f"{name}:{i + 1}: a file that is neither before nor after the patch")
+                raise BadPatch(f"{name}:{first + i}: a file that is neither before nor after the patch")
             patch = FilePatch(new or old, old or new, created=not old, removed=not new, name=name)
-            i = _read_hunks(lines, i + 2, patch, name)
+            i = _read_hunks(lines, i + 2, patch, first)
             found.append(patch)
             continue
         if m := re.match(r"Binary files (?:a/)?(\S+) and (?:b/)?(\S+) differ", line):
@@ -167,12 +167,12 @@ def read_diffs(text: str, name: str, first: int = 1) -> list[FilePatch]:
             path = _path(header.split(" ")[-1], name) if header else "?"
             found.append(FilePatch(path, path, binary=True, name=name))
         elif _HUNK.match(line):
-            raise BadPatch(f"{name}:{i + 1}: a hunk without the names of its files")
+            raise BadPatch(f"{name}:{first + i}: a hunk without the names of its files")
         i += 1
     return found
 
 
-def _read_hunks(lines: Sequence[str], i: int, patch: FilePatch, name: str) -> int:
+def _read_hunks(lines: Sequence[str], i: int, patch: FilePatch, first: int) -> int:
     while i < len(lines) and (m := _HUNK.match(lines[i])):
         begin = i
         old, new = int(m[1]), int(m[3])
@@ -182,24 +182,24 @@ def _read_hunks(lines: Sequence[str], i: int, patch: FilePatch, name: str) -> in
         numbers: list[int] = []
         while want_old > 0 or want_new > 0:
             if i >= len(lines):
-                raise BadPatch(f"{name}:{begin + 1}: the patch ends within a hunk of {patch.path}")
+                raise BadPatch(f"{patch.name}:{first + begin}: the patch ends within a hunk of {patch.path}")
             line = lines[i].rstrip("\r")
             tag = line[:1] or " "  # an empty line of context, its blank cut away by a mailer
             if tag == "\\":
                 i += 1
                 continue
             if tag not in " +-":
-                raise BadPatch(f"{name}:{i + 1}: not a line of a hunk: {line[:40]!r} (is the patch damaged?)")
+                raise BadPatch(f"{patch.name}:{first + i}: not a line of a hunk: {line[:40]!r} (is the patch damaged?)")
             want_old -= tag != "+"
             want_new -= tag != "-"
             kept.append(tag + line[1:])
+            numbers.append(first + i)
             i += 1
-            numbers.append(i)
         if want_old < 0 or want_new < 0:
-            raise BadPatch(f"{name}:{begin + 1}: a hunk of {patch.path} has other lines than it says")
+            raise BadPatch(f"{patch.name}:{first + begin}: a hunk of {patch.path} has other lines than it says")
         if i < len(lines) and lines[i].startswith("\\"):
             i += 1
-        patch.hunks.append(Hunk(old, new, tuple(kept), begin + 1, tuple(numbers), m[5].strip()))
+        patch.hunks.append(Hunk(old, new, tuple(kept), first + begin, tuple(numbers), m[5].strip()))
     return i
 
 

@@ -333,7 +333,7 @@ class SeriesReviewer:
         if i < len(self.each):
             review = self.each[i].document()
         elif len(self.series.patches) == 1:
-            why = "it is the whole series"
+            why = "it is the only one: the review itself is of it"
         elif len(self.steps) == 2:
             why = "the series is judged as a whole only: without a tree, functions must stand whole in the patch"
         else:

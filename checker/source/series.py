@@ -31,9 +31,9 @@ class Named:
         return f"patch {self.n}/{self.of}"
 
     @property
-    def content(self) -> list[object]:
+    def content(self) -> tuple[object, ...]:
         """What it does: equal for equal patches, wherever they stand."""
-        return [(f.path, f.old_path, f.binary, [(h.old, h.new, h.lines) for h in f.hunks]) for f in self.files]
+        return tuple((f.path, f.old_path, tuple((h.old, h.new, h.lines) for h in f.hunks)) for f in self.files)
 
 
 @dataclass(slots=True)
@@ -88,11 +88,12 @@ def _read_file(name: str, mails: list[Mail], series: Series) -> list[Named]:
 
 
 def _refuse_doubles(patches: Sequence[Named]) -> None:
-    for i, patch in enumerate(patches):
-        for other in patches[:i]:
-            if patch.content == other.content:
-                first, second = (f"{p.name}:{p.mail.first}" for p in (other, patch))
-                raise BadPatch(f"{second}: the same patch as {first}")
+    known: dict[tuple[object, ...], Named] = {}
+    for patch in patches:
+        other = known.setdefault(patch.content, patch)
+        if other is not patch:
+            first, second = (f"{p.name}:{p.mail.first}" for p in (other, patch))
+            raise BadPatch(f"{second}: the same patch as {first}")
 
 
 def _number(patches: Sequence[Named]) -> None:

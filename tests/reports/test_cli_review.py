@@ -365,7 +365,11 @@ def test_an_answer_with_a_patch_in_it_is_left_aside(tmp_path: Path, capsys: pyte
     assert main(["review", put(tmp_path, one + answer), "--tree", tree_of(tmp_path), "--json", str(out)]) == 0
     assert "Re: [PATCH 1/1] step 1: an answer" in " ".join(capsys.readouterr().out.split())
     (patch,) = PatchReview.model_validate_json(out.read_text("utf-8")).series
-    assert (patch.label, patch.review, patch.why) == ("patch 1/1", None, "it is the whole series")
+    assert (patch.label, patch.review, patch.why) == (
+        "patch 1/1",
+        None,
+        "it is the only one: the review itself is of it",
+    )
 
 
 def sarif_of(folder: Path, text: str, tree: str | None, *arguments: str) -> Any:
