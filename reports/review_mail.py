@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
+from email.header import Header
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -30,7 +31,7 @@ def mail(document: PatchReview, thread: Mail) -> str:
     """The mail, headers first, in reply to `thread`."""
     title = thread.subject or (document.patches[0] if document.patches else "patch")
     subject = title if title.lower().startswith("re:") else f"Re: {title}"
-    head = [f"Subject: {subject}"]
+    head = [f"Subject: {subject if subject.isascii() else Header(subject, 'utf-8').encode()}"]
     if thread.message_id:
         head += [f"In-Reply-To: <{thread.message_id}>", f"References: <{thread.message_id}>"]
     body = [verdict(document), "", *review_lines(document, COLUMNS), "", "-- ", signature()]

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from email.errors import HeaderParseError
+from email.header import decode_header, make_header
 from typing import Final
 
 from checker.text import printable
@@ -27,7 +29,6 @@ class Mail:
     """Number of its first line in the file, from 1."""
     subject: str = ""
     message_id: str = ""
-    sender: str = ""
 
     @property
     def number(self) -> tuple[int, int] | None:
@@ -52,19 +53,27 @@ def mail_of(text: str, first: int = 1) -> Mail:
 
     def header(pattern: str) -> str:
         m = re.search(pattern, head, re.M | re.I)
-        return " ".join(printable(m[1]).split()) if m else ""
+        return " ".join(printable(_decoded(" ".join(m[1].split()))).split()) if m else ""
 
     return Mail(
         text,
         first,
         header(r"^Subject: *(.*(?:\n[ \t].*)*)"),
         header(r"^Message-?ID:? *<?([^\s<>]+@[^\s<>]+)>?"),
-        header(r"^From: *(.*)"),
     )
+
+
+def _decoded(header: str) -> str:
+    """A header in plain text (RFC 2047); as it stands where it is not well formed."""
+    try:
+        return str(make_header(decode_header(header)))
+    except (HeaderParseError, LookupError, ValueError):
+        return header
 
 
 def mails_of(text: str) -> list[Mail]:
     """Return the mails of an mbox in order; a text that is none is one mail."""
+    text = text.replace("\r\n", "\n")
     begins = [m.start() for m in _BEGIN.finditer(text)]
     if not begins or text[: begins[0]].strip():
         begins.insert(0, 0)

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import subprocess
+from email.header import decode_header, make_header
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pytest
 from checker.documents.patches import PatchReview, schemas
 from checker.source.judge import compare
 from reports.cli import main
+from reports.review_text import review_lines
 from tests.source.own_c import MSEAL, as_patch
 
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schema"
@@ -176,11 +178,14 @@ def test_the_patch_under_review_equals_its_edition(tmp_path: Path, capsys: pytes
 
 
 def test_the_folder_has_a_mail_and_sarif(tmp_path: Path) -> None:
-    headers = "From: A <a@example.org>\nSubject: [PATCH] mm: seal\n more\nMessage-ID: <1@example.org>\n\ntext\n---\n"
+    headers = (
+        "From: A <a@example.org>\nSubject: [PATCH] mm: s\u00e9al\n more\nMessage-ID: <1@example.org>\n\ntext\n---\n"
+    )
     patch = put(tmp_path, headers + change("return seen < to;", "return false;"))
     main(["review", patch, "--tree", tree_of(tmp_path), *FAST, "--out", str(tmp_path / "out")])
     mail = (tmp_path / "out" / "review.eml").read_text("ascii").split("\n")
-    assert mail[:2] == ["Subject: Re: [PATCH] mm: seal more", "In-Reply-To: <1@example.org>"]
+    assert str(make_header(decode_header(mail[0]))) == "Subject: Re: [PATCH] mm: s\u00e9al more"
+    assert mail[1] == "In-Reply-To: <1@example.org>"
     body = mail[mail.index("") :]
     assert max(len(line) for line in body if "/" not in line) <= 72
     sarif = json.loads((tmp_path / "out" / "review.sarif").read_text("utf-8"))
@@ -485,3 +490,20 @@ def test_a_bad_range_of_commits_is_told_in_one_line(
     assert "no such folder" in told("--rev", "c0..c1", "--tree", "/nowhere")
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
     assert "no git on PATH" in told("--rev", "c0..c1", "--tree", tree)
+
+
+def test_a_last_patch_that_undoes_what_was_mended_is_told() -> None:
+    """As with verdicts of a longer run."""
+
+    def judged(change: str) -> dict[str, Any]:
+        subject = {"name": "mseal", "entry": "f", "file": "mm/mseal.c", "line": 1, "verdict": "differs"}
+        return blank | {"subjects": [subject | {"change": change}]}
+
+    blank: dict[str, Any] = {"patches": ["s.mbx"], "tree": "t", "configuration": "c", "symbols": {}, "complete": True}
+    blank |= {name: [] for name in ("subjects", "advice", "functions", "loose", "aside", "assumed")} | {"seconds": 1}
+    patch = {"of": 2, "name": "s.mbx", "line": 1, "subject": "", "message_id": ""}
+    series = [patch | {"n": n, "review": judged(change)} for n, change in ((1, "mended"), (2, "worse"))]
+    review = PatchReview.model_validate_json(json.dumps(blank | {"series": series}))
+    assert review.whole_is_fine and not review.fine
+    said = " ".join(" ".join(review_lines(review, 100)).split())
+    assert "patch 2/2, not all patches together: mseal: differs, for the worse fine with all patches" in said

@@ -35,6 +35,18 @@ def test_an_mbox_of_which_not_all_are_numbered_is_as_it_stands() -> None:
     assert order(text) == [("+b", "patch 1/3"), ("+x", "patch 2/3"), ("+a", "patch 3/3")]
 
 
+def test_subjects_may_be_encoded_and_lines_end_as_on_windows() -> None:
+    text = mail("=?utf-8?q?=5BPATCH_2/2=5D?=\n =?utf-8?q?_=C3=A9?=", "b") + mail("[PATCH 1/2] a", "a")
+    series = read_series([("x", text.replace("\n", "\r\n"))])
+    assert [p.mail.subject for p in series.patches] == ["[PATCH 1/2] a", "[PATCH 2/2] \u00e9"]
+    assert series.patches[1].files[0].hunks[0].lines == (" one", "+b")
+
+
+@pytest.mark.parametrize("subject", ["=?nothing?q?a?=", "=?utf-8?b?a?=", "=?utf-8?q?=ff?="])
+def test_a_subject_that_is_encoded_wrong_is_no_error(subject: str) -> None:
+    assert len(read_series([("x", mail(subject, "a"))]).patches) == 1
+
+
 def test_files_are_in_the_order_given() -> None:
     assert order(mail("[PATCH 2/2] b", "b"), mail("[PATCH 1/2] a", "a")) == [("+b", "patch 1/2"), ("+a", "patch 2/2")]
     assert order(mail("[PATCH 2/3] b", "b"), mail("[PATCH 3/3] c", "c")) == [("+b", "patch 2/3"), ("+c", "patch 3/3")]
