@@ -77,7 +77,9 @@ def merged(before: str, report: ProofReport) -> str:
             if held.call == case.call:
                 purposes[key].discard(shown)
         cases.setdefault(case.key, case)
-        purposes.setdefault(case.key, set()).add(shown)
+        others = purposes.setdefault(case.key, set())
+        if purpose not in {other.partition(" ")[2] for other in others}:  # what one edition shows serves all
+            others.add(shown)
     kept = [
         case.model_copy(update={"shows": tuple(sorted(purposes[key]))}) for key, case in cases.items() if purposes[key]
     ]

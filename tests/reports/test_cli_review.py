@@ -274,6 +274,15 @@ def test_the_patch_of_a_series_that_makes_the_difference_is_named(
     assert "patch 2/2: [PATCH 2/2] step 2" in mail
 
 
+def test_a_patch_is_judged_on_top_of_those_before_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    later = WORSE.replace("/* so far */", "/* so far, none */")
+    mbox = put(tmp_path, "".join(series_of(MSEAL, WORSE, later)), "s.mbx")
+    assert main(["review", mbox, "--tree", tree_of(tmp_path), *NO_VMA]) == 1
+    said = capsys.readouterr().out
+    assert "differs: mseal (patch 1/2)" in said
+    assert re.search(r"patch 2/2: \[PATCH 2/2\] step 2\n +it touches no call that is judged\n", said)
+
+
 def test_what_is_worse_in_the_middle_of_a_series_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = [put(tmp_path, text, f"{n}.patch") for n, text in enumerate(series_of(MSEAL, WORSE, COMMENTED), 1)]
     out = tmp_path / "out"
