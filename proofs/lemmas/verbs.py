@@ -19,7 +19,7 @@ from checker.bounded import Window, symbolic_vma
 from checker.paths import Run, explore
 from checker.unbounded import Number, Truth, UnboundedSpace, World
 from proofs.lemmas.base import Obligation, terms
-from proofs.lemmas.passes import Branch, Ghosts, Held, Listed, Moment, list_is_well_formed
+from proofs.lemmas.moments import Branch, Ghosts, Held, Listed, Moment, list_is_well_formed
 from spec.arguments import Nothing
 from spec.contracts import Kind
 from spec.editions import Edition

@@ -14,7 +14,7 @@ import checker.layout as layout
 from checker.calls import explore_arguments
 from checker.layout import LayoutSpace
 from proofs.lemmas import LEMMAS, Lemma, Obligation, decide_lemma, lemma_result
-from proofs.lemmas.passes import Listed
+from proofs.lemmas.moments import Listed
 from spec.arguments import PageRange
 from spec.contracts import Contracts
 from spec.editions import EDITIONS
