@@ -36,8 +36,10 @@ S = TypeVar("S")
 PR_SET_PDEATHSIG: Final = 1
 PARENT: Final = "MSEAL_SPEC_PARENT"
 """The environment variable by which the server knows whose child it is."""
-MAX_FOLDER: Final = 60
-"""The name of a socket has at most 107 bytes."""
+MAX_FOLDER: Final = 50
+"""The name of a socket has at most 107 bytes; this many are left for the folder for temporary files."""
+SHORT_FOLDERS: Final = ("/tmp", "/var/tmp", "/dev/shm")
+"""Where sockets go if that has a longer name."""
 _libc = ctypes.CDLL(None)
 _sockets: Path | None = None
 """The folder of the server's socket."""
@@ -256,10 +258,11 @@ def _folder_for_sockets() -> Iterator[None]:
     """Have multiprocessing make its folder in one that is swept if this process is killed."""
     global _sockets
     before = tempfile.tempdir
-    if _sockets is None:
-        with suppress(OSError):
-            _sockets = temporary.make_folder()
-    if _sockets is not None and len(os.fspath(_sockets)) < MAX_FOLDER:
+    for where in (tempfile.gettempdir(), *SHORT_FOLDERS) if _sockets is None else ():
+        if _sockets is None and len(where) < MAX_FOLDER:
+            with suppress(OSError):
+                _sockets = temporary.make_folder(where)
+    if _sockets is not None:
         tempfile.tempdir = os.fspath(_sockets)
     try:
         yield

@@ -92,3 +92,14 @@ def test_folders_are_removed_at_the_end_of_the_process(tmp_path: Path) -> None:
     remove_folders()
     assert names(tmp_path) == []
     sweep(tmp_path / "nowhere")
+
+
+def test_a_folder_for_temporary_files_may_have_a_long_name(tmp_path: Path) -> None:
+    """Processes talk through a socket, whose name is short: it goes elsewhere then."""
+    folder = tmp_path / ("long" * 25)
+    folder.mkdir()
+    chosen = ["--property", "never-unmapped", "--call", "munmap", "--no-lemmas", "--no-mutants", "--no-cache"]
+    environment = {**os.environ, "TMPDIR": str(folder), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-m", "reports", "prove", *chosen, "--jobs", "2"], env=environment, cwd=ROOT)
+    assert done.returncode == 0
+    assert names(folder) == []
