@@ -291,6 +291,9 @@ def otherwise(t: Transition, page: int) -> Iterator[tuple[str, Otherwise]]:
     if not now.mapped:
         here = replace(PLAIN, start=page, end=page + 1, offset=page)
         yield "mapped", Otherwise(t.after, {page: PageView(True, here, EMPTY_PAGE, 0)})
+        was = t.before.at(page).vma
+        if t.before.at(page).mapped and has_file(was) and not is_anonymous(was):
+            yield "stored", holding_otherwise(t, was, page)
         return
     yield "mapped", Otherwise(t.after, {page: PageView(False, t.after.at(-9).vma, EMPTY_PAGE, 0)})
     for name in ATTRIBUTES:
@@ -309,15 +312,20 @@ def otherwise(t: Transition, page: int) -> Iterator[tuple[str, Otherwise]]:
             continue
         yield name, Otherwise(t.after, {page: replace(now, page=replace(holds, **{name: not getattr(holds, name)}))})
     if has_file(vma) and not is_anonymous(vma):
-        place = vma.object, offset_at(vma, page)
-        value = t.after.stored(*place) + 1
-        views = {}
-        for other in {page, *range(WINDOW - 2, WINDOW + 60)}:
-            seen = t.after.at(other)
-            shows = seen.mapped and (seen.vma.object, offset_at(seen.vma, other)) == place
-            if shows and not seen.page.copied and not is_anonymous(seen.vma):
-                views[other] = replace(seen, visible=value)
-        yield "stored", Otherwise(t.after, views, {place: value})
+        yield "stored", holding_otherwise(t, vma, page)
+
+
+def holding_otherwise(t: Transition, vma: Vma, page: int) -> Otherwise:
+    """The object that backs the page in this VMA holds something else there."""
+    place = vma.object, offset_at(vma, page)
+    value = t.after.stored(*place) + 1
+    views = {}
+    for other in {page, *range(WINDOW - 2, WINDOW + 60)}:
+        seen = t.after.at(other)
+        shows = seen.mapped and (seen.vma.object, offset_at(seen.vma, other)) == place
+        if shows and not seen.page.copied and not is_anonymous(seen.vma):
+            views[other] = replace(seen, visible=value)
+    return Otherwise(t.after, views, {place: value})
 
 
 def otherwise_at_large(t: Transition) -> Iterator[tuple[str, Otherwise]]:
