@@ -96,7 +96,7 @@ def test_on_this_tree_next_to_nothing_is_searched_for(call: str) -> None:
         assert len(use.searched) <= 1, use.searched
 
 
-@pytest.mark.parametrize(("call", "edition"), [("munmap", "v10"), ("mseal", "v6.17")])
+@pytest.mark.parametrize(("call", "edition"), [("munmap", "v10"), ("pkey_alloc", "v6.17")])
 def test_without_the_file_the_verdicts_are_the_same(call: str, edition: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with_cases = [decided(call, edition, kind)[0] for kind in ("theorem", "mutant")]
     with recording(monkeypatch, ""):
